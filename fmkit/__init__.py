@@ -1,0 +1,43 @@
+"""Factorization machines that fill tables with holes: ratings nobody gave yet, pixels a picture lost.
+
+Names are imported on first use, so that `import fmkit` and `fmkit --help` do not wait for numba or scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fmkit.design import Design
+    from fmkit.estimators import FMClassifier, FMRegressor
+    from fmkit.machine import FactorizationMachine
+    from fmkit.modelfile import load, save
+
+_HOME = {
+    "Design": "design",
+    "FMClassifier": "estimators",
+    "FMRegressor": "estimators",
+    "FactorizationMachine": "machine",
+    "load": "modelfile",
+    "save": "modelfile",
+}
+
+__all__ = [
+    "Design",
+    "FMClassifier",
+    "FMRegressor",
+    "FactorizationMachine",
+    "load",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"fmkit.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'fmkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,166 @@
+"""Small symmetric systems in vector registers: the one rank-n update on which Gram sums and Cholesky factors stand.
+
+A sweep of ALS forms and solves a (k + 2)-sized system a column, a pass of the restoration one a patch. BLAS is made
+for large matrices: measured on two AVX-512 cores with 10M ratings, its `ssyrk` on gathered tiles takes 0.34 s (k = 16)
+and 1.66 s (k = 64) for what `gram` does in 0.06 and 0.5 s; 80,000 systems of 65 unknowns take `solve` 0.8 s on
+one core, LAPACK's `sposv` 2.6 s.
+"""
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 16  # floats a vector operation: one AVX-512 register, two of AVX2, four of NEON (LLVM splits them)
+
+# Rows of a register block. The block's HEIGHT x LANES sums stay in registers: 8 of AVX-512's 32, 8 of AVX2's 16.
+HEIGHT = 8 if llvm.get_host_cpu_features().get("avx512f", False) else 4
+
+# Sums may be reordered and fused; NaN and infinity keep their meaning.
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+
+
+def padded(n: int) -> int:
+    """The next multiple of `LANES`."""
+    return -(-n // LANES) * LANES
+
+
+@intrinsic(prefer_literal=True)
+def rank_update(
+    typing_context: Any,  # noqa: ARG001
+    C: Any,
+    ci: Any,
+    cj: Any,
+    A: Any,
+    ai: Any,
+    aj: Any,
+    B: Any,
+    bi: Any,
+    bj: Any,
+    n: Any,
+    height: Any,
+    subtract: Any,
+) -> Any:
+    """C[ci:ci+height, cj:cj+LANES] ±= A[ai:ai+n, aj:aj+height]' B[bi:bi+n, bj:bj+LANES], summed in registers.
+
+    A, B, C are C-contiguous float32 matrices (C may be A or B, if the rows read are not those written); `height` and
+    `subtract` (0 or 1) are literal integers. Nothing is checked: reading or writing outside an array is undefined.
+    """
+    if not (isinstance(height, types.IntegerLiteral) and isinstance(subtract, types.IntegerLiteral)):
+        return None
+    rows, minus = height.literal_value, subtract.literal_value == 1
+    index = types.intp
+    signature = types.void(C, index, index, A, index, index, B, index, index, index, height, subtract)
+    vector, i32 = ir.VectorType(ir.FloatType(), LANES), ir.IntType(32)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        c, c_i, c_j, a, a_i, a_j, b, b_i, b_j, count, _, _ = arguments
+
+        def matrix(position: int, value: Any) -> Any:
+            array = context.make_array(signature.args[position])(context, builder, value)
+            stride = cgutils.unpack_tuple(builder, array.shape, 2)[1]
+            return lambda i, j: builder.gep(array.data, [builder.add(builder.mul(i, stride), j)])
+
+        def vector_at(pointer: Any) -> Any:
+            return builder.bitcast(pointer, vector.as_pointer())
+
+        def load(pointer: Any) -> Any:
+            value = builder.load(vector_at(pointer))
+            value.align = 4  # rows need not be aligned; AVX loads do not mind
+            return value
+
+        def broadcast(scalar: Any) -> Any:
+            undefined = ir.Constant(vector, ir.Undefined)
+            first = builder.insert_element(undefined, scalar, i32(0))
+            return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(i32, LANES), [0] * LANES))
+
+        at_a, at_b, at_c = matrix(3, a), matrix(6, b), matrix(0, c)
+        sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * LANES)) for _ in range(rows)]
+        for s in sums:  # the allocation is hoisted to the function's entry: start from zero at every call
+            builder.store(ir.Constant(vector, [0.0] * LANES), s)
+        with cgutils.for_range(builder, count, intp=count.type) as loop:
+            right = load(at_b(builder.add(b_i, loop.index), b_j))
+            left = at_a(builder.add(a_i, loop.index), a_j)
+            for r, s in enumerate(sums):
+                scalar = broadcast(builder.load(builder.gep(left, [count.type(r)])))
+                product = builder.fmul(scalar, right, flags=("contract",))
+                builder.store(builder.fadd(builder.load(s), product, flags=("contract",)), s)
+        for r, s in enumerate(sums):
+            pointer = at_c(builder.add(c_i, count.type(r)), c_j)
+            combine = builder.fsub if minus else builder.fadd
+            stored = builder.store(combine(load(pointer), builder.load(s)), vector_at(pointer))
+            stored.align = 4
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit(nogil=True, cache=True)
+def gram(tile: Any, n: int, n_columns: int, n_rows: int, G: Any) -> None:
+    """G[:n_rows, :n_columns] += tile[:n, :n_rows]' tile[:n, :n_columns], from the diagonal to the right.
+
+    Parameters
+    ----------
+    tile : float32 array of shape (at least n, at least max(n_columns padded, n_rows + HEIGHT))
+        Rows z of a least-squares problem; columns beyond the ones used hold finite numbers.
+    n : int
+        Rows of the tile to sum.
+    n_columns : int
+        A multiple of LANES.
+    n_rows : int
+        Rows of G to sum. Those beyond `n_columns` (a right-hand side, say) get all of their columns.
+    G : float32 array of shape (at least n_rows rounded up to HEIGHT, at least n_columns)
+        Its part below the diagonal blocks is left alone.
+    """
+    whole = n_rows // HEIGHT * HEIGHT
+    for a in range(0, whole, HEIGHT):
+        for b in range(a // LANES * LANES if a < n_columns else 0, n_columns, LANES):
+            rank_update(G, a, b, tile, 0, a, tile, 0, b, n, HEIGHT, 0)
+    for a in range(whole, n_rows, 2):
+        for b in range(a // LANES * LANES if a < n_columns else 0, n_columns, LANES):
+            rank_update(G, a, b, tile, 0, a, tile, 0, b, n, 2, 0)
+
+
+@njit(nogil=True, cache=True, fastmath=FASTMATH)
+def cholesky(S: Any, n: int) -> None:
+    """Overwrite the upper triangle of S[:n, :n] with U, S = U' U, and columns n and beyond with U'^-1 times them.
+
+    A right-hand side b put into column n thus becomes U'^-1 b. A pivot that is not positive (rank lost to rounding)
+    is taken for infinite: that unknown becomes 0.
+
+    Parameters
+    ----------
+    S : float32 array of shape (at least n rounded up to HEIGHT, a multiple of LANES, more than n)
+        Only the upper triangle is read; below it, and in rows from n on, values are finite and get overwritten.
+    n : int
+        Unknowns.
+    """
+    width = S.shape[1]
+    for top in range(0, n, HEIGHT):
+        for j in range(top // LANES * LANES, width, LANES):
+            rank_update(S, top, j, S, 0, top, S, 0, j, top, HEIGHT, 1)
+        bottom = min(top + HEIGHT, n)
+        for p in range(top, bottom):
+            scale = np.float32(0)
+            if S[p, p] > 0:
+                scale = np.float32(1) / np.sqrt(S[p, p])
+            for j in range(p // LANES * LANES, width):
+                S[p, j] *= scale
+            for q in range(p + 1, bottom):
+                c = S[p, q]
+                for j in range(q // LANES * LANES, width):
+                    S[q, j] -= c * S[p, j]
+
+
+@njit(nogil=True, cache=True, fastmath=FASTMATH)
+def back_substitute(U: Any, n: int, x: Any) -> None:
+    """Solve U[:n, :n] x = U[:n, n] for the upper triangular U of `cholesky`."""
+    for i in range(n - 1, -1, -1):
+        s = U[i, n]
+        for j in range(i + 1, n):
+            s -= U[i, j] * x[j]
+        x[i] = s / U[i, i] if U[i, i] > 0 else np.float32(0)
