@@ -31,7 +31,7 @@ def padded(n: int) -> int:
 
 @intrinsic(prefer_literal=True)
 def rank_update(
-    typing_context: Any,  # noqa: ARG001
+    typing_context: Any,
     C: Any,
     ci: Any,
     cj: Any,

@@ -1,5 +1,6 @@
 """A pool of threads over ranges of rows or columns: the kernels release the GIL, so that threads are enough."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,4 +41,4 @@ def even_cuts(weight_before: NDArray[np.integer[Any]], n_threads: int) -> list[t
     n_items = len(weight_before) - 1
     goals = np.linspace(0, weight_before[-1], 1 if n_threads == 1 else 16 * n_threads + 1)[1:-1]
     cuts = np.unique(np.r_[0, np.searchsorted(weight_before, goals), n_items])
-    return [(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
