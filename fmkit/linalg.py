@@ -24,6 +24,7 @@ HEIGHT = 8 if llvm.get_host_cpu_features().get("avx512f", False) else 4
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
+@njit(nogil=True, cache=True)
 def padded(n: int) -> int:
     """The next multiple of `LANES`."""
     return -(-n // LANES) * LANES

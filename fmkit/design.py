@@ -1,0 +1,262 @@
+"""Design: a sparse matrix seen as fields of columns that share no row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from fmkit.fields import find_fields
+
+
+@dataclass(frozen=True)
+class Field:
+    """Columns of which a row has at most one, as (row, code, value) triples with what goes without saying left out.
+
+    A one-hot coded variable without gaps is nothing but one int32 code a row.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_levels,), int32
+        The design's column that each code stands for, ascending.
+    codes : ndarray of shape (n_entries,), int32
+        Position in `columns` of each entry.
+    rows : ndarray of shape (n_entries,), int32, or None
+        Row of each entry, ascending; None if entry i is row i, for all rows.
+    values : ndarray of shape (n_entries,), float32, or None
+        Value of each entry; None if all are 1.
+    """
+
+    columns: NDArray[np.int32]
+    codes: NDArray[np.int32]
+    rows: NDArray[np.int32] | None = None
+    values: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design matrix as the engine sees it: fields of columns of which no row has two.
+
+    Build it with `Design.from_codes` (categorical variables, the lightest) or `Design.from_matrix` (anything).
+
+    Parameters
+    ----------
+    n_rows, n_features : int
+        Shape of the matrix.
+    fields : tuple of Field
+        Every column belongs to exactly one.
+
+    Examples
+    --------
+    >>> design = Design.from_codes([[0, 1, 1], [2, 0, 2]])
+    >>> design.to_csr().toarray()
+    array([[1., 0., 0., 0., 1.],
+           [0., 1., 1., 0., 0.],
+           [0., 1., 0., 0., 1.]], dtype=float32)
+    """
+
+    n_rows: int
+    n_features: int
+    fields: tuple[Field, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_rows, n_features)."""
+        return self.n_rows, self.n_features
+
+    @classmethod
+    def from_codes(cls, codes: Sequence[ArrayLike] | Any, n_levels: Sequence[int] | None = None) -> Design:
+        """One-hot fields from integer codes.
+
+        Parameters
+        ----------
+        codes : sequence of arrays of shape (n_rows,), or DataFrame of integer columns
+            A categorical variable each; a code of -1 means that the row has none.
+        n_levels : sequence of int, optional
+            Levels of each variable; the default is its largest code + 1.
+        """
+        if hasattr(codes, "columns"):
+            codes = [np.asarray(codes[name]) for name in codes.columns]
+        variables = [np.asarray(c) for c in codes]
+        if not variables:
+            raise ValueError("codes must hold at least one variable")
+        if n_levels is not None and len(n_levels) != len(variables):
+            raise ValueError(
+                f"n_levels must name the levels of {len(variables)} variables, got {len(n_levels)} numbers"
+            )
+        fields, start = [], 0
+        for position, variable in enumerate(variables):
+            if variable.ndim != 1 or len(variable) != len(variables[0]):
+                raise ValueError(
+                    f"codes must be arrays of shape ({len(variables[0])},), "
+                    f"variable {position} has shape {variable.shape}"
+                )
+            if variable.dtype.kind not in "iu":
+                raise TypeError(f"codes must be integers, variable {position} is {variable.dtype}")
+            largest = int(variable.max(initial=-1))
+            levels = largest + 1 if n_levels is None else int(n_levels[position])
+            if largest >= levels or (lowest := int(variable.min(initial=0))) < -1:
+                wrong = largest if largest >= levels else lowest
+                raise ValueError(
+                    f"codes of variable {position} must lie in 0..{levels - 1} (or be -1 for none), "
+                    f"row {int(np.argmax(variable == wrong))} has {wrong}"
+                )
+            code, rows = variable.astype(np.int32, copy=False), None
+            if lowest < 0:
+                rows = np.flatnonzero(code >= 0).astype(np.int32)
+                code = code[rows]
+            fields.append(Field(np.arange(start, start + levels, dtype=np.int32), code, rows))
+            start += levels
+        return cls(len(variables[0]), start, tuple(fields))
+
+    @classmethod
+    def from_matrix(cls, X: Any, fields: ArrayLike | None = None) -> Design:
+        """Fields from a matrix: those given, or those found (see `fmkit.fields.find_fields`).
+
+        Parameters
+        ----------
+        X : sparse matrix or array of any format, or array-like of shape (n_rows, n_features)
+            Duplicate entries are summed, zeros dropped; values become float32. 64-bit indices are accepted.
+        fields : array-like of shape (n_features,), optional
+            A label a column, any integers; columns with the same label form a field.
+
+        Raises
+        ------
+        ValueError
+            If a value is NaN or infinite, or if a row has two entries in one field.
+        """
+        matrix = canonical_csr(X)
+        if fields is None:
+            label = find_fields(matrix)
+        else:
+            label = np.asarray(fields)
+            if label.shape != (matrix.shape[1],):
+                raise ValueError(f"fields must hold a label for each of {matrix.shape[1]} columns, got {label.shape}")
+            label = np.unique(label, return_inverse=True)[1].astype(np.int32)
+        return cls(*matrix.shape, tuple(_split(matrix, label)))
+
+    def to_csr(self, first: int = 0, last: int | None = None) -> sparse.csr_array:
+        """Rows first:last as a sparse float32 matrix with sorted indices."""
+        last = self.n_rows if last is None else last
+        parts = [_block(field, first, last) for field in self.fields]
+        if not parts:
+            return sparse.csr_array((last - first, self.n_features), dtype=np.float32)
+        if all(rows is None for rows, _, _ in parts) and _ascending(self.fields):
+            indices = np.stack([columns for _, columns, _ in parts], axis=1).ravel()
+            values = np.stack([values for _, _, values in parts], axis=1).ravel()
+            indptr = np.arange(0, len(indices) + 1, len(parts))
+            return sparse.csr_array((values, indices, indptr), shape=(last - first, self.n_features))
+        rows = np.concatenate([np.arange(last - first) if rows is None else rows for rows, _, _ in parts])
+        indices = np.concatenate([columns for _, columns, _ in parts])
+        values = np.concatenate([values for _, _, values in parts])
+        matrix = sparse.csr_array((values, (rows, indices)), shape=(last - first, self.n_features))
+        matrix.sort_indices()
+        return matrix
+
+    def select(self, keep: NDArray[np.bool_]) -> Design:
+        """The design of the rows where `keep`, a boolean array of shape (n_rows,), is True."""
+        position = np.cumsum(keep, dtype=np.int32) - 1
+        fields = []
+        for field in self.fields:
+            chosen = keep if field.rows is None else keep[field.rows]
+            rows = None if field.rows is None else position[field.rows[chosen]]
+            values = None if field.values is None else field.values[chosen]
+            fields.append(Field(field.columns, field.codes[chosen], rows, values))
+        return Design(int(np.count_nonzero(keep)), self.n_features, tuple(fields))
+
+
+def canonical_csr(X: Any) -> sparse.csr_array:
+    """X as float32 CSR with sorted, unique indices and without zeros; NaN and infinity are refused with their place."""
+    matrix = sparse.csr_array(X, dtype=np.float32) if sparse.issparse(X) else _csr_of_dense(X)
+    if matrix.ndim != 2:
+        raise ValueError(f"a design matrix has two dimensions, got {matrix.ndim}")
+    if not (matrix.has_canonical_format and matrix.data.all()):
+        if sparse.issparse(X) and np.shares_memory(matrix.data, X.data):
+            matrix = matrix.copy()  # the caller's matrix stays as it is
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    if not np.isfinite(matrix.data).all():
+        entry = int(np.argmin(np.isfinite(matrix.data)))
+        row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
+        raise ValueError(
+            f"the design holds {matrix.data[entry]} in row {row}, column {matrix.indices[entry]}: "
+            "every value must be finite in float32"
+        )
+    if max(matrix.shape) > np.iinfo(np.int32).max:
+        raise ValueError(f"a design holds at most 2**31 - 1 rows and columns, got {matrix.shape}")
+    return matrix
+
+
+def _csr_of_dense(X: Any) -> sparse.csr_array:
+    dense = np.asarray(X)
+    if dense.ndim != 2:
+        raise ValueError(f"a design matrix has two dimensions, got {dense.ndim}")
+    return sparse.csr_array(dense.astype(np.float32))
+
+
+def _split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
+    """The fields of a canonical matrix under given labels 0..n_fields-1."""
+    n_fields = int(label.max(initial=-1)) + 1
+    by_label = np.argsort(label, kind="stable").astype(np.int32)
+    bounds = np.searchsorted(label[by_label], np.arange(n_fields + 1))
+    code_of_column = np.empty(len(label), np.int32)
+    code_of_column[by_label] = np.arange(len(label), dtype=np.int32) - bounds[label[by_label]]
+    values_of = (lambda chosen: None) if (matrix.data == 1).all() else (lambda chosen: matrix.data[chosen])
+
+    counts = np.diff(matrix.indptr)
+    if n_fields and (np.diff(label) >= 0).all() and (counts == n_fields).all():
+        # As many entries a row as fields, in order: the matrix is a table of codes already, nothing is sorted.
+        entries = [slice(f, None, n_fields) for f in range(n_fields)]
+        rows_of = None
+    else:
+        field_of_entry = label[matrix.indices].astype(np.uint16 if n_fields < 2**16 else np.int32)
+        order = np.argsort(field_of_entry, kind="stable")  # a radix sort for 16 bits
+        cuts = np.r_[0, np.cumsum(np.bincount(field_of_entry, minlength=n_fields))]
+        entries = [order[a:b] for a, b in pairwise(cuts)]
+        rows_of = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), counts)
+
+    fields = []
+    for f, chosen in enumerate(entries):
+        columns = by_label[bounds[f] : bounds[f + 1]]
+        indices = matrix.indices[chosen]
+        rows = None if rows_of is None else rows_of[chosen]
+        if rows is not None:
+            twice = np.flatnonzero(rows[1:] == rows[:-1])
+            if len(twice):
+                at = int(twice[0])
+                raise ValueError(
+                    f"row {rows[at]} has two entries in field {f}, columns {indices[at]} and {indices[at + 1]}: "
+                    "give them different labels, or leave fields=None to have fields found"
+                )
+            if len(rows) == matrix.shape[0]:
+                rows = None
+        values = values_of(chosen)
+        if values is not None and (values == 1).all():
+            values = None
+        fields.append(Field(columns, code_of_column[indices], rows, values))
+    if n_fields > 1 and not all(len(f.codes) or len(f.columns) for f in fields):
+        raise AssertionError("labels are 0..n_fields-1 without gaps")
+    return fields
+
+
+def _block(field: Field, first: int, last: int) -> tuple[Any, NDArray[np.int32], NDArray[np.float32]]:
+    """A field's entries of rows first:last as (rows - first or None, columns, values)."""
+    if field.rows is None:
+        entries, rows = slice(first, last), None
+    else:
+        entries = slice(*np.searchsorted(field.rows, [first, last]))
+        rows = field.rows[entries] - np.int32(first)
+    columns = field.columns[field.codes[entries]]
+    values = np.ones(len(columns), np.float32) if field.values is None else field.values[entries]
+    return rows, columns, values
+
+
+def _ascending(fields: tuple[Field, ...]) -> bool:
+    """Whether every column of a field lies to the left of the next field's."""
+    ends = [(f.columns[0], f.columns[-1]) for f in fields if len(f.columns)]
+    return all(a[1] < b[0] for a, b in pairwise(ends))

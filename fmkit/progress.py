@@ -1,0 +1,31 @@
+"""What a solver tells after each pass over the data."""
+
+from dataclasses import dataclass
+
+from fmkit.machine import FactorizationMachine
+
+
+@dataclass
+class Progress:
+    """One sweep of ALS or one epoch of SGD, done.
+
+    Parameters
+    ----------
+    sweep : int
+        Passes done, from 1.
+    train_loss : float
+        Mean training loss: squared error, or log loss. ALS on two one-hot fields and SGD tell it as it was met on
+        the way, before each update, so that it costs no pass of its own.
+    seconds : float
+        Since the solver started.
+    machine : FactorizationMachine
+        The machine so far; the solver goes on changing it.
+    validation_loss : float or None
+        The same loss on the part set aside, filled in by the fit loop.
+    """
+
+    sweep: int
+    train_loss: float
+    seconds: float
+    machine: FactorizationMachine
+    validation_loss: float | None = None

@@ -1,0 +1,294 @@
+"""ALS by fields: for every column one ridge system for its weight and factors, the columns of a field in parallel.
+
+Given all other columns, f(x) is linear in theta = (v_j, w_j) of one column j, with the row vectors z = x_j (q, 1),
+q = sum_{i != j} x_i v_i. Columns of a field share no row, so each can be solved exactly while the others of the field
+move: a sweep is block coordinate descent on
+
+    sum_r omega_r loss(y_r, f(x_r)) + 1/2 sum_j (penalty_w_j w_j^2 + penalty_v_j |v_j|^2)
+
+with loss = 1/2 (y - f)^2 or the log loss, and the objective never rises. The step is a Newton step from the present
+theta, (G + Lambda) d = Z'g - Lambda theta: rounding errors of a float32 solve are mended by the next sweep instead of
+adding up. For the log loss G carries the weights tanh(f/2) / 2f of the quadratic bound of Jaakkola and Jordan
+("Bayesian parameter estimation via variational methods", 2000), which keeps the descent monotone.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from fmkit.design import Design
+from fmkit.linalg import FASTMATH, back_substitute, cholesky, gram, padded
+from fmkit.machine import FactorizationMachine, sum_factors
+from fmkit.progress import Progress
+from fmkit.solvers.penalties import Penalties
+from fmkit.threads import even_cuts, for_each
+
+TILE = 128  # rows of z summed at once: 128 x 80 floats (k = 64) are 40 KB, half of them in a first-level cache
+JITTER = np.float32(1e-6)  # of the diagonal: a step a little too short, where a system without penalty is singular
+NONE = np.empty(0, np.float32)  # in place of values or weights that are all 1
+
+
+def als(
+    design: Design,
+    y: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    machine: FactorizationMachine,
+    penalties: Penalties,
+    *,
+    logistic: bool,
+    n_threads: int,
+) -> Iterator[Progress]:
+    """Sweep for as long as the caller asks for more.
+
+    Parameters
+    ----------
+    design : Design
+    y : ndarray of shape (n_rows,), float32
+        Targets; 0 or 1 for the log loss.
+    weights : ndarray of shape (n_rows,), float32, or None
+        Positive weights of the rows.
+    machine : FactorizationMachine
+        The start, fitted in place. If its factors are all zero they stay so.
+    penalties : Penalties
+    logistic : bool
+        Log loss instead of the squared error.
+    n_threads : int
+        The result is the same, bit for bit, for any number.
+
+    Yields
+    ------
+    Progress
+        One a sweep.
+    """
+    start = time.perf_counter()
+    pair = len(design.fields) == 2 and all(f.rows is None and f.values is None for f in design.fields)
+    sweeps = (_pair_sweeps if pair else _cached_sweeps)(design, y, weights, machine, penalties, logistic, n_threads)
+    for sweep, train_loss in enumerate(sweeps, start=1):
+        yield Progress(sweep, train_loss, time.perf_counter() - start, machine)
+
+
+def _pair_sweeps(
+    design: Design,
+    y: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    machine: FactorizationMachine,
+    penalties: Penalties,
+    logistic: bool,
+    n_threads: int,
+) -> Iterator[float]:
+    """Two one-hot fields: q is the other column's vector itself. A row is its codes, target and weight; no cache."""
+    sides = []
+    for field, other in zip(design.fields, design.fields[::-1], strict=True):
+        ptr, order = sort_by_code(field.codes, len(field.columns))
+        source = other.columns[other.codes[order]]
+        omega = NONE if weights is None else weights[order]
+        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (source, NONE, y[order], omega)))
+    del order, source, omega
+    total = design.n_rows if weights is None else weights.sum(dtype=np.float64)
+    sums = np.zeros((design.n_features, 3))
+    while True:
+        for columns, ptr, cuts, entries in sides:
+            w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
+            arguments = (columns, ptr, *entries, w0, w, V, w, V, penalties.linear, penalties.factors, logistic, False)
+            for_each(solve_columns, [(a, b, *arguments, sums) for a, b in cuts], n_threads)
+        loss, gradient, curvature = sums[columns].sum(axis=0)
+        if curvature > 0:
+            machine.bias += gradient / curvature
+            loss -= gradient**2 / curvature / (2 if logistic else 1)
+        yield float(loss / total)
+
+
+def _cached_sweeps(
+    design: Design,
+    y: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    machine: FactorizationMachine,
+    penalties: Penalties,
+    logistic: bool,
+    n_threads: int,
+) -> Iterator[float]:
+    """Any fields: Q = X V and the prediction f are kept a row, and follow the change of each column at once."""
+    sides = []
+    for field in design.fields:
+        ptr, order = sort_by_code(field.codes, len(field.columns))
+        rows = order if field.rows is None else field.rows[order]
+        x = NONE if field.values is None else field.values[order]
+        omega = NONE if weights is None else weights[rows]
+        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (rows, x, y, omega)))
+    f, Q = machine.predict(design, n_threads), sum_factors(design, machine.factors, n_threads)
+    sums = np.zeros((design.n_features, 3))
+    while True:
+        for columns, ptr, cuts, entries in sides:
+            w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
+            arguments = (columns, ptr, *entries, w0, f, Q, w, V, penalties.linear, penalties.factors, logistic, True)
+            for_each(solve_columns, [(a, b, *arguments, sums) for a, b in cuts], n_threads)
+        loss, gradient, curvature = _derivatives(y, f, logistic)
+        if gradient.any():
+            shift = np.average(gradient, weights=weights) / np.average(curvature, weights=weights)
+            machine.bias += float(shift)
+            f += np.float32(shift)
+        yield float(np.average(loss, weights=weights))
+
+
+def _derivatives(y: NDArray[np.float32], f: NDArray[np.float32], logistic: bool) -> tuple[Any, Any, Any]:
+    """Loss, minus its slope and its curvature (bound) at predictions f, a row."""
+    if not logistic:
+        return (y - f) ** 2, y - f, np.ones_like(f)
+    curvature = np.where(np.abs(f) < 1e-2, 0.25, np.tanh(f / 2) / (2 * np.where(f == 0, 1, f)))
+    return np.logaddexp(0, f) - y * f, y - expit(f), curvature
+
+
+@njit(nogil=True, cache=True)
+def sort_by_code(codes: Any, n_levels: int) -> Any:
+    """Counting sort: the entries with code j are order[ptr[j]:ptr[j + 1]], in their old order."""
+    ptr = np.zeros(n_levels + 1, np.int64)
+    for code in codes:
+        ptr[code + 1] += 1
+    ptr = np.cumsum(ptr)
+    free, order = ptr.copy(), np.empty(len(codes), np.int32)
+    for entry in range(len(codes)):
+        order[free[codes[entry]]] = entry
+        free[codes[entry]] += 1
+    return ptr, order
+
+
+@njit(nogil=True, cache=True, fastmath=FASTMATH)
+def solve_columns(
+    first: int,
+    last: int,
+    columns: Any,
+    ptr: Any,
+    source: Any,
+    x: Any,
+    y: Any,
+    omega: Any,
+    w0: Any,
+    known: Any,
+    Q: Any,
+    w: Any,
+    V: Any,
+    penalty_w: Any,
+    penalty_v: Any,
+    logistic: bool,
+    cached: bool,
+    sums: Any,
+) -> None:
+    """One Newton step for each of the columns first:last of a field.
+
+    Parameters
+    ----------
+    columns : int32 array of shape (n_levels,)
+        Index of each of the field's columns into w, V, the penalties and `sums`.
+    ptr : int64 array of shape (n_levels + 1,)
+        Column j's entries are ptr[j]:ptr[j + 1] of the next arrays.
+    source : int32 array of shape (n_entries,)
+        cached: the entry's row. Else: the other field's column in that row.
+    x : float32 array of shape (n_entries,) or (0,)
+        Values of the entries, (0,) if all are 1.
+    y : float32 array
+        Targets: of the rows if cached, else of the entries.
+    omega : float32 array of shape (n_entries,) or (0,)
+        Weights of the entries' rows, (0,) if all are 1.
+    known, Q : float32 arrays
+        cached: predictions (n_rows,) and sums of factors X V (n_rows, k), both kept up to date here. Else: w and V.
+    w, V : float32 arrays of shape (n_features,), (n_features, k)
+        Overwritten for these columns.
+    sums : float64 array of shape (n_features, 3)
+        Gets loss, minus slope and curvature, summed over the column's rows. Not cached: after the step, so that the
+        caller can take a step of the bias; the log loss then by its quadratic bound.
+    """
+    k = V.shape[1]
+    n_columns, width = padded(k), padded(k + 4)
+    tile = np.zeros((TILE, width), np.float32)
+    S = np.zeros((width, width), np.float32)  # first the sums [Z'Z; 1'Z; t'Z], then the system and its factor
+    S64 = np.zeros((k + 2, k), np.float64)
+    theta, step, b = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
+    for j in range(first, last):
+        c = columns[j]
+        theta[:k], theta[k] = V[c], w[c]
+        S[:], S64[:] = 0, 0  # S whole: leftovers beyond the system would decay to slow denormal numbers
+        loss, slope, curve, corner, corner_b = 0.0, 0.0, 0.0, 0.0, 0.0
+        for begin in range(ptr[j], ptr[j + 1], TILE):
+            n = min(TILE, ptr[j + 1] - begin)
+            for r in range(n):
+                e = begin + r
+                s = source[e]
+                value = x[e] if len(x) else np.float32(1)
+                weight = omega[e] if len(omega) else np.float32(1)
+                if cached:
+                    for i in range(k):
+                        tile[r, i] = value * (Q[s, i] - value * theta[i])
+                    f, target = known[s], y[s]
+                else:
+                    f = np.float32(0)
+                    for i in range(k):
+                        tile[r, i] = Q[s, i]
+                        f += Q[s, i] * theta[i]
+                    f, target = w0 + known[s] + theta[k] + f, y[e]
+                if logistic:
+                    p = np.float32(1) / (np.float32(1) + np.exp(-f))
+                    g, bound = weight * (target - p), np.float32(0.25)
+                    if abs(f) > np.float32(0.01):
+                        bound = (p - np.float32(0.5)) / f
+                    loss += weight * (np.log1p(np.exp(-abs(f))) + max(f, np.float32(0)) - target * f)
+                    weight *= bound
+                    root = np.sqrt(weight)
+                    for i in range(k):
+                        tile[r, i] *= root
+                    tile[r, k], tile[r, k + 1] = value * root, g / root
+                else:
+                    g = weight * (target - f)
+                    loss += g * (target - f)
+                    root = np.float32(1)
+                    if len(omega):
+                        root = np.sqrt(weight)
+                        for i in range(k):
+                            tile[r, i] *= root
+                    tile[r, k], tile[r, k + 1] = value * root, root * (target - f)
+                slope += g
+                curve += weight
+                corner += value * value * weight
+                corner_b += value * g
+            if begin > ptr[j]:
+                S[: k + 2] = 0
+            gram(tile, n, n_columns, k + 2, S)
+            for i in range(k + 2):  # in float64: a column may have millions of rows
+                for l in range(k):
+                    S64[i, l] += S[i, l]
+        for i in range(k):
+            for l in range(i, k):
+                S[i, l] = S64[i, l]
+            S[i, i] += penalty_v[c] + JITTER * S[i, i]
+            S[i, k] = S64[k, i]
+            b[i] = S64[k + 1, i]
+            S[i, k + 1] = b[i] - penalty_v[c] * theta[i]
+        b[k] = corner_b
+        S[k, k] = corner * (1 + JITTER) + penalty_w[c]
+        S[k, k + 1] = b[k] - penalty_w[c] * theta[k]
+        cholesky(S, k + 1)
+        back_substitute(S, k + 1, step)
+
+        gain = np.float32(0)
+        for i in range(k):
+            V[c, i] = theta[i] + step[i]
+            gain += step[i] * (b[i] + penalty_v[c] * V[c, i])
+            slope -= S64[k, i] * step[i]
+        w[c] = theta[k] + step[k]
+        gain += step[k] * (b[k] + penalty_w[c] * w[c])
+        slope -= corner * step[k]
+        sums[c, 0] = loss - (np.float32(0.5) * gain if logistic else gain)
+        sums[c, 1], sums[c, 2] = slope, curve
+        if cached:
+            for e in range(ptr[j], ptr[j + 1]):
+                s = source[e]
+                value = x[e] if len(x) else np.float32(1)
+                change = step[k]
+                for i in range(k):
+                    change += (Q[s, i] - value * theta[i]) * step[i]
+                    Q[s, i] += value * step[i]
+                known[s] += value * change
