@@ -1,1 +1,15 @@
-"""Small real data sets that ship with fmkit, and readers of their full versions."""
+"""Small real data sets that ship with fmkit, readers of their full versions, and damage to try restoration on."""
+
+from .damage import make_damage
+from .pictures import load_harvesters
+from .published import fetch_goodbooks, fetch_movielens
+from .ratings import load_goodbooks, load_movielens_small
+
+__all__ = [
+    "fetch_goodbooks",
+    "fetch_movielens",
+    "load_goodbooks",
+    "load_harvesters",
+    "load_movielens_small",
+    "make_damage",
+]
