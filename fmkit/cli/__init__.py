@@ -1,1 +1,77 @@
+"""The command line: a file a command, found by its name and imported only when it is asked for.
 
+Everything that a person can mend ends in one sentence on stderr and exit status 2; other exceptions are our mistakes
+and show their traceback.
+"""
+
+import os
+import pkgutil
+import signal
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from fmkit import __version__
+from fmkit.errors import InputError
+
+
+class _Commands(click.Group):
+    """The public modules of this package: command NAME is the function NAME in fmkit/cli/NAME.py."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = getattr(import_module(f"fmkit.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def fmkit() -> None:
+    """Factorization machines that fill tables with holes: ratings nobody gave yet, pixels a picture lost."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 2 something to mend, 130 interrupted."""
+    try:
+        status = fmkit.main(prog_name="fmkit", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has enough. Python flushes stdout once more at exit: into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
+    except (InputError, OSError, click.ClickException) as error:
+        _drop_unwritten_output()
+        print(f"fmkit: {_sentence(error)}", file=sys.stderr)
+        status = 2
+    except (KeyboardInterrupt, click.Abort):
+        print("fmkit: interrupted, nothing more was written", file=sys.stderr)
+        status = 128 + signal.SIGINT
+    sys.exit(status)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, click.UsageError):
+        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+        sentence = error.format_message().rstrip(".") + hint
+    elif isinstance(error, click.ClickException):
+        sentence = error.format_message()
+    elif isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        sentence = place + error.strerror[0].lower() + error.strerror[1:]
+    else:
+        sentence = str(error)
+    return " ".join(sentence.split())
+
+
+def _drop_unwritten_output() -> None:
+    """Flush stdout while its failure (a full disk) can still be ignored: the first error is the one to tell."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,1 +1,34 @@
+"""Tables of ratings -> machine -> top-N lists with their reasons.
 
+Names are imported on first use: reading a table, or refusing it, does not wait for the engine.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fmkit.recommend.ratings import RatingsTable, read_ratings
+    from fmkit.recommend.recommender import Reason, Recommender
+    from fmkit.recommend.titles import read_titles
+    from fmkit.recommend.vocabulary import Vocabulary
+
+_HOME = {
+    "RatingsTable": "ratings",
+    "Reason": "recommender",
+    "Recommender": "recommender",
+    "Vocabulary": "vocabulary",
+    "read_ratings": "ratings",
+    "read_titles": "titles",
+}
+
+__all__ = ["RatingsTable", "Reason", "Recommender", "Vocabulary", "read_ratings", "read_titles"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"fmkit.recommend.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'fmkit.recommend' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,69 @@
+"""Which column of a table holds the users, the items, the ratings and the titles."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fmkit.errors import InputError
+
+# Names as published rating tables use them, the plainest first, without case, spaces and punctuation.
+NAMES = {
+    "user": "user userid uid username member memberid customer customerid reader readerid reviewer reviewerid "
+    "listener listenerid visitor visitorid player playerid account accountid profile profileid person personid",
+    "item": "item itemid iid movie movieid film filmid book bookid isbn isbn13 asin parentasin product productid "
+    "song songid track trackid artist artistid album albumid game gameid anime animeid joke jokeid recipe recipeid "
+    "business businessid article articleid show showid",
+    "rating": "rating ratings score scores stars star value overall grade mark userrating bookrating movierating "
+    "reviewscore reviewoverall preference",
+    "title": "title name itemtitle itemname movietitle moviename filmtitle booktitle bookname producttitle productname "
+    "songtitle songname tracktitle trackname artistname albumtitle gametitle animetitle originaltitle label",
+}
+
+
+def find_columns(
+    present: Sequence[str], roles: Sequence[str], given: Mapping[str, str] | None = None, *, path: str | Path
+) -> list[str]:
+    """The column of each role: the one given, or the first whose name is among the role's usual names.
+
+    Parameters
+    ----------
+    present : sequence of str
+        Columns of the table.
+    roles : sequence of {"user", "item", "rating", "title"}
+    given : mapping of role to column name, optional
+        Exact names, which go before the usual ones.
+    path : str or Path
+        The table, for the message.
+
+    Raises
+    ------
+    InputError
+        If a role has no column; the message tells the names that were looked for and those that exist.
+    """
+    given = given or {}
+    plain = {}
+    for name in reversed(present):  # of two columns whose names come to the same, the left one counts
+        plain["".join(letter for letter in name.casefold() if letter.isalnum())] = name
+    found = []
+    for role in roles:
+        if role in given:
+            if given[role] not in present:
+                raise InputError(
+                    f"there is no column '{given[role]}' for {role}, the table has {_listed(present)}", path=path
+                )
+            found.append(given[role])
+            continue
+        names = NAMES[role].split()
+        column = next((plain[name] for name in names if name in plain), None)
+        if column is None:
+            raise InputError(
+                f"no column for {role} was found: looked for {', '.join(names[:8])} and the like, "
+                f"the table has {_listed(present)} (name one with {role}=COLUMN)",
+                path=path,
+            )
+        found.append(column)
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [name if len(name) <= 40 else name[:39] + "…" for name in names[:12]]
+    return ", ".join(repr(name) for name in shown) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,0 +1,48 @@
+"""The line at fault in a text table: the slow reading, done only when the fast one has failed."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+
+def first_fault(rows: "Reader", ids: Sequence[str], numbers: Sequence[str]) -> tuple[int, str] | None:
+    """The first row that is not as it should be: its line, counted from 1, and a sentence; None if there is none.
+
+    Parameters
+    ----------
+    rows : csv.reader
+        At the start of the file, which begins with a header line.
+    ids, numbers : sequence of str
+        Columns that must hold an id or a finite number in every row.
+    """
+    header: list[str] = []
+    line = 1
+    for row in rows:
+        # An empty line is no row. A row may run over several lines: the first is told.
+        sentence = _fault_of_row(row, header, ids, numbers) if row and header else None
+        if sentence is not None:
+            return line, sentence
+        header = header or row
+        line = rows.line_num + 1
+    return None
+
+
+def _fault_of_row(row: list[str], header: list[str], ids: Sequence[str], numbers: Sequence[str]) -> str | None:
+    if any("\udc80" <= letter <= "\udcff" for field in row for letter in field):
+        return "the line is not UTF-8 text"
+    if len(row) != len(header):
+        return f"the line has {len(row)} fields, the header has {len(header)}"
+    for name in ids:
+        if not row[header.index(name)].strip():
+            return f"there is no id in column '{name}'"
+    for name in numbers:
+        field = row[header.index(name)]
+        try:
+            if not math.isfinite(float(field)):
+                return f"'{field}' is not finite in column '{name}'"
+        except ValueError:
+            return f"'{field}' is no number in column '{name}'" if field else f"there is no number in column '{name}'"
+    return None

@@ -1,0 +1,90 @@
+"""Ids and their codes: 0, 1, 2, ... in the order of first appearance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fmkit.errors import InputError
+
+
+class Vocabulary:
+    """The ids of the users or of the items; an id's position is its code.
+
+    Parameters
+    ----------
+    ids : pyarrow.Array of int64 or string
+        Unique, without nulls.
+    """
+
+    def __init__(self, ids: pa.Array) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and bool(self.ids.equals(other.ids))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def encode(self, ids: Any) -> NDArray[np.int32]:
+        """Codes of ids (an array-like of integers or text); -1 where an id is unknown.
+
+        Ids are compared as they are written: 7 and "7" are the same, "007" is another.
+        """
+        texts, known = as_texts(ids), self.ids.cast(pa.string())
+        return np.asarray(pc.fill_null(pc.index_in(texts, value_set=known), -1), dtype=np.int32)
+
+    def decode(self, codes: NDArray[np.int32]) -> pa.Array:
+        """Ids of codes."""
+        return self.ids.take(pa.array(codes))
+
+    @classmethod
+    def of_chunks(cls, chunks: Sequence[pa.DictionaryArray]) -> tuple[Vocabulary, NDArray[np.int32]]:
+        """The vocabulary of a column that comes in parts, each text encoded by itself, and the column's codes.
+
+        Spaces around an id are not part of it. Ids become int64 if all of them are integers written the usual way, so
+        that an id comes out as it went in ("007" stays text).
+        """
+        unified = pa.chunked_array(chunks).unify_dictionaries()
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in unified.chunks])
+        ids = unified.chunk(0).dictionary
+        trimmed = pc.utf8_trim_whitespace(ids)
+        if not trimmed.equals(ids):
+            encoded = trimmed.dictionary_encode()
+            ids, codes = encoded.dictionary, encoded.indices.to_numpy()[codes]
+        return cls(_plain(ids)), codes
+
+
+def as_texts(ids: Any) -> pa.Array:
+    """Ids as text; those that are neither integers nor text are refused."""
+    if isinstance(ids, pa.ChunkedArray):
+        ids = ids.combine_chunks()
+    column = ids if isinstance(ids, pa.Array) else pa.array(np.asarray(ids).tolist())
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_floating(column.type):
+        # Integers with gaps come as floats from other tools; 1.5 is refused by the cast.
+        try:
+            column = column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            raise InputError("ids must be integers or text, got numbers with decimals") from None
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not pa.types.is_null(kind):
+            raise InputError(f"ids must be integers or text, got {kind}")
+    return column.cast(pa.string())
+
+
+def _plain(ids: pa.StringArray) -> pa.Array:
+    try:
+        integers = ids.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return ids
+    return integers if integers.cast(pa.string()).equals(ids) else ids
