@@ -1,0 +1,183 @@
+"""Stochastic gradient descent with AdaGrad steps, on the same objective as ALS.
+
+A visit of row r moves the columns j of its entries along the gradient of
+
+    omega_r (loss(y_r, f(x_r)) + 1/2 sum_j (penalty_w_j w_j^2 + penalty_v_j |v_j|^2) / n_j),   n_j = the column's weight,
+
+so that an epoch adds up to ALS's objective. Steps are those of AdaGrad (Duchi, Hazan, Singer, JMLR 2011), with one
+sum of squares for a column's weight and one for the mean over its factors (as LIBMF has it): a square root a column
+instead of one a factor, and the sums stand in the same cache line as what they scale.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from fmkit.design import Design
+from fmkit.linalg import FASTMATH, LANES, padded
+from fmkit.machine import FactorizationMachine, row_arrays
+from fmkit.progress import Progress
+from fmkit.solvers.penalties import Penalties
+from fmkit.threads import for_each
+
+
+def sgd(
+    design: Design,
+    y: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    machine: FactorizationMachine,
+    penalties: Penalties,
+    *,
+    logistic: bool,
+    learning_rate: float,
+    spread: float,
+    random_state: np.random.Generator,
+    n_threads: int,
+) -> Iterator[Progress]:
+    """Epochs over the rows, each in an order of its own, for as long as the caller asks for more.
+
+    Parameters
+    ----------
+    design : Design
+    y : ndarray of shape (n_rows,), float32
+        Targets; 0 or 1 for the log loss.
+    weights : ndarray of shape (n_rows,), float32, or None
+        Positive weights of the rows.
+    machine : FactorizationMachine
+        The start, fitted in place. If its factors are all zero they stay so.
+    penalties : Penalties
+    logistic : bool
+        Log loss instead of half the squared error.
+    learning_rate : float
+        Length of a column's first step, for targets of unit standard deviation.
+    spread : float
+        Standard deviation of the targets (1 for the log loss): weights step in its unit, factors in its square root.
+    random_state : Generator
+        Draws the orders.
+    n_threads : int
+        With one thread the result is deterministic. More share the machine without locks (Hogwild; Niu, Recht, Re,
+        Wright 2011): a few updates get lost, and no two fits are alike.
+
+    Yields
+    ------
+    Progress
+        One an epoch.
+    """
+    start = time.perf_counter()
+    k = machine.n_factors
+    indptr, columns, values = row_arrays(design)
+    if all(field.values is None for field in design.fields):
+        values = np.empty(0, np.float32)
+    omega = np.empty(0, np.float32) if weights is None else weights
+    P = _aligned(machine.n_features, padded(k + 3))
+    P[:, :k], P[:, k] = machine.factors, machine.linear
+    bias = np.array([machine.bias, 0], np.float32)
+    share = np.maximum(_column_weights(indptr, columns, omega, machine.n_features), 1e-30)
+    share_w, share_v = (penalties.linear / share).astype(np.float32), (penalties.factors / share).astype(np.float32)
+    rates = np.float32([learning_rate * spread, learning_rate * np.sqrt(spread)])
+    data = (indptr, columns, values, y, omega, bias, P, k, share_w, share_v, rates, logistic)
+    total = design.n_rows if weights is None else weights.sum(dtype=np.float64)
+    epoch = 0
+    while True:
+        order = random_state.permutation(design.n_rows).astype(np.int32)
+        parts = np.array_split(order, n_threads)
+        loss = sum(for_each(visit_rows, [(part, *data) for part in parts], n_threads))
+        machine.factors[:], machine.linear[:], machine.bias = P[:, :k], P[:, k], float(bias[0])
+        epoch += 1
+        yield Progress(epoch, loss / total, time.perf_counter() - start, machine)
+
+
+def _aligned(n_rows: int, width: int) -> NDArray[np.float32]:
+    """Zeros of shape (n_rows, width) that begin with a cache line; for a width of whole lines, as every row does."""
+    buffer = np.zeros(n_rows * width + LANES, np.float32)
+    skip = -buffer.ctypes.data % (4 * LANES) // 4
+    return buffer[skip : skip + n_rows * width].reshape(n_rows, width)
+
+
+def _column_weights(
+    indptr: NDArray[np.int64], columns: NDArray[np.int32], omega: NDArray[np.float32], n_features: int
+) -> NDArray[np.float64]:
+    """Sum of the weights of the rows that have an entry in each column."""
+    weights = np.repeat(omega, np.diff(indptr)) if len(omega) else None
+    return np.bincount(columns, weights, n_features).astype(np.float64)
+
+
+@njit(nogil=True, cache=True, fastmath=FASTMATH)
+def visit_rows(
+    order: Any,
+    indptr: Any,
+    columns: Any,
+    values: Any,
+    y: Any,
+    omega: Any,
+    bias: Any,
+    P: Any,
+    k: int,
+    share_w: Any,
+    share_v: Any,
+    rates: Any,
+    logistic: bool,
+) -> float:
+    """A step for each of the rows in `order`; returns the sum of their losses as they were met.
+
+    Parameters
+    ----------
+    order : int32 array
+        Rows to visit.
+    indptr, columns, values : int64, int32, float32 arrays
+        The design by rows; `values` of shape (0,) means that all are 1.
+    y, omega : float32 arrays of shape (n_rows,)
+        Targets and weights; `omega` of shape (0,) means that all are 1.
+    bias : float32 array of shape (2,)
+        The bias and its sum of squared slopes.
+    P : float32 array of shape (n_features, at least k + 3)
+        A column's k factors, its weight, and AdaGrad's sums of squared slopes of factors (their mean) and weight.
+    share_w, share_v : float32 arrays of shape (n_features,)
+        Penalty of a column that a visit of unit weight carries.
+    rates : float32 array of shape (2,)
+        Learning rates of weights (and the bias) and of factors.
+    """
+    q = np.empty(k, np.float32)
+    tiny = np.float32(1e-12)
+    total = 0.0
+    for r in order:
+        q[:] = 0
+        f = bias[0]
+        for e in range(indptr[r], indptr[r + 1]):
+            j = columns[e]
+            x = values[e] if len(values) else np.float32(1)
+            pair = np.float32(0)
+            for i in range(k):
+                v = x * P[j, i]
+                pair += v * q[i]
+                q[i] += v
+            f += x * P[j, k] + pair
+        weight = omega[r] if len(omega) else np.float32(1)
+        if logistic:
+            slope = weight * (np.float32(1) / (np.float32(1) + np.exp(-f)) - y[r])
+            total += weight * (np.log1p(np.exp(-abs(f))) + max(f, np.float32(0)) - y[r] * f)
+        else:
+            slope = weight * (f - y[r])
+            total += slope * (f - y[r])
+        bias[1] += slope * slope
+        bias[0] -= rates[0] * slope / np.sqrt(bias[1] + tiny)
+        for e in range(indptr[r], indptr[r + 1]):
+            j = columns[e]
+            x = values[e] if len(values) else np.float32(1)
+            along, decay = slope * x, weight * share_v[j]
+            square = np.float32(0)
+            for i in range(k):
+                d = along * (q[i] - x * P[j, i]) + decay * P[j, i]
+                square += d * d
+            P[j, k + 1] += square / np.float32(max(k, 1))
+            rate = rates[1] / np.sqrt(P[j, k + 1] + tiny)
+            for i in range(k):
+                P[j, i] -= rate * (along * (q[i] - x * P[j, i]) + decay * P[j, i])
+            d = along + weight * share_w[j] * P[j, k]
+            P[j, k + 2] += d * d
+            P[j, k] -= rates[0] * d / np.sqrt(P[j, k + 2] + tiny)
+    return total
