@@ -48,22 +48,23 @@ def fetch_movielens(path: str | Path, *, return_X_y: bool = False, as_frame: boo
     InputError
         If there is no such set at `path`, or its file of ratings is not in the published form.
     """
-    source = find(path, "MovieLens", ("ratings.csv", "ratings.dat", "u.data"), MOVIELENS_PAGE)
+    folder, name = find(path, "MovieLens", ("ratings.csv", "ratings.dat", "u.data"), MOVIELENS_PAGE)
+    source = folder / name
     catalogue = {}
-    if source.name == "ratings.csv":
+    if name == "ratings.csv":
         ratings = read_csv(source, MOVIELENS)
-        movies = source.parent / "movies.csv"
+        movies = folder / "movies.csv"
         if movies.exists():
             catalogue["movies"] = read_csv(movies, {"movieId": pa.int32(), "title": pa.string(), "genres": pa.string()})
-    elif source.name == "ratings.dat":
+    elif name == "ratings.dat":
         # A delimiter is one byte to Arrow: "1::1193::5" has empty columns between.
         ratings = read_csv(source, MOVIELENS, delimiter=":", header="userId::movieId::rating::timestamp")
-        movies = source.parent / "movies.dat"
+        movies = folder / "movies.dat"
         if movies.exists():
             catalogue["movies"] = read_movies(movies, "::", lambda fields: fields[2])
     else:
         ratings = read_csv(source, MOVIELENS, delimiter="\t", header="userId\tmovieId\trating\ttimestamp")
-        movies = source.parent / "u.item"
+        movies = folder / "u.item"
         if movies.exists():
             catalogue["movies"] = read_movies(movies, "|", genres_100k)
     return ratings_bunch(
@@ -98,9 +99,10 @@ def fetch_goodbooks(path: str | Path, *, return_X_y: bool = False, as_frame: boo
     InputError
         If there is no such set at `path`, or its file of ratings is not in the published form.
     """
-    source = find(path, "goodbooks-10k", ("ratings.csv",), GOODBOOKS_PAGE)
+    folder, name = find(path, "goodbooks-10k", ("ratings.csv",), GOODBOOKS_PAGE)
+    source = folder / name
     catalogue = {}
-    books = source.parent / "books.csv"
+    books = folder / "books.csv"
     if books.exists():
         table = read_csv(books, {})
         # The first edition calls the id of `ratings.csv` "id", and Goodreads' own "book_id".
@@ -125,22 +127,21 @@ def genres_100k(fields: list[str]) -> str:
     return "|".join(name for name, flag in zip(names, fields[-len(names) :], strict=False) if flag == "1")
 
 
-def find(path: str | Path, title: str, names: tuple[str, ...], page: str) -> Place:
-    """The file of ratings at or under `path`: itself, in a folder or its only subfolder, or in a zip file."""
-    place: Place = Path(path).expanduser()
+def find(path: str | Path, title: str, names: tuple[str, ...], page: str) -> tuple[Place, str]:
+    """Folder and name of the file of ratings: `path` itself, or in that folder, its subfolders, or that zip file."""
+    given = Path(path).expanduser()
     where_from = f"download the set from {page} and give its zip file or its folder"
-    if not place.exists():
+    if not given.exists():
         raise InputError(f"no such file or folder; {where_from}", path=path)
-    if zipfile.is_zipfile(Path(path).expanduser()):
-        place = zipfile.Path(Path(path).expanduser())
-    elif place.is_file():
-        if place.name in names:
-            return place
+    if given.name in names and given.is_file():
+        return given.parent, given.name
+    if given.is_file() and not zipfile.is_zipfile(given):
         raise InputError(f"no {title} set is in a file of that name; {where_from}", path=path)
-    for folder in (place, *(inside for inside in place.iterdir() if inside.is_dir())):
+    top: Place = given if given.is_dir() else zipfile.Path(given)
+    for folder in (top, *(inside for inside in top.iterdir() if inside.is_dir())):
         for name in names:
             if (folder / name).exists():
-                return folder / name
+                return folder, name
     raise InputError(f"there is no {' or '.join(names)} in it; {where_from}", path=path)
 
 

@@ -1,0 +1,48 @@
+# Two commands: `make demo` shows what fmkit does, `make test` checks all of it. Both make the environment first.
+
+# The first Python that is new enough and can make environments; `make PYTHON=/path/to/python demo` chooses another.
+FIT := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c '$(FIT)' 2>/dev/null && echo $$p && break; done)
+
+# pip, mypy and numba keep caches in the home; without one that can be written, they get one here.
+ifneq ($(shell test -n "$$HOME" && test -w "$$HOME" && echo yes),yes)
+export HOME := $(CURDIR)/build/home
+endif
+
+RUN := .venv/bin/python
+ENVIRONMENT := .venv/installed
+
+# An environment holds absolute paths: one that came along with a copied or renamed folder is of no use.
+ifneq ($(shell cat $(ENVIRONMENT) 2>/dev/null),$(shell pwd -P))
+.PHONY: $(ENVIRONMENT)
+endif
+
+.PHONY: demo test clean
+
+demo: $(ENVIRONMENT)
+	@mkdir -p demo
+	.venv/bin/fmkit recommend datasets/movielens_small/ratings.csv.gz --user 15 --top 10 \
+		--items datasets/movielens_small/movies.csv.gz
+	$(RUN) examples/damage_painting.py demo/damaged.png demo/mask.png
+	.venv/bin/fmkit restore demo/damaged.png --mask demo/mask.png --out demo/restored.png
+	$(RUN) examples/before_after.py demo/damaged.png demo/restored.png demo/before_after.png
+
+test: $(ENVIRONMENT)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	rm -rf build/lib build/bdist.* build/typed
+	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --target build/typed .
+	$(RUN) -m mypy build/typed/fmkit
+	$(RUN) -m pytest
+
+$(ENVIRONMENT): pyproject.toml
+	@'$(PYTHON)' -c '$(FIT)' 2>/dev/null || { echo "fmkit needs Python 3.11 or newer with its venv module\
+	(Debian, Ubuntu: apt install python3-venv); name one with: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test "$$(cat $@ 2>/dev/null)" = "$$(pwd -P)" || '$(PYTHON)' -m venv --clear .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@pwd -P > $@
+
+clean:
+	rm -rf .venv build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -exec rm -rf {} +
