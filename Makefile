@@ -37,8 +37,9 @@ test: $(ENVIRONMENT)
 	$(RUN) -m pytest
 
 $(ENVIRONMENT): pyproject.toml
-	@'$(PYTHON)' -c '$(FIT)' 2>/dev/null || { echo "fmkit needs Python 3.11 or newer with its venv module\
-	(Debian, Ubuntu: apt install python3-venv); name one with: make PYTHON=/path/to/python" >&2; exit 1; }
+	@'$(PYTHON)' -c '$(FIT)' 2>/dev/null || { \
+		echo 'fmkit needs Python 3.11 or newer with its venv module (Debian, Ubuntu: apt install python3-venv);' \
+			'name one with: make PYTHON=/path/to/python' >&2; exit 1; }
 	@test "$$(cat $@ 2>/dev/null)" = "$$(pwd -P)" || '$(PYTHON)' -m venv --clear .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@pwd -P > $@
