@@ -8,6 +8,7 @@ import os
 import pkgutil
 import signal
 import sys
+import warnings
 from importlib import import_module
 from typing import NoReturn
 
@@ -38,6 +39,7 @@ def fmkit() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 2 something to mend, 130 interrupted."""
+    warnings.formatwarning = lambda message, *_, **__: f"fmkit: {message}\n"
     try:
         status = fmkit.main(prog_name="fmkit", standalone_mode=False) or 0
         sys.stdout.flush()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fmkit.recommend.ratings import RatingsTable, read_ratings
-    from fmkit.recommend.recommender import Reason, Recommender
+    from fmkit.recommend.reasons import Reason
+    from fmkit.recommend.recommender import Recommender
     from fmkit.recommend.titles import read_titles
     from fmkit.recommend.vocabulary import Vocabulary
 
 _HOME = {
     "RatingsTable": "ratings",
-    "Reason": "recommender",
+    "Reason": "reasons",
     "Recommender": "recommender",
     "Vocabulary": "vocabulary",
     "read_ratings": "ratings",

@@ -102,15 +102,38 @@ class RatingsTable:
         items.clear()
         values = np.concatenate(ratings)
         ratings.clear()
-        pair = user_codes.astype(np.int64) * len(item_ids) + item_codes
-        del user_codes, item_codes
+        return cls._from_codes(user_ids, item_ids, user_codes, item_codes, values)
+
+    @classmethod
+    def _from_codes(
+        cls,
+        users: Vocabulary,
+        items: Vocabulary,
+        user_codes: NDArray[np.int32],
+        item_codes: NDArray[np.int32],
+        ratings: NDArray[np.float32],
+    ) -> RatingsTable:
+        pair = user_codes.astype(np.int64) * len(items) + item_codes
         order = np.argsort(pair, kind="stable")  # stable: of the same pair, the last one stays last
         pair = pair[order]
         last = np.append(pair[1:] != pair[:-1], True)
         pair, order = pair[last], order[last]
-        indptr = np.searchsorted(pair, np.arange(len(user_ids) + 1) * len(item_ids))
-        codes = (pair % len(item_ids)).astype(np.int32)
-        return cls(user_ids, item_ids, indptr, codes, values[order], len(values) - len(order))
+        indptr = np.searchsorted(pair, np.arange(len(users) + 1) * len(items))
+        return cls(users, items, indptr, (pair % len(items)).astype(np.int32), ratings[order], len(ratings) - len(pair))
+
+    def with_items(self, items: Vocabulary) -> RatingsTable:
+        """The same ratings with the codes of another vocabulary; ratings of items that it does not hold are left out.
+
+        Raises
+        ------
+        InputError
+            If no item of the table is left.
+        """
+        codes = items.encode(self.items.ids)[self.item_codes]
+        kept = codes >= 0
+        if not kept.any():
+            raise InputError("none of the table's items is known to the model")
+        return self._from_codes(self.users, items, self.user_codes[kept], codes[kept], self.ratings[kept])
 
 
 def read_ratings(
@@ -125,7 +148,7 @@ def read_ratings(
     paths : path or sequence of paths
         CSV, TSV or Parquet files, compressed or not. Later files count as later ratings.
     columns : mapping of {"user", "item", "rating"} to column names, optional
-        The default finds columns by the usual names (userId, movie_id, ISBN, score, ...), see `fmkit.recommend.columns`.
+        The default finds columns by their usual names (userId, movie_id, ISBN, score, ...: `fmkit.recommend.columns`).
     on_rows : callable, optional
         Called with the number of rows of each part read.
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fmkit.kernels import kernel
 from fmkit.linalg import HEIGHT, LANES, padded, rank_update
 from fmkit.threads import for_each
 
@@ -62,7 +62,7 @@ def _dimensions_first(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _select(
     first: int,
     last: int,

@@ -59,7 +59,7 @@ class Vocabulary:
         if not trimmed.equals(ids):
             encoded = trimmed.dictionary_encode()
             ids, codes = encoded.dictionary, encoded.indices.to_numpy()[codes]
-        return cls(_plain(ids)), codes
+        return cls(plain_ids(ids)), codes
 
 
 def as_texts(ids: Any) -> pa.Array:
@@ -75,16 +75,17 @@ def as_texts(ids: Any) -> pa.Array:
             column = column.cast(pa.int64())
         except pa.ArrowInvalid:
             raise InputError("ids must be integers or text, got numbers with decimals") from None
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        if not pa.types.is_null(kind):
-            raise InputError(f"ids must be integers or text, got {kind}")
+    kinds = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+    if not any(is_kind(column.type) for is_kind in kinds):
+        raise InputError(f"ids must be integers or text, got {column.type}")
     return column.cast(pa.string())
 
 
-def _plain(ids: pa.StringArray) -> pa.Array:
+def plain_ids(ids: Any) -> pa.Array:
+    """Ids as int64 if all of them are integers written the usual way, as text else."""
+    texts = as_texts(ids)
     try:
-        integers = ids.cast(pa.int64())
+        integers = texts.cast(pa.int64())
     except pa.ArrowInvalid:
-        return ids
-    return integers if integers.cast(pa.string()).equals(ids) else ids
+        return texts
+    return integers if integers.cast(pa.string()).equals(texts) else texts

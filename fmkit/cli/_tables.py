@@ -1,0 +1,40 @@
+"""Small tables on stdout: aligned for a person, CSV or JSON for the next program."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+FORMATS = ("table", "csv", "json")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
+    """Print rows of text, integers, floats and None in the form "table", "csv" or "json"."""
+    if form == "json":
+        json.dump([dict(zip(columns, row, strict=True)) for row in rows], sys.stdout, ensure_ascii=False, indent=2)
+        print()
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    else:
+        from tabulate import tabulate
+
+        numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
+        print(
+            tabulate(
+                [[_cell(value) for value in row] for row in rows],
+                headers=columns,
+                disable_numparse=True,  # a title may be a number: "1984" stays as it is
+                colalign=["right" if number else "left" for number in numeric],
+            )
+        )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    # Line breaks and control characters would break the table, or the terminal.
+    text = "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else " " for letter in text)
