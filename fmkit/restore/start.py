@@ -1,0 +1,42 @@
+"""A first filling, cheap and smooth: the passes need some value in every lost pixel, and which hardly matters."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
+
+
+def smooth_fill(planes: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Fill lost pixels by pull-push: means of 2 x 2 pixels, of those again, until a known pixel shows in each.
+
+    Source: Gortler et al., The Lumigraph (1996).
+
+    Parameters
+    ----------
+    planes : float32 ndarray of shape (n_planes, n_rows, n_columns)
+        Values of lost pixels are ignored.
+    lost : bool ndarray of shape (n_rows, n_columns)
+        At least one pixel is known.
+    """
+    return _pull_push(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
+
+
+def _pull_push(x: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    if (weight == 1).all() or x.shape[1:] == (1, 1):
+        return x
+    sums, weights = _sum_of_fours(x * weight), _sum_of_fours(weight)
+    coarse = _pull_push(sums / np.maximum(weights, np.float32(1e-6)), np.minimum(weights, np.float32(1)))
+    return weight * x + (1 - weight) * _twice(coarse)[:, : x.shape[1], : x.shape[2]]
+
+
+def _sum_of_fours(x: NDArray[Any]) -> NDArray[Any]:
+    even = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, x.shape[-2] % 2), (0, x.shape[-1] % 2)])
+    return even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]
+
+
+def _twice(x: NDArray[Any]) -> NDArray[Any]:
+    """Twice the size by linear interpolation."""
+    for axis in (1, 2):
+        x = convolve1d(np.repeat(x, 2, axis=axis), np.array([0.25, 0.5, 0.25]), axis=axis, mode="nearest")
+    return x
