@@ -22,7 +22,7 @@ endif
 
 demo: $(ENVIRONMENT)
 	@mkdir -p demo
-	.venv/bin/fmkit recommend datasets/movielens_small/ratings.csv.gz --user 15 --top 10 \
+	.venv/bin/fmkit recommend datasets/movielens_small/ratings.csv.gz --user 73 --top 10 \
 		--items datasets/movielens_small/movies.csv.gz
 	$(RUN) examples/damage_painting.py demo/damaged.png demo/mask.png
 	.venv/bin/fmkit restore demo/damaged.png --mask demo/mask.png --out demo/restored.png
