@@ -24,8 +24,11 @@ def for_each(work: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], n_t
     """`[work(*a) for a in arguments]` on a pool of threads, results in order; one thread needs no pool."""
     if n_threads == 1:
         return [work(*a) for a in arguments]
-    with ThreadPoolExecutor(n_threads) as pool:
+    pool = ThreadPoolExecutor(n_threads)
+    try:
         return list(pool.map(lambda a: work(*a), arguments))
+    finally:
+        pool.shutdown(cancel_futures=True)  # on Ctrl-C only the pieces in work are finished
 
 
 def even_cuts(weight_before: NDArray[np.integer[Any]], n_threads: int) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from scipy.special import expit
 
 from fmkit.design import Design
 from fmkit.linalg import FASTMATH, back_substitute, cholesky, gram, padded
-from fmkit.machine import FactorizationMachine, sum_factors
+from fmkit.machine import NEGLIGIBLE, FactorizationMachine, sum_factors
 from fmkit.progress import Progress
 from fmkit.solvers.penalties import Penalties
 from fmkit.threads import even_cuts, for_each
@@ -275,7 +275,8 @@ def solve_columns(
 
         gain = np.float32(0)
         for i in range(k):
-            V[c, i] = theta[i] + step[i]
+            v = theta[i] + step[i]
+            V[c, i] = v if abs(v) > NEGLIGIBLE else np.float32(0)
             gain += step[i] * (b[i] + penalty_v[c] * V[c, i])
             slope -= S64[k, i] * step[i]
         w[c] = theta[k] + step[k]

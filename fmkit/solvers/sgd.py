@@ -2,11 +2,11 @@
 
 A visit of row r moves the columns j of its entries along the gradient of
 
-    omega_r (loss(y_r, f(x_r)) + 1/2 sum_j (penalty_w_j w_j^2 + penalty_v_j |v_j|^2) / n_j),   n_j = the column's weight,
+    omega_r (loss(y_r, f(x_r)) + 1/2 sum_j (penalty_w_j w_j^2 + penalty_v_j |v_j|^2) / n_j),
 
-so that an epoch adds up to ALS's objective. Steps are those of AdaGrad (Duchi, Hazan, Singer, JMLR 2011), with one
-sum of squares for a column's weight and one for the mean over its factors (as LIBMF has it): a square root a column
-instead of one a factor, and the sums stand in the same cache line as what they scale.
+n_j being the column's sum of weights, so that an epoch adds up to ALS's objective. Steps are those of AdaGrad
+(Duchi, Hazan, Singer, JMLR 2011), with one sum of squares for a column's weight and one for the mean over its factors
+(as LIBMF has it): a square root a column instead of one a factor, and the sums stand beside what they scale.
 """
 
 import time
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fmkit.design import Design
 from fmkit.linalg import FASTMATH, LANES, padded
-from fmkit.machine import FactorizationMachine, row_arrays
+from fmkit.machine import NEGLIGIBLE, FactorizationMachine, row_arrays
 from fmkit.progress import Progress
 from fmkit.solvers.penalties import Penalties
 from fmkit.threads import for_each
@@ -176,7 +176,8 @@ def visit_rows(
             P[j, k + 1] += square / np.float32(max(k, 1))
             rate = rates[1] / np.sqrt(P[j, k + 1] + tiny)
             for i in range(k):
-                P[j, i] -= rate * (along * (q[i] - x * P[j, i]) + decay * P[j, i])
+                v = P[j, i] - rate * (along * (q[i] - x * P[j, i]) + decay * P[j, i])
+                P[j, i] = v if abs(v) > NEGLIGIBLE else np.float32(0)
             d = along + weight * share_w[j] * P[j, k]
             P[j, k + 2] += d * d
             P[j, k] -= rates[0] * d / np.sqrt(P[j, k + 2] + tiny)

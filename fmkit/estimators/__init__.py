@@ -1,0 +1,6 @@
+"""The scikit-learn faces of the engine."""
+
+from fmkit.estimators.classification import FMClassifier
+from fmkit.estimators.regression import FMRegressor
+
+__all__ = ["FMClassifier", "FMRegressor"]

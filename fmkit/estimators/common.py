@@ -1,0 +1,198 @@
+"""What the estimators share: parameters, the way from X and y to a Design, and the fit of one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+
+from fmkit.design import Design
+from fmkit.fitting import run_fit
+from fmkit.machine import FactorizationMachine
+from fmkit.solvers.als import als
+from fmkit.solvers.penalties import Penalties, scaled_penalties
+from fmkit.solvers.sgd import sgd
+from fmkit.threads import count_threads
+
+
+class FMEstimator(BaseEstimator):
+    """What regression and classification share: parameters, the way to a Design, and one fit of one machine."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_factors": [Interval(Integral, 0, 4096, closed="both")],
+        "solver": [StrOptions({"als", "sgd"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "reg_linear": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "reg_factors": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "init_scale": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "fields": ["array-like", None],
+        "early_stopping": ["boolean"],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+    }
+
+    def __init__(
+        self,
+        n_factors: int = 16,
+        *,
+        solver: str = "als",
+        max_iter: int = 30,
+        reg_linear: float | ArrayLike = 3.0,
+        reg_factors: float | ArrayLike = 14.0,
+        init_scale: float = 0.1,
+        learning_rate: float = 0.1,
+        fields: ArrayLike | None = None,
+        early_stopping: bool = False,
+        patience: int = 3,
+        validation_fraction: float = 0.1,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        callbacks: list[Any] | None = None,
+    ) -> None:
+        self.n_factors = n_factors
+        self.solver = solver
+        self.max_iter = max_iter
+        self.reg_linear = reg_linear
+        self.reg_factors = reg_factors
+        self.init_scale = init_scale
+        self.learning_rate = learning_rate
+        self.fields = fields
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _check_fit(
+        self, X: Any, y: Any, sample_weight: Any, numeric: bool
+    ) -> tuple[Design, NDArray[Any], NDArray[np.float32] | None]:
+        """Design, targets, and positive weights (None if all are 1) of the rows that count."""
+        self._validate_params()
+        if isinstance(X, Design):
+            if self.fields is not None:
+                raise ValueError("a Design has its fields already: leave fields=None")
+            if y is None:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            design, y = X, column_or_1d(y, warn=True)
+            if numeric:
+                y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+            if len(y) != design.n_rows or not len(y):
+                raise ValueError(f"y must hold a target for each of {design.n_rows} rows, at least one; got {len(y)}")
+            self.n_features_in_ = design.n_features
+            self.__dict__.pop("feature_names_in_", None)
+        else:
+            X, y = validate_data(self, X, y, accept_sparse=True, accept_large_sparse=True, y_numeric=numeric)
+            design = Design.from_matrix(X, self.fields)
+        if sample_weight is None:
+            return design, y, None
+        weights = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+        keep = weights > 0  # a row without weight is no row: neither for the fields nor for the part set aside
+        if not keep.any():
+            raise ValueError("sample_weight must be positive for at least one row, all are zero")
+        if not keep.all():
+            design, y, weights = design.select(keep), y[keep], weights[keep]
+        return design, y, None if (weights == 1).all() else weights.astype(np.float32)
+
+    def _fit_machine(
+        self,
+        design: Design,
+        y: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+        bias: float,
+        spread: float,
+        previous: FactorizationMachine | None,
+        rng: np.random.Generator,
+    ) -> tuple[FactorizationMachine, Penalties]:
+        """Fit one machine, from the previous one on or from a random start; appends to `history_`."""
+        logistic = is_classifier(self)
+        validation_loss = None
+        if self.early_stopping:
+            aside = np.zeros(design.n_rows, bool)
+            aside[rng.permutation(design.n_rows)[: max(1, round(self.validation_fraction * design.n_rows))]] = True
+            if aside.all():
+                raise ValueError("early stopping needs at least two rows: one to fit, one to set aside")
+            held_weights = None if weights is None else weights[aside]
+            validation_loss = _mean_loss(design.select(aside), y[aside], held_weights, logistic, self.n_jobs)
+            design, y, weights = design.select(~aside), y[~aside], None if weights is None else weights[~aside]
+
+        if self.warm_start and previous is not None and previous.factors.shape == (design.n_features, self.n_factors):
+            start = previous
+        else:
+            factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
+            factors *= np.float32(self.init_scale * np.sqrt(spread))
+            start = FactorizationMachine(bias, np.zeros(design.n_features, np.float32), factors)
+
+        curvature = 0.25 if logistic else 1.0
+        penalties = scaled_penalties(design, weights, self.reg_linear, self.reg_factors, curvature, spread)
+        if self.solver == "als":
+            sweeps = als(design, y, weights, start, penalties, logistic=logistic, n_threads=count_threads(self.n_jobs))
+        else:
+            sweeps = sgd(
+                design,
+                y,
+                weights,
+                start,
+                penalties,
+                logistic=logistic,
+                learning_rate=self.learning_rate,
+                spread=spread,
+                random_state=rng,
+                n_threads=1 if self.n_jobs is None else count_threads(self.n_jobs),
+            )
+        record = run_fit(
+            sweeps,
+            start,
+            self.max_iter,
+            validation_loss=validation_loss,
+            patience=self.patience,
+            callbacks=self.callbacks or (),
+            verbose=bool(self.verbose),
+        )
+        self.history_ += record.history
+        self.n_iter_ = max(self.n_iter_, len(record.history))
+        return record.machine, penalties
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+
+    def _check_predict(self, X: Any) -> Any:
+        check_is_fitted(self)
+        if isinstance(X, Design):
+            return X
+        return validate_data(self, X, reset=False, accept_sparse=True, accept_large_sparse=True)
+
+
+def _mean_loss(
+    design: Design, y: NDArray[np.float32], weights: NDArray[np.float32] | None, logistic: bool, n_jobs: int | None
+) -> Callable[[FactorizationMachine], float]:
+    """The mean loss of a machine on these rows, as a function of the machine."""
+
+    def loss(machine: FactorizationMachine) -> float:
+        f = machine.predict(design, n_jobs)
+        losses = np.logaddexp(0, f) - y * f if logistic else (y - f) ** 2
+        return float(np.average(losses.astype(np.float64), weights=weights))
+
+    return loss

@@ -1,0 +1,135 @@
+"""FMRegressor."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+
+from fmkit.estimators import state
+from fmkit.estimators.common import FMEstimator
+
+
+class FMRegressor(RegressorMixin, FMEstimator):  # type: ignore[misc]
+    """Factorization machine for regression: y(x) = bias + <w, x> + sum_{i<j} <v_i, v_j> x_i x_j.
+
+    Parameters
+    ----------
+    n_factors : int, default=16
+        Length k of a column's vector of factors; 0 fits a linear model.
+    solver : {"als", "sgd"}, default="als"
+        Alternating least squares by fields: exact steps, nothing to tune, the same result for any number of threads.
+        Or stochastic gradient descent with AdaGrad steps on the same objective.
+    max_iter : int, default=30
+        Sweeps of ALS or epochs of SGD at most; on two rating sets the error of held-out ratings moved by less than
+        0.001 after 20.
+    reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 14.0
+        Ridge penalties of weights and factors, for all fields or one a field, told for targets of unit variance and
+        columns whose entries have unit mean square. They are ratios of variances, noise over prior, so they do not
+        depend on the number of rows: a column with many rows is shrunk little, one with few much, and the same default
+        serves 100,000 ratings and 10 million. Chosen on validation parts of two rating sets, where 11 to 17 were
+        within 0.7 % of the best error for 8 and 16 factors.
+    init_scale : float, default=0.1
+        Standard deviation of the first factors, for targets of unit variance.
+    learning_rate : float, default=0.1
+        SGD: length of a column's first step, for targets of unit variance; later ones shrink by themselves.
+    fields : array-like of shape (n_features,), optional
+        A label a column: columns with the same label form a field, of which a row has at most one. By default fields
+        are found. They decide which columns are solved at once, not what is modelled.
+    early_stopping : bool, default=False
+        Set `validation_fraction` of the rows aside, keep the machine that is best there, and stop after `patience`
+        sweeps without a better one.
+    patience : int, default=3
+        Sweeps.
+    validation_fraction : float, default=0.1
+        Share of the rows, in (0, 1).
+    n_jobs : int, optional
+        Threads; -1 for every core. None takes every core where the result does not depend on it (ALS, prediction) and
+        one for SGD, whose threads share the machine without locks: no two such fits are alike.
+    random_state : int, RandomState instance or None, default=None
+        Draws the first factors, the part set aside, and SGD's orders of the rows.
+    verbose : int, default=0
+        1 shows a progress bar.
+    warm_start : bool, default=False
+        Start from the machine of the last fit, if it has as many columns and factors.
+    callbacks : list of callable, optional
+        Each is called with the `fmkit.progress.Progress` of every sweep; one that returns True ends the fit.
+
+    Attributes
+    ----------
+    machine_ : FactorizationMachine
+        The fitted machine.
+    penalties_ : fmkit.solvers.penalties.Penalties
+        Ridge penalties of every column, in the units of y.
+    history_ : list of dict
+        `sweep`, `train_loss`, `validation_loss` and `seconds` of every sweep, losses as mean squared errors.
+    n_iter_ : int
+        Sweeps done.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had names of type str.
+
+    References
+    ----------
+    S. Rendle, "Factorization Machines", ICDM 2010; S. Rendle, "Factorization Machines with libFM", TIST 2012. The
+    joint steps of a column's weight and factors, field by field, are this package's (`fmkit.solvers.als`).
+
+    Examples
+    --------
+    >>> from fmkit import FMRegressor
+    >>> from fmkit.datasets import load_movielens_small
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> X, y = load_movielens_small(return_X_y=True)
+    >>> X = OneHotEncoder().fit_transform(X)
+    >>> model = FMRegressor(random_state=0).fit(X[1:], y[1:])
+    >>> model.predict(X[:1]).round(1)
+    array([4.5], dtype=float32)
+    """
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit to rows X with targets y.
+
+        Parameters
+        ----------
+        X : Design, or sparse or dense matrix of shape (n_rows, n_features)
+            float32 is kept; sparse matrices of any format, with 32- or 64-bit indices.
+        y : array-like of shape (n_rows,)
+            Targets.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of the rows, not negative; a weight of 2 counts as two equal rows.
+
+        Returns
+        -------
+        self
+        """
+        design, y, weights = self._check_fit(X, y, sample_weight, numeric=True)
+        y = y.astype(np.float64)
+        mean = float(np.average(y, weights=weights))
+        spread = float(np.sqrt(np.average((y - mean) ** 2, weights=weights))) or 1.0
+        previous = getattr(self, "machine_", None)
+        if previous is not None:
+            previous = previous.copy()
+            previous.bias -= mean  # targets are centred in float64, so that float32 sums see only what varies
+        self.history_, self.n_iter_ = [], 0
+        centred = (y - mean).astype(np.float32)
+        rng = self._generator()
+        self.machine_, self.penalties_ = self._fit_machine(design, centred, weights, 0.0, spread, previous, rng)
+        self.machine_.bias += mean
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float32]:
+        """Predictions for rows X, a float32 array of shape (n_rows,)."""
+        X = self._check_predict(X)
+        return self.machine_.predict(X, self.n_jobs)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return state.pack(self, [self.machine_])
+
+    @classmethod
+    def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        model, machines = state.unpack(cls, facts, arrays)
+        (model.machine_,) = machines
+        return model

@@ -1,0 +1,77 @@
+"""An estimator as plain facts (JSON) and arrays, and back: what a model file holds of it."""
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmkit.machine import FactorizationMachine
+
+
+def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Parameters, training facts and machines of a fitted estimator.
+
+    A random state that is no integer and callbacks are not kept: they cannot be told in a file of plain data.
+    """
+    parameters = model.get_params(deep=False)
+    parameters.pop("callbacks")
+    if not isinstance(parameters["random_state"], int):
+        parameters["random_state"] = None
+    for name in ("fields", "reg_linear", "reg_factors"):
+        if parameters[name] is not None:
+            parameters[name] = np.asarray(parameters[name]).tolist()
+    facts = {
+        "parameters": parameters,
+        "n_iter": model.n_iter_,
+        "history": model.history_,
+        "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
+    }
+    arrays = {
+        "bias": np.array([m.bias for m in machines]),
+        "linear": np.stack([m.linear for m in machines]),
+        "factors": np.stack([m.factors for m in machines]),
+    }
+    return facts, arrays
+
+
+def unpack(
+    cls: type[Any], facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> tuple[Any, list[FactorizationMachine]]:
+    """The estimator and its machines; a KeyError, TypeError or ValueError if they do not fit together."""
+    model = cls(**facts["parameters"])
+    model._validate_params()
+    bias, linear, factors = arrays["bias"], arrays["linear"], arrays["factors"]
+    if (bias.dtype, linear.dtype, factors.dtype) != (np.float64, np.float32, np.float32):
+        raise ValueError("its machines are not of float32")
+    n_machines, n_features = len(bias), linear.shape[-1]
+    shapes = (n_machines,), (n_machines, n_features), (n_machines, n_features, model.n_factors)
+    if not n_machines or (bias.shape, linear.shape, factors.shape) != shapes:
+        raise ValueError("the shapes of its machines do not fit together")
+    if not all(np.isfinite(a).all() for a in (bias, linear, factors)):
+        raise ValueError("its machines hold values that are not finite")
+    names = facts["feature_names"]
+    if names is not None:
+        if len(names) != n_features or not all(isinstance(name, str) for name in names):
+            raise ValueError("its feature names are not those of its machines")
+        model.feature_names_in_ = np.array(names, object)
+    model.n_features_in_, model.n_iter_, model.history_ = n_features, int(facts["n_iter"]), list(facts["history"])
+    machines = [FactorizationMachine(float(b), w, V) for b, w, V in zip(bias, linear, factors, strict=True)]
+    return model, machines
+
+
+def pack_labels(labels: NDArray[Any]) -> dict[str, Any]:
+    """Class labels as their dtype and plain values: strings, numbers or booleans."""
+    values = labels.tolist()
+    if not all(isinstance(v, str | int | float | bool) for v in values):
+        raise ValueError(f"a model file holds labels that are strings, numbers or booleans, not {type(values[0])}")
+    return {"dtype": labels.dtype.str, "values": values}
+
+
+def unpack_labels(packed: dict[str, Any]) -> NDArray[Any]:
+    """The labels of `pack_labels`."""
+    if not re.fullmatch(r"\|O|[<>|][biuf][1248]|[<>]U\d{1,6}", packed["dtype"]):
+        raise ValueError("its labels are of no known type")
+    if len(packed["values"]) < 2:
+        raise ValueError("it tells fewer than two classes")
+    return np.array(packed["values"], np.dtype(packed["dtype"]))

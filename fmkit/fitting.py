@@ -1,0 +1,102 @@
+"""The fit loop: it asks a solver for sweep after sweep, shows them, and decides when it is enough."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from fmkit.machine import FactorizationMachine
+from fmkit.progress import Progress
+
+Callback = Callable[[Progress], bool | None]
+
+
+class FitInterrupted(UserWarning):
+    """A fit was stopped by Ctrl-C; the best machine so far is kept."""
+
+
+@dataclass
+class FitRecord:
+    """What a fit leaves behind.
+
+    Parameters
+    ----------
+    machine : FactorizationMachine
+        The best on the part set aside, or the last.
+    history : list of dict
+        `sweep`, `train_loss`, `validation_loss`, `seconds` of every sweep: rows for a DataFrame.
+    """
+
+    machine: FactorizationMachine
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run_fit(
+    sweeps: Iterator[Progress],
+    start: FactorizationMachine,
+    max_iter: int,
+    *,
+    validation_loss: Callable[[FactorizationMachine], float] | None = None,
+    patience: int = 3,
+    callbacks: Sequence[Callback] = (),
+    verbose: bool = False,
+) -> FitRecord:
+    """Sweep until `max_iter`, early stopping, a callback that returns True, or Ctrl-C.
+
+    Parameters
+    ----------
+    sweeps : iterator of Progress
+        A solver at work on `start`.
+    start : FactorizationMachine
+        What the solver changes in place.
+    max_iter : int
+        Sweeps at most.
+    validation_loss : callable, optional
+        Loss of a machine on the part set aside; if given, the best machine is kept, and the fit ends after `patience`
+        sweeps without a better one.
+    callbacks : sequence of callable
+        Each is called with the Progress of every sweep; one that returns True ends the fit.
+    verbose : bool
+        Show a progress bar on stderr, where that is a terminal, or in a notebook.
+
+    Warns
+    -----
+    FitInterrupted
+        On Ctrl-C after at least one sweep; before that the KeyboardInterrupt goes on.
+    """
+    record = FitRecord(start)
+    best, best_sweep = float("inf"), 0
+    with tqdm(total=max_iter, desc="fit", unit="sweep", disable=None if verbose else True) as bar:
+        try:
+            for progress in sweeps:
+                if not isfinite(progress.train_loss):
+                    raise ValueError(
+                        "the fit diverged: lower learning_rate, or scale the columns of X to about unit size"
+                    )
+                if validation_loss is not None:
+                    progress.validation_loss = validation_loss(progress.machine)
+                    if progress.validation_loss < best:
+                        best, best_sweep = progress.validation_loss, progress.sweep
+                        record.machine = progress.machine.copy()
+                row = {name: getattr(progress, name) for name in ("sweep", "train_loss", "validation_loss", "seconds")}
+                record.history.append(row)
+                bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("loss") and row[name]})
+                bar.update()
+                stop = [callback(progress) for callback in callbacks]
+                worse = validation_loss is not None and progress.sweep - best_sweep >= patience
+                if progress.sweep >= max_iter or worse or any(stop):
+                    break
+        except KeyboardInterrupt:
+            if not record.history:
+                raise
+            kept = best_sweep or len(record.history)
+            warnings.warn(
+                f"the fit was interrupted in sweep {len(record.history) + 1} of {max_iter}; "
+                f"the machine of sweep {kept} is kept",
+                FitInterrupted,
+                stacklevel=4,
+            )
+    return record

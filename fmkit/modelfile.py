@@ -1,0 +1,110 @@
+"""Model files: safetensors with a JSON header. Nothing in them is ever executed."""
+
+import json
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from fmkit import __version__
+from fmkit.errors import InputError
+from fmkit.files import written_beside
+
+FORMAT = 1
+_CLASSES = {
+    "FMClassifier": "fmkit.estimators",
+    "FMRegressor": "fmkit.estimators",
+    "Recommender": "fmkit.recommend.recommender",
+}
+
+
+def save(model: Any, path: str | Path) -> None:
+    """Write a fitted model to a file that `load` and every reader of safetensors understands.
+
+    Parameters
+    ----------
+    model : FMRegressor, FMClassifier or Recommender
+        Fitted.
+    path : str or Path
+        Customarily with the suffix `.fmkit`. The file is written beside it and renamed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from fmkit import FMRegressor, load, save
+    >>> model = FMRegressor(random_state=0).fit([[1, 0], [0, 1], [1, 1]], [1, 2, 3])
+    >>> path = Path(tempfile.mkdtemp()) / "model.fmkit"
+    >>> save(model, path)
+    >>> bool((load(path).predict([[1, 1]]) == model.predict([[1, 1]])).all())
+    True
+    """
+    name = type(model).__name__
+    if name not in _CLASSES:
+        raise TypeError(f"save takes one of {', '.join(_CLASSES)}, got {name}")
+    facts, arrays = model._to_file()
+    header = {"format": FORMAT, "fmkit": __version__, "class": name, "facts": facts}
+    content = to_bytes({key: np.ascontiguousarray(a) for key, a in arrays.items()}, {"fmkit": json.dumps(header)})
+    with written_beside(path) as part:
+        part.write_bytes(content)
+
+
+def load(path: str | Path) -> Any:
+    """Read a model that `save` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, no model file of fmkit, or of a newer format: one sentence that says which.
+    OSError
+        If it cannot be read.
+    """
+    with Path(path).open("rb"):  # so that a missing or forbidden file is told as Python tells it
+        pass
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"this is no model file, or a damaged one ({error}); save it again", path=path) from None
+    try:
+        header = json.loads(metadata["fmkit"])
+        version, name, facts = header["format"], header["class"], header["facts"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise InputError("this is a safetensors file, but fmkit.save did not write it", path=path) from None
+    if version != FORMAT:
+        raise InputError(
+            f"the file has format {version!r}, this fmkit ({__version__}) reads format {FORMAT}: update fmkit",
+            path=path,
+        )
+    if name not in _CLASSES:
+        raise InputError(f"the file holds a {name!r}, which this fmkit ({__version__}) does not know", path=path)
+    try:
+        return getattr(import_module(_CLASSES[name]), name)._from_file(facts, arrays)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"the file is damaged: {reason}; save the model again", path=path) from None
+
+
+def pack_strings(strings: list[str], name: str) -> dict[str, NDArray[Any]]:
+    """Strings as two arrays of a model file: their UTF-8 bytes, one after the other, and where each ends."""
+    encoded = [s.encode() for s in strings]
+    ends = np.cumsum([len(e) for e in encoded], dtype=np.int64)
+    return {f"{name}.bytes": np.frombuffer(b"".join(encoded), np.uint8), f"{name}.ends": ends}
+
+
+def unpack_strings(arrays: dict[str, NDArray[Any]], name: str) -> list[str]:
+    """The strings of `pack_strings`; a KeyError or ValueError if the arrays do not hold any."""
+    content, ends = arrays[f"{name}.bytes"], arrays[f"{name}.ends"]
+    if content.dtype != np.uint8 or ends.dtype != np.int64 or content.ndim != 1 or ends.ndim != 1:
+        raise ValueError(f"its strings {name!r} are of a wrong type")
+    bounds = np.concatenate([[0], ends])
+    if (np.diff(bounds) < 0).any() or bounds[-1] != len(content):
+        raise ValueError(f"its strings {name!r} overlap")
+    text = content.tobytes()
+    return [text[a:b].decode() for a, b in pairwise(bounds)]
