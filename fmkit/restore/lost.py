@@ -1,0 +1,75 @@
+"""Which pixels of a picture are lost: told by a mask, by a colour or by transparency."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmkit.errors import InputError
+
+COLOURS = {
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "magenta": (255, 0, 255),
+    "cyan": (0, 255, 255),
+}
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Red, green and blue of 0 to 255, of a name in `COLOURS` or of #rrggbb.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if text.lower() in COLOURS:
+        return COLOURS[text.lower()]
+    digits = text.removeprefix("#")
+    if text.startswith("#") and len(digits) == 6 and all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+    raise InputError(f"{text!r} is no colour: name one of {', '.join(COLOURS)}, or write it as #rrggbb")
+
+
+def lost_by_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels of a mask picture of at least half its full brightness, in any colour, and not transparent.
+
+    Parameters
+    ----------
+    mask : integer or float ndarray of shape (n_rows, n_columns) or (n_rows, n_columns, n_channels)
+        Of 2 or 4 channels the last is alpha. Floats are bright from 0.5 on.
+    """
+    half = (np.iinfo(mask.dtype).max + 1) // 2 if mask.dtype.kind in "iu" else 0.5
+    bright = mask.reshape(*mask.shape[:2], -1) >= half
+    if bright.shape[2] in (2, 4):
+        return np.asarray(bright[:, :, :-1].any(axis=2) & bright[:, :, -1])
+    return np.asarray(bright.any(axis=2))
+
+
+def lost_by_colour(pixels: NDArray[Any], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Pixels of exactly one colour, alpha aside.
+
+    Parameters
+    ----------
+    pixels : uint8 or uint16 ndarray of shape (n_rows, n_columns) or (n_rows, n_columns, 1 to 4)
+    colour : tuple of int
+        Red, green and blue of 0 to 255.
+
+    Raises
+    ------
+    InputError
+        If the picture holds neither 8 nor 16 bits, or is gray and the colour is not.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"lost pixels are told by their colour in pictures of 8 or 16 bits, not of {pixels.dtype}")
+    channels = pixels.reshape(*pixels.shape[:2], -1)
+    if channels.shape[2] < 3 and len(set(colour)) > 1:
+        raise InputError("the picture is gray: its lost pixels are told by a gray value, such as white or #808080")
+    n_colours = 1 if channels.shape[2] < 3 else 3
+    return np.asarray(
+        (channels[:, :, :n_colours] == np.array(colour[:n_colours]) * (np.iinfo(pixels.dtype).max // 255)).all(axis=2)
+    )
