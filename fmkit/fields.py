@@ -6,9 +6,10 @@ Columns of a field do not interact, so ALS and Gibbs may solve them at once, wit
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from fmkit.kernels import kernel
 
 
 def find_fields(matrix: csr_array) -> NDArray[np.int32]:
@@ -34,7 +35,7 @@ def find_fields(matrix: csr_array) -> NDArray[np.int32]:
     return _first_use_order(_coloured(matrix, fullest))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _contiguous(indptr: Any, indices: Any, n_features: int) -> Any:
     """Cut the columns, left to right, only where a row would get a second entry."""
     before = np.full(n_features, -1, np.int32)  # the rightmost column to the left of column j in any row that has j
@@ -65,7 +66,7 @@ def _coloured(matrix: csr_array, fullest: int) -> NDArray[np.int32]:
     return label
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _colour(indptr: Any, indices: Any, pending: Any, base: int, taken: Any, label: Any) -> None:
     """Give each pending column the first colour that none of its rows has taken, if there is one."""
     n_words = taken.shape[1]

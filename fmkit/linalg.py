@@ -11,9 +11,11 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from fmkit.kernels import kernel
 
 LANES = 16  # floats a vector operation: one AVX-512 register, two of AVX2, four of NEON (LLVM splits them)
 
@@ -24,7 +26,7 @@ HEIGHT = 8 if llvm.get_host_cpu_features().get("avx512f", False) else 4
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def padded(n: int) -> int:
     """The next multiple of `LANES`."""
     return -(-n // LANES) * LANES
@@ -100,7 +102,7 @@ def rank_update(
     return signature, codegen
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def gram(tile: Any, n: int, n_columns: int, n_rows: int, G: Any) -> None:
     """G[:n_rows, :n_columns] += tile[:n, :n_rows]' tile[:n, :n_columns], from the diagonal to the right.
 
@@ -126,7 +128,7 @@ def gram(tile: Any, n: int, n_columns: int, n_rows: int, G: Any) -> None:
             rank_update(G, a, b, tile, 0, a, tile, 0, b, n, 2, 0)
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def cholesky(S: Any, n: int) -> None:
     """Overwrite the upper triangle of S[:n, :n] with U, S = U' U, and columns n and beyond with U'^-1 times them.
 
@@ -157,7 +159,7 @@ def cholesky(S: Any, n: int) -> None:
                     S[q, j] -= c * S[p, j]
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def back_substitute(U: Any, n: int, x: Any) -> None:
     """Solve U[:n, :n] x = U[:n, n] for the upper triangular U of `cholesky`."""
     for i in range(n - 1, -1, -1):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.design import Design, canonical_csr
+from fmkit.kernels import kernel
 from fmkit.threads import count_threads, for_each
 
 # A block's indices, values and answers take 16 bytes an entry: at ten entries a row a few MB a thread.
@@ -113,7 +113,7 @@ def row_arrays(
     return indptr.astype(np.int64, copy=False), columns.astype(np.int32, copy=False), values
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@kernel(fastmath={"contract", "reassoc", "nsz"})
 def predict_rows(indptr: Any, columns: Any, values: Any, w0: Any, w: Any, V: Any, out: Any) -> None:
     """out_r = w0 + sum_j x_j w_j + sum_{i<j} x_i x_j <v_i, v_j>, one entry after the other.
 
@@ -136,7 +136,7 @@ def predict_rows(indptr: Any, columns: Any, values: Any, w0: Any, w: Any, V: Any
         out[r] = s
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sum_factor_rows(indptr: Any, columns: Any, values: Any, V: Any, out: Any) -> None:
     for r in range(len(out)):
         for i in range(indptr[r], indptr[r + 1]):

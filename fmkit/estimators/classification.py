@@ -14,6 +14,10 @@ from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
 
+# What the standard deviation of the targets is to regression: logistic noise has one of pi / sqrt(3) = 1.8, and on
+# ratings (4 stars or more, or fewer) it makes two thirds of the variance. 2.0 to 2.5 differ by less than .001 in AUC.
+LOG_ODDS_SPREAD = 2.2
+
 
 class FMClassifier(ClassifierMixin, FMEstimator):  # type: ignore[misc]
     """Factorization machine for classification: the log odds of a class are a machine's value.
@@ -25,8 +29,8 @@ class FMClassifier(ClassifierMixin, FMEstimator):  # type: ignore[misc]
     ----------
     n_factors, solver, max_iter, init_scale, learning_rate, fields, early_stopping, patience, validation_fraction, \
     n_jobs, random_state, verbose, warm_start, callbacks
-        As those of `FMRegressor`, targets having unit variance. ALS lowers the log loss through a quadratic bound that
-        is renewed at every column's step.
+        As those of `FMRegressor`, the log odds being taken for targets with a standard deviation of 2.2. ALS lowers the
+        log loss through a quadratic bound that is renewed at every column's step.
     reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 14.0
         As those of `FMRegressor`, times 1/4, the greatest curvature of the log loss.
 
@@ -80,7 +84,7 @@ class FMClassifier(ClassifierMixin, FMEstimator):  # type: ignore[misc]
             is_class = (codes == position).astype(np.float32)
             bias = float(logit(np.average(is_class, weights=weights)))
             before = previous[len(self.machines_)].copy() if previous else None
-            machine, _ = self._fit_machine(design, is_class, weights, bias, 1.0, before, rng)
+            machine, _ = self._fit_machine(design, is_class, weights, bias, LOG_ODDS_SPREAD, before, rng)
             self.machines_.append(machine)
         return self
 

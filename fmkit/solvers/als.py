@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from fmkit.design import Design
+from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, back_substitute, cholesky, gram, padded
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine, sum_factors
 from fmkit.progress import Progress
@@ -143,7 +143,7 @@ def _derivatives(y: NDArray[np.float32], f: NDArray[np.float32], logistic: bool)
     return np.logaddexp(0, f) - y * f, y - expit(f), curvature
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def sort_by_code(codes: Any, n_levels: int) -> Any:
     """Counting sort: the entries with code j are order[ptr[j]:ptr[j + 1]], in their old order."""
     ptr = np.zeros(n_levels + 1, np.int64)
@@ -157,7 +157,7 @@ def sort_by_code(codes: Any, n_levels: int) -> Any:
     return ptr, order
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def solve_columns(
     first: int,
     last: int,

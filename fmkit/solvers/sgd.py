@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fmkit.design import Design
+from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, LANES, padded
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine, row_arrays
 from fmkit.progress import Progress
@@ -106,7 +106,7 @@ def _column_weights(
     return np.bincount(columns, weights, n_features).astype(np.float64)
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def visit_rows(
     order: Any,
     indptr: Any,
