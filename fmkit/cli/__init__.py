@@ -31,7 +31,7 @@ class _Commands(click.Group):
         return command
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def fmkit() -> None:
     """Factorization machines that fill tables with holes: ratings nobody gave yet, pixels a picture lost."""
@@ -44,9 +44,8 @@ def main() -> NoReturn:
         status = fmkit.main(prog_name="fmkit", standalone_mode=False) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (`| head`) has enough. Python flushes stdout once more at exit: into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 128 + signal.SIGPIPE
+        _drop_unwritten_output()  # the reader (`| head`) has enough: silent, with the status that click gives it
+        status = 1
     except (InputError, OSError, click.ClickException) as error:
         _drop_unwritten_output()
         print(f"fmkit: {_sentence(error)}", file=sys.stderr)
@@ -60,7 +59,8 @@ def main() -> NoReturn:
 def _sentence(error: Exception) -> str:
     if isinstance(error, click.UsageError):
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        sentence = error.format_message().rstrip(".") + hint
+        message = error.format_message().rstrip(".")
+        sentence = message[0].lower() + message[1:] + hint
     elif isinstance(error, click.ClickException):
         sentence = error.format_message()
     elif isinstance(error, OSError) and error.strerror:
@@ -72,7 +72,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _drop_unwritten_output() -> None:
-    """Flush stdout while its failure (a full disk) can still be ignored: the first error is the one to tell."""
+    """Flush stdout while its failure can still be ignored: the first error is the one to tell, not that of the exit."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -22,8 +22,8 @@ def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
     """
     parts = []
     if reason.match >= WORTH_SAYING:
-        rated = [f"{name_of(int(reason.rated[i]))} {reason.ratings[i]:g}" for i in reason.strongest(3)]
-        parts.append((reason.match, f"you rated {', '.join(rated)}"))
+        gave = [f"{reason.ratings[i]:g} to {name_of(int(reason.rated[i]))}" for i in reason.strongest(3)]
+        parts.append((reason.match, f"you gave {', '.join(gave)}"))
     if reason.appeal >= WORTH_SAYING:
         parts.append((reason.appeal, f"liked by everyone, {reason.appeal:+.1f}"))
     if not parts:

@@ -22,7 +22,7 @@ SHORT = 30  # letters of a title inside a reason
 ROLES = ("user", "item", "rating", "title")
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @click.argument("ratings", nargs=-1, type=FILE)
 @click.option("--user", "users", multiple=True, metavar="ID", help="A user to recommend to; may be repeated.")
 @click.option("--all-users", is_flag=True, help="Write every user's list to --out.")
@@ -179,7 +179,7 @@ def _print_lists(
     columns = ["user", "rank", "item", *([] if titles is None else ["title"]), "predicted", "reason"]
     rows = []
     for user in users:
-        lists = recommender.recommend([user], top, not include_seen)
+        lists = recommender.recommend([user], top, exclude_seen=not include_seen)
         if not len(lists):
             note(f"user {user} has rated every item: nothing is left to recommend")
         items = lists["item"].combine_chunks()
@@ -202,8 +202,8 @@ def _write_lists(
 
     def batches() -> Iterator[Any]:
         with tqdm(desc="write", unit=" lists", unit_scale=True, disable=True if quiet else None) as bar:
-            for batch in recommender.recommend_batches(None, top, not include_seen):
-                n_lists = batch["rank"].to_numpy().tolist().count(1)
+            for batch in recommender.recommend_batches(None, top, exclude_seen=not include_seen):
+                n_lists = int((batch["rank"].to_numpy() == 1).sum())
                 if titles is not None:
                     codes = recommender.items.encode(batch["item"])
                     batch = batch.add_column(3, "title", titles.take(codes))

@@ -56,8 +56,7 @@ def take_apart(
     items: NDArray[np.int32],
     rated: NDArray[np.int32],
     ratings: NDArray[np.float32],
-    level_penalty: float,
-    factor_penalty: float,
+    penalties: tuple[float, float],
 ) -> list[Reason]:
     """The reasons of some items for one user.
 
@@ -74,13 +73,16 @@ def take_apart(
         Codes of the items to explain.
     rated, ratings : ndarray of shape (n_rated,)
         What the user rated, and how.
-    level_penalty, factor_penalty : float
-        Of a user's weight and of each factor.
+    penalties : pair of float
+        Of a user's weight, and of each factor.
     """
     Z = np.column_stack([V[rated], np.ones(len(rated))]).astype(np.float64)
-    t = ratings - bias - w[rated].astype(np.float64)
-    system = Z.T @ Z + np.diag([factor_penalty] * V.shape[1] + [level_penalty])
+    t = ratings.astype(np.float64) - bias - w[rated]
+    of_level, of_factors = penalties
+    system = Z.T @ Z + np.diag([of_factors] * V.shape[1] + [of_level])
     theta = np.linalg.lstsq(system, (Z * t[:, None]).T)[0]  # a column a rating; a user without any gets zeros
     level = float(theta[-1].sum())
     influences = V[items].astype(np.float64) @ theta[:-1]
-    return [Reason(bias, level, float(w[j]), rated, ratings, row) for j, row in zip(items, influences, strict=True)]
+    return [
+        Reason(float(bias), level, float(w[j]), rated, ratings, row) for j, row in zip(items, influences, strict=True)
+    ]

@@ -44,11 +44,11 @@ def machine_and_ratings(bias: float, arrays: Arrays) -> tuple[FactorizationMachi
     """
     users, items = _vocabulary(arrays, "users"), _vocabulary(arrays, "items")
     n_features = len(users) + len(items)
-    linear = _array(arrays, "linear", np.float32, (n_features,))
-    factors = _array(arrays, "factors", np.float32, (n_features, None))
-    indptr = _array(arrays, "indptr", np.int64, (len(users) + 1,))
-    ratings = _array(arrays, "ratings", np.float32, (None,))
-    codes = _array(arrays, "item_codes", np.int32, (len(ratings),))
+    linear = checked_array(arrays, "linear", np.float32, (n_features,))
+    factors = checked_array(arrays, "factors", np.float32, (n_features, None))
+    indptr = checked_array(arrays, "indptr", np.int64, (len(users) + 1,))
+    ratings = checked_array(arrays, "ratings", np.float32, (None,))
+    codes = checked_array(arrays, "item_codes", np.int32, (len(ratings),))
     if indptr[0] != 0 or indptr[-1] != len(ratings) or (np.diff(indptr) < 0).any():
         raise InputError("the users' ratings do not follow each other")
     if len(codes) and not 0 <= codes.min() <= codes.max() < len(items):
@@ -60,7 +60,8 @@ def machine_and_ratings(bias: float, arrays: Arrays) -> tuple[FactorizationMachi
     return FactorizationMachine(bias, linear, factors), RatingsTable(users, items, indptr, codes, ratings)
 
 
-def _array(arrays: Arrays, name: str, dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
+def checked_array(arrays: Arrays, name: str, dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """A model file's array, if it is finite and has this type and shape (None: any length); an InputError if not."""
     array = arrays.get(name)
     if array is None:
         raise InputError(f"the array '{name}' is missing")
@@ -74,7 +75,7 @@ def _array(arrays: Arrays, name: str, dtype: DTypeLike, shape: tuple[int | None,
 
 def _vocabulary(arrays: Arrays, name: str) -> Vocabulary:
     if name in arrays:
-        ids = pa.array(_array(arrays, name, np.int64, (None,)))
+        ids = pa.array(checked_array(arrays, name, np.int64, (None,)))
     else:
         ids = pa.array(unpack_strings(arrays, name), type=pa.string())
     if not len(ids) or len(ids.unique()) != len(ids):
