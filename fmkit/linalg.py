@@ -103,28 +103,28 @@ def rank_update(
 
 
 @kernel
-def gram(tile: Any, n: int, n_columns: int, n_rows: int, G: Any) -> None:
-    """G[:n_rows, :n_columns] += tile[:n, :n_rows]' tile[:n, :n_columns], from the diagonal to the right.
+def gram(tile: Any, n: int, k: int, n_rows: int, G: Any) -> None:
+    """G[:n_rows, :k] += tile[:n, :n_rows]' tile[:n, :k]; of the first k rows only from the diagonal to the right.
 
     Parameters
     ----------
-    tile : float32 array of shape (at least n, at least max(n_columns padded, n_rows + HEIGHT))
+    tile : float32 array of shape (at least n, at least max(padded(k), n_rows + 1))
         Rows z of a least-squares problem; columns beyond the ones used hold finite numbers.
     n : int
         Rows of the tile to sum.
-    n_columns : int
-        A multiple of LANES.
+    k : int
+        Unknowns.
     n_rows : int
-        Rows of G to sum. Those beyond `n_columns` (a right-hand side, say) get all of their columns.
-    G : float32 array of shape (at least n_rows rounded up to HEIGHT, at least n_columns)
-        Its part below the diagonal blocks is left alone.
+        k, or more: row k + i of G gets the products with column k + i of the tile (a right-hand side, say).
+    G : float32 array of shape (at least n_rows + 1, at least padded(k))
+        What lies left of the diagonal, or right of column k, is left alone or becomes finite rubbish.
     """
     whole = n_rows // HEIGHT * HEIGHT
     for a in range(0, whole, HEIGHT):
-        for b in range(a // LANES * LANES if a < n_columns else 0, n_columns, LANES):
+        for b in range(a // LANES * LANES if a + HEIGHT <= k else 0, k, LANES):
             rank_update(G, a, b, tile, 0, a, tile, 0, b, n, HEIGHT, 0)
     for a in range(whole, n_rows, 2):
-        for b in range(a // LANES * LANES if a < n_columns else 0, n_columns, LANES):
+        for b in range(a // LANES * LANES if a + 2 <= k else 0, k, LANES):
             rank_update(G, a, b, tile, 0, a, tile, 0, b, n, 2, 0)
 
 

@@ -127,20 +127,22 @@ def _cached_sweeps(
             w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
             arguments = (columns, ptr, *entries, w0, f, Q, w, V, penalties.linear, penalties.factors, logistic, True)
             for_each(solve_columns, [(a, b, *arguments, sums) for a, b in cuts], n_threads)
-        loss, gradient, curvature = _derivatives(y, f, logistic)
-        if gradient.any():
-            shift = np.average(gradient, weights=weights) / np.average(curvature, weights=weights)
-            machine.bias += float(shift)
-            f += np.float32(shift)
+        shift = _bias_step(y, f, weights, logistic)
+        machine.bias += shift
+        f += np.float32(shift)
+        loss = np.logaddexp(0, f) - y * f if logistic else (y - f) ** 2
         yield float(np.average(loss, weights=weights))
 
 
-def _derivatives(y: NDArray[np.float32], f: NDArray[np.float32], logistic: bool) -> tuple[Any, Any, Any]:
-    """Loss, minus its slope and its curvature (bound) at predictions f, a row."""
+def _bias_step(
+    y: NDArray[np.float32], f: NDArray[np.float32], weights: NDArray[np.float32] | None, logistic: bool
+) -> float:
+    """The Newton step of the bias at predictions f."""
     if not logistic:
-        return (y - f) ** 2, y - f, np.ones_like(f)
-    curvature = np.where(np.abs(f) < 1e-2, 0.25, np.tanh(f / 2) / (2 * np.where(f == 0, 1, f)))
-    return np.logaddexp(0, f) - y * f, y - expit(f), curvature
+        return float(np.average(y - f, weights=weights))
+    p = expit(f)
+    curvature = np.where(np.abs(f) < 0.01, 0.25, (p - 0.5) / np.where(f == 0, 1, f))
+    return float(np.average(y - p, weights=weights) / np.average(curvature, weights=weights))
 
 
 @kernel
@@ -203,7 +205,7 @@ def solve_columns(
         caller can take a step of the bias; the log loss then by its quadratic bound.
     """
     k = V.shape[1]
-    n_columns, width = padded(k), padded(k + 4)
+    width = padded(k + 4)
     tile = np.zeros((TILE, width), np.float32)
     S = np.zeros((width, width), np.float32)  # first the sums [Z'Z; 1'Z; t'Z], then the system and its factor
     S64 = np.zeros((k + 2, k), np.float64)
@@ -256,7 +258,7 @@ def solve_columns(
                 corner_b += value * g
             if begin > ptr[j]:
                 S[: k + 2] = 0
-            gram(tile, n, n_columns, k + 2, S)
+            gram(tile, n, k, k + 2, S)
             for i in range(k + 2):  # in float64: a column may have millions of rows
                 for l in range(k):
                     S64[i, l] += S[i, l]

@@ -1,0 +1,75 @@
+"""Slow, obvious, float64 numpy twins of the kernels: the specification that the tests hold the fast ones to."""
+
+import numpy as np
+from scipy.special import expit
+
+
+def predict(bias, w, V, X):
+    """The pairwise sum, pair by pair."""
+    out = bias + X @ w
+    for i in range(X.shape[1]):
+        for j in range(i + 1, X.shape[1]):
+            out = out + X[:, i] * X[:, j] * (V[i] @ V[j])
+    return out
+
+
+def losses(y, f, logistic):
+    """A row's loss: half the squared error, or the log loss of a label 0 or 1."""
+    return np.logaddexp(0, f) - y * f if logistic else (y - f) ** 2 / 2
+
+
+def objective(bias, w, V, X, y, omega, penalty_w, penalty_v, logistic):
+    """What ALS and SGD lower."""
+    loss = omega @ losses(y, predict(bias, w, V, X), logistic)
+    return loss + penalty_w @ w**2 / 2 + penalty_v @ (V**2).sum(1) / 2
+
+
+def derivatives(y, f, logistic):
+    """Minus the slope of a row's loss, and its curvature (for the log loss that of Jaakkola and Jordan's bound)."""
+    if not logistic:
+        return y - f, np.ones_like(f)
+    flat = np.abs(f) < 1e-6
+    return y - expit(f), np.where(flat, 0.25, np.tanh(f / 2) / (2 * np.where(flat, 1, f)))
+
+
+def als_sweep(bias, w, V, X, y, omega, penalty_w, penalty_v, fields, logistic):
+    """One column after the other, field by field, each to the optimum of its ridge system; then the bias."""
+    w, V = w.copy(), V.copy()
+    k = V.shape[1]
+    for columns in fields:
+        for j in columns:
+            rows = np.flatnonzero(X[:, j])
+            x = X[rows, j]
+            q = X[rows] @ V - np.outer(x, V[j])
+            z = np.column_stack([x[:, None] * q, x])
+            g, curvature = derivatives(y[rows], predict(bias, w, V, X[rows]), logistic)
+            penalty = np.diag(np.r_[np.full(k, penalty_v[j]), penalty_w[j]])
+            theta = np.r_[V[j], w[j]]
+            A = z.T @ ((omega[rows] * curvature)[:, None] * z) + penalty
+            theta = theta + np.linalg.solve(A, z.T @ (omega[rows] * g) - penalty @ theta)
+            V[j], w[j] = theta[:k], theta[k]
+    g, curvature = derivatives(y, predict(bias, w, V, X), logistic)
+    return bias + (omega @ g) / (omega @ curvature), w, V
+
+
+def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, order, logistic):
+    """AdaGrad steps, row by row; `squares` holds the sums of squared slopes of bias, weights and factors."""
+    w, V = w.copy(), V.copy()
+    square_bias, square_w, square_v = squares[0], squares[1].copy(), squares[2].copy()
+    total = 0.0
+    for r in order:
+        f = predict(bias, w, V, X[r : r + 1])[0]
+        slope = omega[r] * (expit(f) - y[r] if logistic else f - y[r])
+        total += omega[r] * (losses(y[r], f, logistic) * (1 if logistic else 2))
+        square_bias += slope**2
+        bias -= rate_w * slope / np.sqrt(square_bias)
+        q = X[r] @ V
+        for j in np.flatnonzero(X[r]):
+            x = X[r, j]
+            d = slope * x * (q - x * V[j]) + omega[r] * share_v[j] * V[j]
+            square_v[j] += (d**2).mean()
+            V[j] -= rate_v * d / np.sqrt(square_v[j])
+            d = slope * x + omega[r] * share_w[j] * w[j]
+            square_w[j] += d**2
+            w[j] -= rate_w * d / np.sqrt(square_w[j])
+    return bias, w, V, (square_bias, square_w, square_v), total
