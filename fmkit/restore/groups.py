@@ -13,13 +13,13 @@ The first solves a system of |O| unknowns, the second one of |L|, at the price o
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from fmkit.linalg import FASTMATH, HEIGHT, LANES, cholesky, gram, rank_update
+from fmkit.kernels import kernel
+from fmkit.linalg import FASTMATH, HEIGHT, LANES, cholesky, gram, padded, rank_update
 from fmkit.restore.patches import similar_patches
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def group_gaussian(Y: Any, weight: Any, n: int, tau: float, nu: float, prior: Any, tile: Any, b: Any, S: Any) -> None:
     """Weighted mean b and covariance S of the patches Y[:n], shrunk to a stationary prior.
 
@@ -66,7 +66,7 @@ def group_gaussian(Y: Any, weight: Any, n: int, tau: float, nu: float, prior: An
             S[i, j] = S[j, i]
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def precision(S: Any, eps: float, work: Any, Q: Any) -> None:
     """Q = (S + eps^2 I)^-1 = W'W with W = U'^-1, S + eps^2 I = U'U: both triangles of Q.
 
@@ -90,7 +90,7 @@ def precision(S: Any, eps: float, work: Any, Q: Any) -> None:
             Q[i, j] = Q[j, i]
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _eliminate(A: Any, n: int, m: int, product: Any, square: Any) -> None:
     """For A = [M | B | z], M of n unknowns and B of m columns: product = B' M^-1 z, square = diag(B' M^-1 B)."""
     cholesky(A, n)
@@ -103,7 +103,7 @@ def _eliminate(A: Any, n: int, m: int, product: Any, square: Any) -> None:
             square[j] += A[i, n + j] * A[i, n + j]
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def fill_by_covariance(
     S: Any, b: Any, eps: float, known: Any, lost: Any, n_lost: int, work: Any, y: Any, variance: Any
 ) -> None:
@@ -124,7 +124,7 @@ def fill_by_covariance(
     """
     D = len(b)
     n = D - n_lost
-    width = (D // LANES + 1) * LANES
+    width = padded(D + 1)
     A = work[: (n + HEIGHT) * width].reshape((n + HEIGHT, width))
     for i in range(n):
         p = known[i]
@@ -143,13 +143,13 @@ def fill_by_covariance(
         variance[j] = S[p, p] - variance[j]
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def fill_by_precision(
     Q: Any, b: Any, eps: float, known: Any, lost: Any, n_lost: int, work: Any, y: Any, variance: Any
 ) -> None:
     """The same answer as `fill_by_covariance` from Q = (S + eps^2 I)^-1, a system of |L| unknowns."""
     D, n = len(b), n_lost
-    width = (2 * n // LANES + 1) * LANES
+    width = padded(2 * n + 1)
     A = work[: (n + HEIGHT) * width].reshape((n + HEIGHT, width))
     rest = work[len(work) - D :]
     for j in range(D):
@@ -173,7 +173,7 @@ def fill_by_precision(
         variance[j] -= eps * eps
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _split_positions(lost: Any, row: int, column: int, patch: int, known_at: Any, lost_at: Any) -> int:
     """List the known and the lost positions of a patch; return how many are lost."""
     n_known = n_lost = 0
@@ -188,7 +188,7 @@ def _split_positions(lost: Any, row: int, column: int, patch: int, known_at: Any
     return n_lost
 
 
-@njit(nogil=True, cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def fill_stripe(
     planes: Any,
     lost: Any,
@@ -235,7 +235,8 @@ def fill_stripe(
     """
     D, n_columns = patch * patch, planes.shape[2]
     top = max(0, row - radius)
-    kernel, sums = np.empty((3 * D, 2), np.float32), np.empty((2, 2 * radius + 1 + LANES), np.float32)
+    stencil = np.empty((1, 3 * D, 2), np.float32)
+    sums = np.empty((2, 2 * radius + 1 + LANES), np.float32)
     distance, place = np.empty(n_similar, np.float32), np.empty(n_similar, np.int64)
     share, Y = np.empty(n_similar, np.float32), np.empty((n_similar, D), np.float32)
     tile = np.zeros((n_similar, D + LANES), np.float32)
@@ -244,7 +245,9 @@ def fill_stripe(
     b, S, Q = np.empty(D, np.float32), np.empty((D, D), np.float32), np.empty((D, D), np.float32)
     work, variance = np.zeros((D + LANES) * (2 * D + LANES), np.float32), np.empty(D, np.float32)
     for column in columns:
-        found = similar_patches(moments, n_columns, patch, row, column, radius, kernel, sums, distance, place)
+        found = similar_patches(
+            moments, moments, lost.shape, patch, row, column, radius, stencil, sums, distance, place
+        )
         answered = min(found, n_answered)
         share[:found] = np.exp(-distance[:found] / np.float32(decay))
         share[:found] /= share[:found].sum()

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fmkit.errors import InputError
 from fmkit.restore.colour import PrincipalPlanes
-from fmkit.restore.passes import Progress, Settings, run_passes
-from fmkit.restore.start import smooth_fill
+from fmkit.restore.passes import Progress, Settings
+from fmkit.restore.pyramid import fill_planes
 from fmkit.threads import count_threads
 
 
@@ -84,8 +84,8 @@ def restore_image(
     middle, half = _range(values[~lost])
     scaled = (np.where(lost_values, middle, values).astype(np.float64) - middle) * (127.5 / half)
     space = PrincipalPlanes.of(scaled[~lost])
-    planes = smooth_fill(space.split(scaled), lost)
-    filled = _run_on_patches(planes, lost, np.random.default_rng(random_state), count_threads(n_jobs), progress)
+    rng, n_threads = np.random.default_rng(random_state), count_threads(n_jobs)
+    filled = fill_planes(space.split(scaled), lost, Settings(), rng, n_threads, progress)
     answer = space.join(filled[:, lost]) * (half / 127.5) + middle
 
     result = picture.copy()
@@ -131,22 +131,6 @@ def _range(known: NDArray[Any]) -> tuple[float, float]:
     else:
         low, high = float(known.min()), float(known.max())
     return low / 2 + high / 2, (high / 2 - low / 2) or 1.0
-
-
-def _run_on_patches(
-    planes: NDArray[np.float32],
-    lost: NDArray[np.bool_],
-    rng: np.random.Generator,
-    n_threads: int,
-    progress: Progress | None,
-) -> NDArray[np.float32]:
-    """`run_passes`, a picture smaller than a patch widened by lost pixels."""
-    settings = Settings()
-    n_rows, n_columns = lost.shape
-    grow = [(0, max(0, settings.patch - n)) for n in lost.shape]
-    planes = np.pad(planes, [(0, 0), *grow], mode="edge")
-    lost = np.pad(lost, grow, constant_values=True)
-    return run_passes(planes, lost, settings, rng, n_threads, progress)[:, :n_rows, :n_columns]
 
 
 def _as_dtype_of(known: NDArray[Any], answer: NDArray[np.float64]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fmkit.restore.groups import fill_stripe
 from fmkit.restore.patches import search_moments
-from fmkit.threads import for_each
+from fmkit.restore.stripes import Part, any_in_patch, sum_stripes
 
 Progress = Callable[[int, int], object]
 
@@ -46,11 +46,16 @@ class Settings:
     """Standard deviation of the filling's error, falling geometrically from the first pass to the last."""
     relaxation: float = 1.75
     """Lost pixels move so many times the way to their new answer, in all passes but the last."""
+    depth: int = 6
+    """Lost pixels farther than this from any known one are copied; patches that hold one do not see enough."""
+    guide_confidence: float = 0.05
+    """What a coarser picture's value weighs in the search for a patch to copy, where a known pixel has 1."""
 
 
 def run_passes(
     planes: NDArray[np.float32],
     lost: NDArray[np.bool_],
+    open_: NDArray[np.bool_],
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
@@ -58,8 +63,7 @@ def run_passes(
 ) -> NDArray[np.float32]:
     """Improve the filling of lost pixels by groups of similar patches.
 
-    The result depends on `rng` and not on the number of threads: every row of references sums its answers in a
-    buffer of its own, and the buffers are added from top to bottom.
+    The result depends on `rng` and not on the number of threads; see `sum_stripes`.
 
     Parameters
     ----------
@@ -67,6 +71,8 @@ def run_passes(
         Known values and a first filling. Similar patches are found on the first plane.
     lost : bool ndarray of shape (n_rows, n_columns)
         No side is shorter than a patch.
+    open_ : bool ndarray of shape (n_rows, n_columns)
+        The lost pixels to improve; the others keep their first filling.
     settings : Settings
     rng : numpy.random.Generator
         Draws the offset of each pass's grid of references.
@@ -77,12 +83,10 @@ def run_passes(
     n_rows, n_columns = lost.shape
     x = planes.copy()
     confidence = np.where(lost, s.filled_confidence, 1).astype(np.float32)
-    touches_lost = _any_in_patch(lost, s.patch)
+    touches_open = any_in_patch(open_, s.patch)
     prior = _prior_correlation(s)
 
-    def answers(
-        moments: NDArray[np.float32], row: int, columns: NDArray[np.int64], tau: float
-    ) -> tuple[int, NDArray[np.float32], NDArray[np.float32]]:
+    def answers(moments: NDArray[np.float32], row: int, columns: NDArray[np.int64], tau: float) -> Part:
         top, bottom = max(0, row - s.radius), min(n_rows, row + s.radius + s.patch)
         total, weight = np.zeros((2, len(x), bottom - top, n_columns), np.float32)
         fill_stripe(
@@ -94,27 +98,19 @@ def run_passes(
     for t in range(s.n_passes):
         tau = s.tau_first * (s.tau_last / s.tau_first) ** (t / max(1, s.n_passes - 1))
         rows, columns = (_grid(last, s.stride, rng) for last in (n_rows - s.patch, n_columns - s.patch))
-        moments = search_moments(x[0], confidence)
-        stripes = [(moments, int(row), columns[touches_lost[row, columns]], tau) for row in rows]
-        total, weight = np.zeros((2, *x.shape), np.float32)
-        # By batches, since the buffers of a whole pass would outgrow the picture five times.
-        batch = 8 * n_threads
-        for i in range(0, len(stripes), batch):
-            for top, part, part_weight in for_each(answers, stripes[i : i + batch], n_threads):
-                total[:, top : top + part.shape[1]] += part
-                weight[:, top : top + part.shape[1]] += part_weight
+        moments = search_moments(x[:1], confidence)
+        grid = [(moments, int(row), columns[touches_open[row, columns]], tau) for row in rows]
+        stripes = [stripe for stripe in grid if len(stripe[2])]
+
+        def tell(done: int, t: int = t, n: int = len(stripes)) -> None:
             if progress is not None:
-                progress(t * len(stripes) + min(i + batch, len(stripes)), s.n_passes * len(stripes))
-        answered = weight > 0
+                progress(t * n + done, s.n_passes * n)
+
+        total, weight = sum_stripes(answers, stripes, x.shape, n_threads, tell)
+        answered = (weight > 0) & open_
         step = s.relaxation if t + 1 < s.n_passes else 1.0
         x[answered] += np.float32(step) * (total[answered] / weight[answered] - x[answered])
     return x
-
-
-def _any_in_patch(lost: NDArray[np.bool_], patch: int) -> NDArray[np.bool_]:
-    """Whether the patch that begins at a pixel holds a lost one; shape (n_rows - patch + 1, n_columns - patch + 1)."""
-    windows = np.lib.stride_tricks.sliding_window_view
-    return windows(windows(lost, patch, axis=0).any(-1), patch, axis=1).any(-1)
 
 
 def _grid(last: int, stride: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -1,7 +1,5 @@
 """A first filling, cheap and smooth: the passes need some value in every lost pixel, and which hardly matters."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
@@ -23,20 +21,25 @@ def smooth_fill(planes: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray
 
 
 def _pull_push(x: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    if (weight == 1).all() or x.shape[1:] == (1, 1):
+    if (weight == 1).all() or weight.shape == (1, 1):
         return x
-    sums, weights = _sum_of_fours(x * weight), _sum_of_fours(weight)
-    coarse = _pull_push(sums / np.maximum(weights, np.float32(1e-6)), np.minimum(weights, np.float32(1)))
-    return weight * x + (1 - weight) * _twice(coarse)[:, : x.shape[1], : x.shape[2]]
+    return weight * x + (1 - weight) * enlarge(_pull_push(*shrink(x, weight)), weight.shape)
 
 
-def _sum_of_fours(x: NDArray[Any]) -> NDArray[Any]:
+def shrink(planes: NDArray[np.float32], weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Half the size: weighted means of 2 x 2 pixels and their weights' sums, at most 1; 0 where all weights are 0."""
+    sums, weights = _sum_of_fours(planes * weight), _sum_of_fours(weight)
+    return sums / np.maximum(weights, np.float32(1e-6)), np.minimum(weights, np.float32(1))
+
+
+def enlarge(planes: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Twice the size by linear interpolation, cut to `shape`."""
+    for axis in (1, 2):
+        doubled = np.repeat(planes, 2, axis=axis)
+        planes = convolve1d(doubled, np.array([0.25, 0.5, 0.25]), axis=axis, mode="nearest")
+    return planes[:, : shape[0], : shape[1]]
+
+
+def _sum_of_fours(x: NDArray[np.float32]) -> NDArray[np.float32]:
     even = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, x.shape[-2] % 2), (0, x.shape[-1] % 2)])
     return even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]
-
-
-def _twice(x: NDArray[Any]) -> NDArray[Any]:
-    """Twice the size by linear interpolation."""
-    for axis in (1, 2):
-        x = convolve1d(np.repeat(x, 2, axis=axis), np.array([0.25, 0.5, 0.25]), axis=axis, mode="nearest")
-    return x
