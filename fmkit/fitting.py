@@ -11,6 +11,8 @@ from tqdm.auto import tqdm
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
 
+WORTHWHILE = 1e-4  # relative gain of the validation loss within `patience` sweeps that keeps a fit going
+
 Callback = Callable[[Progress], bool | None]
 
 
@@ -56,7 +58,7 @@ def run_fit(
         Sweeps at most.
     validation_loss : callable, optional
         Loss of a machine on the part set aside; if given, the best machine is kept, and the fit ends after `patience`
-        sweeps without a better one.
+        sweeps that make it no better, by 0.01 % at least.
     callbacks : sequence of callable
         Each is called with the Progress of every sweep; one that returns True ends the fit.
     verbose : bool
@@ -69,6 +71,7 @@ def run_fit(
     """
     record = FitRecord(start)
     best, best_sweep = float("inf"), 0
+    goal, goal_sweep = float("inf"), 0  # patience is not renewed by gains that nobody would wait for
     with tqdm(total=max_iter, desc="fit", unit="sweep", disable=None if verbose else True) as bar:
         try:
             for progress in sweeps:
@@ -81,12 +84,14 @@ def run_fit(
                     if progress.validation_loss < best:
                         best, best_sweep = progress.validation_loss, progress.sweep
                         record.machine = progress.machine.copy()
+                    if progress.validation_loss < goal:
+                        goal, goal_sweep = progress.validation_loss * (1 - WORTHWHILE), progress.sweep
                 row = {name: getattr(progress, name) for name in ("sweep", "train_loss", "validation_loss", "seconds")}
                 record.history.append(row)
                 bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("loss") and row[name]})
                 bar.update()
                 stop = [callback(progress) for callback in callbacks]
-                worse = validation_loss is not None and progress.sweep - best_sweep >= patience
+                worse = validation_loss is not None and progress.sweep - goal_sweep >= patience
                 if progress.sweep >= max_iter or worse or any(stop):
                     break
         except KeyboardInterrupt:

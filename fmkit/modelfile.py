@@ -79,11 +79,11 @@ def load(path: str | Path) -> Any:
         raise InputError("this is a safetensors file, but fmkit.save did not write it", path=path) from None
     if version != FORMAT:
         raise InputError(
-            f"the file has format {version!r}, this fmkit ({__version__}) reads format {FORMAT}: update fmkit",
+            f"the file has format {version!r}, fmkit {__version__} reads format {FORMAT}: update fmkit",
             path=path,
         )
-    if name not in _CLASSES:
-        raise InputError(f"the file holds a {name!r}, which this fmkit ({__version__}) does not know", path=path)
+    if not isinstance(name, str) or name not in _CLASSES:
+        raise InputError(f"the file holds a {name!r}, which fmkit {__version__} does not know", path=path)
     try:
         return getattr(import_module(_CLASSES[name]), name)._from_file(facts, arrays)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:

@@ -12,18 +12,8 @@ from tests.problems import problem
 def epochs(p, count, *, seed=0, n_threads=1, learning_rate=0.1):
     machine = p.start.copy()
     rng = np.random.default_rng(seed)
-    rates = {"learning_rate": learning_rate, "spread": 1.0}
-    steps = sgd(
-        p.design,
-        p.y,
-        p.weights,
-        machine,
-        p.penalties,
-        logistic=p.logistic,
-        random_state=rng,
-        n_threads=n_threads,
-        **rates,
-    )
+    options = {"logistic": p.logistic, "learning_rate": learning_rate, "spread": 1.0}
+    steps = sgd(p.design, p.y, p.weights, machine, p.penalties, **options, random_state=rng, n_threads=n_threads)
     return machine, [progress.train_loss for progress in islice(steps, count)]
 
 

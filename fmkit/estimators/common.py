@@ -110,8 +110,6 @@ class FMEstimator(BaseEstimator):
             return design, y, None
         weights = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
         keep = weights > 0  # a row without weight is no row: neither for the fields nor for the part set aside
-        if not keep.any():
-            raise ValueError("sample_weight must be positive for at least one row, all are zero")
         if not keep.all():
             design, y, weights = design.select(keep), y[keep], weights[keep]
         return design, y, None if (weights == 1).all() else weights.astype(np.float32)

@@ -40,7 +40,7 @@ class FMRegressor(RegressorMixin, FMEstimator):  # type: ignore[misc]
         are found. They decide which columns are solved at once, not what is modelled.
     early_stopping : bool, default=False
         Set `validation_fraction` of the rows aside, keep the machine that is best there, and stop after `patience`
-        sweeps without a better one.
+        sweeps that make it no better, by 0.01 % at least.
     patience : int, default=3
         Sweeps.
     validation_fraction : float, default=0.1
