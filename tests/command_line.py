@@ -1,0 +1,20 @@
+"""`fmkit` as a process, and what its errors look like."""
+
+import subprocess
+import sys
+
+RUN = [sys.executable, "-c", "import sys; from fmkit.cli import main; sys.argv[0] = 'fmkit'; main()"]
+
+
+def run(*arguments, **options):
+    options = {"capture_output": True, "text": True, "timeout": 120, **options}
+    return subprocess.run([*RUN, *map(str, arguments)], **options)
+
+
+def is_one_sentence(done, sentence):
+    """The process ended with status 2, nothing on stdout, and one line on stderr that holds the sentence."""
+    assert done.returncode == 2, done.stderr
+    assert not done.stdout
+    assert done.stderr.startswith("fmkit: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,242 @@
+"""`fmkit recommend` as a process: what it prints and writes, and the sentence for every bad input."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import fmkit
+import fmkit.datasets
+from tests.command_line import RUN, is_one_sentence, run
+
+SHIPPED = Path(fmkit.datasets.__file__).parent / "movielens_small"
+RATINGS, MOVIES = SHIPPED / "ratings.csv.gz", SHIPPED / "movies.csv.gz"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A saved model of the shipped ratings."""
+    path = tmp_path_factory.mktemp("model") / "movies.fmkit"
+    done = run("recommend", RATINGS, "--factors", 8, "--save", path, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return path
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\nann,x,5\nann,y,1\nbob,y,2\nbob,z,4\n")
+    return path
+
+
+def test_a_list_with_titles_and_reasons(model):
+    done = run("recommend", "--model", model, "--items", MOVIES, "--user", 414, "--top", 5)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    header, rule, *rows = done.stdout.splitlines()
+    assert header.split() == ["rank", "item", "title", "predicted", "reason"]
+    assert set(rule) == {"-", " "}
+    assert [row.split()[0] for row in rows] == ["1", "2", "3", "4", "5"]
+    starts = [0, *(at + 2 for at in range(len(rule)) if rule[at : at + 2] == "  ")]
+    assert all(row[at - 2 : at].strip() == "" for row in rows for at in starts[1:])  # aligned
+    assert "you gave " in done.stdout
+    assert "liked by everyone, +" in done.stdout
+
+
+def test_csv_and_json_say_the_same(model):
+    common = ["recommend", "--model", model, "--items", MOVIES, "--user", 1, "--user", 5, "--top", 3]
+    as_csv = list(csv.DictReader(io.StringIO(run(*common, "--format", "csv").stdout)))
+    as_json = json.loads(run(*common, "--format", "json").stdout)
+    assert [row["user"] for row in as_json] == [1, 1, 1, 5, 5, 5]
+    assert [row["rank"] for row in as_json] == [1, 2, 3, 1, 2, 3]
+    assert all(isinstance(row["item"], int) and 0.5 <= row["predicted"] <= 5 for row in as_json)
+    assert [{name: str(value) for name, value in row.items()} for row in as_json] == as_csv
+
+
+def test_a_saved_model_gives_the_lists_of_the_fit_with_and_without_the_table(model):
+    asked = ["--user", 7, "--top", 4, "--format", "json"]
+    fitted = run("recommend", RATINGS, "--factors", 8, *asked)
+    assert run("recommend", "--model", model, *asked).stdout == fitted.stdout
+    folded = json.loads(run("recommend", RATINGS, "--model", model, *asked).stdout)
+    assert [row["item"] for row in folded] == [row["item"] for row in json.loads(fitted.stdout)]
+
+
+def test_a_model_serves_users_it_never_saw(model, tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("user,movie,stars\nme,1,5\nme,2,4\nme,no such film,1\n")
+    done = run("recommend", mine, "--model", model, "--user", "me", "--top", 100, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "fmkit: 1 ratings are left out because the model does not know their items\n"
+    items = {row["item"] for row in json.loads(done.stdout)}
+    assert len(items) == 100
+    assert items.isdisjoint({1, 2})
+
+
+def test_an_unknown_user_gets_the_popular_list_and_is_told_so(model):
+    done = run("recommend", "--model", model, "--user", "nobody", "--items", MOVIES, "--top", 3)
+    assert done.returncode == 0
+    assert done.stderr == "fmkit: user nobody is unknown: the list is what everyone likes best\n"
+    assert "Shawshank Redemption" in done.stdout
+    assert run("recommend", "--model", model, "--user", "nobody", "--quiet").stderr == ""
+
+
+def test_seen_items_are_listed_if_asked_for(model):
+    done = run("recommend", "--model", model, "--user", 1, "--top", 10_000, "--include-seen", "--format", "csv")
+    assert len(done.stdout.splitlines()) == 1 + 9724
+
+
+def test_what_a_person_may_wonder_about_is_told_on_stderr(small):
+    small.write_text(small.read_text() + "ann,z,3\nann,x,4\n")
+    done = run("recommend", small, "--user", "ann", "--solver", "sgd", "--seed", 3, "--jobs", 1)
+    assert done.returncode == 0
+    header, rule = done.stdout.splitlines()
+    assert header.split() == ["rank", "item", "predicted", "reason"]
+    assert set(rule) == {"-", " "}
+    assert done.stderr.splitlines() == [
+        "fmkit: 1 ratings are left out because the same user rated the same item again, later",
+        "fmkit: user ann has rated every item: nothing is left to recommend",
+    ]
+
+
+@pytest.mark.parametrize("name", ["lists.csv", "lists.parquet"])
+def test_every_users_list_is_written(model, tmp_path, name):
+    out = tmp_path / name
+    done = run("recommend", "--model", model, "--items", MOVIES, "--all-users", "--out", out, "--top", 2)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    table = pa.csv.read_csv(out) if out.suffix == ".csv" else pa.parquet.read_table(out)
+    assert table.column_names == ["user", "rank", "item", "title", "predicted"]
+    assert table["user"].to_pylist() == np.repeat(np.arange(1, 611), 2).tolist()
+    alone = fmkit.load(model).recommend([600], n=2)
+    rows = table.slice(599 * 2, 2)
+    assert rows["item"].to_pylist() == alone["item"].to_pylist()
+    assert rows["predicted"].to_pylist() == pytest.approx(alone["predicted"].to_pylist(), abs=1e-4)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_closed_pipe_is_silent(model):
+    command = [*RUN, "recommend", "--model", str(model), "--user", "1", "--top", "9000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("  rank")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def bad_table(content):
+    return lambda folder: (folder / "r.csv").write_bytes(content)
+
+
+BAD = {
+    "no file": (lambda folder: None, "r.csv: no such file or directory"),
+    "a directory": (lambda folder: (folder / "r.csv").mkdir(), "r.csv: is a directory"),
+    "empty": (bad_table(b""), "r.csv: the file is empty"),
+    "only a header": (bad_table(b"user,item,rating\n"), "r.csv: the table holds no ratings, only a header"),
+    "binary": (bad_table(bytes(range(256)) * 99), "r.csv: this is no table"),
+    "wrong columns": (bad_table(b"a,b,c\n1,2,3\n"), "r.csv: no column for user was found: looked for user, userid"),
+    "text in a number's place": (
+        bad_table(b"user,item,rating\n1,2,3\n1,2,abc\n"),
+        "r.csv, line 3: 'abc' is no number in column 'rating'",
+    ),
+    "NaN": (bad_table(b"user,item,rating\n1,2,nan\n"), "r.csv, line 2: 'nan' is not finite in column 'rating'"),
+    "missing id": (bad_table(b"user,item,rating\n1,,5\n"), "r.csv, line 2: there is no id in column 'item'"),
+    "ragged row": (bad_table(b"user,item,rating\n1,2\n"), "r.csv, line 2: the line has 2 fields, the header has 3"),
+    "truncated archive": (
+        lambda folder: (folder / "r.csv").write_bytes(gzip.compress(b"user,item,rating\n1,2,3\n")),
+        "r.csv: this is no table",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables_end_in_one_sentence(tmp_path, case):
+    make, sentence = BAD[case]
+    make(tmp_path)
+    is_one_sentence(run("recommend", tmp_path / "r.csv", "--user", 1), sentence)
+
+
+def test_no_permission(small, tmp_path):
+    # Root may read everything: the process gives that right away once it has its modules.
+    code = """
+import os, sys
+import fmkit.recommend.ratings, fmkit.recommend.lists, fmkit.cli.recommend, tqdm
+if os.geteuid() == 0:
+    os.seteuid(65534)
+from fmkit.cli import main
+main()
+"""
+    small.chmod(0)
+    arguments = [sys.executable, "-c", code, "recommend"]
+    options = {"capture_output": True, "text": True, "timeout": 120}
+    is_one_sentence(subprocess.run([*arguments, small, "--user", "1"], **options), "ratings.csv: permission denied")
+    tmp_path.chmod(0o500)
+    lists = ["--all-users", "--out", tmp_path / "l.csv"]
+    is_one_sentence(subprocess.run([*arguments, small, *lists], **options), "l.csv: permission denied")
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--all-users", "--out", "lists.xlsx"], "lists are written to .csv or .parquet files, 'lists.xlsx' is none"),
+        (["--all-users", "--out", "nowhere/lists.csv"], "nowhere/lists.csv: no such file or directory"),
+        (["--all-users", "--out", "folder.csv"], "folder.csv: is a directory"),
+        (["--save", "nowhere/m.fmkit"], "nowhere/m.fmkit: no such file or directory"),
+        (["--user", "1", "--items", "nothing.csv"], "nothing.csv: no such file or directory"),
+        (["--user", "1", "--items", "ratings.csv"], "ratings.csv: no column for title was found"),
+        (["--user", "1", "--columns", "item=wine"], "there is no column 'wine' for item, the table has 'user', 'item'"),
+    ],
+)
+def test_bad_options_end_in_one_sentence(small, options, sentence):
+    (small.parent / "folder.csv").mkdir()
+    is_one_sentence(run("recommend", "ratings.csv", *options, cwd=small.parent), sentence)
+    assert sorted(path.name for path in small.parent.iterdir()) == ["folder.csv", "ratings.csv"]
+
+
+def test_a_table_without_any_known_item(small, model):
+    is_one_sentence(run("recommend", small, "--model", model, "--user", "ann"), "none of the table's items is known")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-100], lambda b: b"", lambda b: b"user,item,rating\n", lambda b: b[:50]]
+)
+def test_a_damaged_model_ends_in_one_sentence(model, tmp_path, damage):
+    path = tmp_path / "m.fmkit"
+    path.write_bytes(damage(model.read_bytes()))
+    is_one_sentence(run("recommend", "--model", path, "--user", 1), f"{path}: ")
+
+
+def test_a_model_of_another_kind(tmp_path):
+    fmkit.save(fmkit.FMRegressor(n_factors=1).fit([[1, 0], [0, 1]], [1, 2]), tmp_path / "m.fmkit")
+    done = run("recommend", "--model", tmp_path / "m.fmkit", "--user", 1)
+    is_one_sentence(done, "m.fmkit: this model is a FMRegressor, a recommender is needed")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_under_stdout(model):
+    with Path("/dev/full").open("w") as full:
+        done = run(
+            "recommend", "--model", model, "--user", 1, capture_output=False, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 2
+    assert done.stderr == "fmkit: no space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["l.csv", "l.parquet"])
+def test_a_disk_that_fills_up_leaves_what_was_there(model, tmp_path, name):
+    out = tmp_path / name
+    out.write_text("old")
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))}
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = run("recommend", "--model", model, "--all-users", "--out", out, "--top", 100, env=env, **limit)
+    is_one_sentence(done, "file too large")
+    assert out.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
