@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_cdt
 
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, LANES
@@ -15,6 +16,7 @@ from fmkit.restore.patches import search_moments, similar_patches
 from fmkit.restore.stripes import any_in_patch
 
 FAR = np.float32(1e4)  # a value that no plane takes, so that no patch is like one that holds it
+LONGEST_REACH = 96  # rows and columns; the time of a search grows with the square
 
 
 @kernel(fastmath=FASTMATH)
@@ -35,10 +37,10 @@ def _copy_in_order(
     patch : int
     corners : int64 array of shape (n, 2)
     reach : int64 array of shape (n,)
-        Copies come from at most so many rows and columns away.
+        Copies come from at most so many rows and columns away, LONGEST_REACH or less.
     """
     stencil = np.empty((len(x), 3 * patch * patch, 2), np.float32)
-    sums = np.empty((2, 2 * reach.max() + 1 + LANES), np.float32)
+    sums = np.empty((2, 2 * LONGEST_REACH + 1 + LANES), np.float32)
     distance, place = np.empty(1, np.float32), np.empty(1, np.int64)
     shape = open_.shape
     for i in range(len(corners)):
@@ -97,12 +99,17 @@ def copy_known_patches(
     wide = lost & near_deep
     rows, columns = (np.unique(np.r_[0 : n - patch : patch // 2, n - patch]) for n in lost.shape)
     grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
-    corners = grid[any_in_patch(wide, patch)[grid[:, 0], grid[:, 1]]]
-    centre = distance[corners[:, 0] + patch // 2, corners[:, 1] + patch // 2].astype(np.int64)
+    inside = any_in_patch(wide, patch)[grid[:, 0], grid[:, 1]]
+    centre = distance[grid[:, 0] + patch // 2, grid[:, 1] + patch // 2].astype(np.int64)
+    source = distance_transform_cdt(any_in_patch(lost, patch), "chessboard")[grid[:, 0], grid[:, 1]]
+    # `source`, how far the nearest patch known throughout is, is -1 where there is none.
+    near = (0 <= source) & (source <= LONGEST_REACH)
     inward = np.argsort(centre, kind="stable")
+    inward = inward[(inside & near)[inward]]
+    reach = np.minimum(source + 4 * patch, LONGEST_REACH).astype(np.int64)
 
     x, open_ = planes.copy(), wide.copy()
     moments = search_moments(x, np.where(lost, guide_confidence, 1).astype(np.float32))
     known_moments = search_moments(np.where(lost, FAR, x), np.ones(lost.shape, np.float32))
-    _copy_in_order(x, wide, open_, moments, known_moments, patch, corners[inward], centre[inward] + 4 * patch)
+    _copy_in_order(x, wide, open_, moments, known_moments, patch, grid[inward], reach[inward])
     return x, wide & ~open_

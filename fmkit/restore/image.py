@@ -72,7 +72,7 @@ def restore_image(
     n_colours = n_channels - 1 if n_channels in (2, 4) else n_channels
     values = picture.reshape(*picture.shape[:2], n_channels)[:, :, :n_colours]
     lost_values = _lost_values(values, mask)
-    lost = lost_values.any(axis=2)
+    lost = np.asarray(lost_values.any(axis=2))
     if not lost.any():
         return picture
     if lost.all():
@@ -108,7 +108,7 @@ def _checked_picture(picture: ArrayLike) -> NDArray[Any]:
 
 def _lost_values(values: NDArray[Any], mask: ArrayLike | None) -> NDArray[np.bool_]:
     """Which values are lost, of the shape of `values`: those under the mask and those that are not a number."""
-    lost = np.isnan(values)
+    lost: NDArray[np.bool_] = np.isnan(values)
     if mask is None:
         return lost
     mask = np.asarray(mask)
@@ -121,7 +121,7 @@ def _lost_values(values: NDArray[Any], mask: ArrayLike | None) -> NDArray[np.boo
             f"the mask has the shape {mask.shape}, but the picture has "
             f"{values.shape[0]} rows and {values.shape[1]} columns"
         )
-    return lost | (mask[:, :, : values.shape[2]] != 0)
+    return np.asarray(lost | (mask[:, :, : values.shape[2]] != 0))
 
 
 def _range(known: NDArray[Any]) -> tuple[float, float]:
@@ -139,7 +139,7 @@ def _as_dtype_of(known: NDArray[Any], answer: NDArray[np.float64]) -> NDArray[An
     if known.dtype.kind != "f":
         answer = np.rint(answer)
     # Compared as floats, but taken from the known values: the float next to the largest int64 is no int64.
-    result = np.where(answer >= high.astype(np.float64), high, low)
+    result: NDArray[Any] = np.where(answer >= high.astype(np.float64), high, low)
     inside = (answer > low.astype(np.float64)) & (answer < high.astype(np.float64))
     result[inside] = answer[inside].astype(known.dtype)
     return result

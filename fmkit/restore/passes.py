@@ -122,4 +122,4 @@ def _prior_correlation(settings: Settings) -> NDArray[np.float32]:
     i = np.arange(settings.patch)
     at = np.stack(np.meshgrid(i, i, indexing="ij"), -1).reshape(-1, 2)
     distance = np.linalg.norm(at[:, None] - at[None], axis=2)
-    return np.exp(-distance / settings.correlation_length).astype(np.float32)
+    return np.asarray(np.exp(-distance / settings.correlation_length), np.float32)

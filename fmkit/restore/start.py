@@ -29,7 +29,8 @@ def _pull_push(x: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[n
 def shrink(planes: NDArray[np.float32], weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Half the size: weighted means of 2 x 2 pixels and their weights' sums, at most 1; 0 where all weights are 0."""
     sums, weights = _sum_of_fours(planes * weight), _sum_of_fours(weight)
-    return sums / np.maximum(weights, np.float32(1e-6)), np.minimum(weights, np.float32(1))
+    means = sums / np.maximum(weights, np.float32(1e-6))
+    return means.astype(np.float32), np.minimum(weights, np.float32(1))
 
 
 def enlarge(planes: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
