@@ -76,7 +76,7 @@ def test_a_model_serves_users_it_never_saw(model, tmp_path):
     mine.write_text("user,movie,stars\nme,1,5\nme,2,4\nme,no such film,1\n")
     done = run("recommend", mine, "--model", model, "--user", "me", "--top", 100, "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "fmkit: 1 ratings are left out because the model does not know their items\n"
+    assert done.stderr == "fmkit: ratings left out because the model does not know their items: 1\n"
     items = {row["item"] for row in json.loads(done.stdout)}
     assert len(items) == 100
     assert items.isdisjoint({1, 2})
@@ -103,7 +103,7 @@ def test_what_a_person_may_wonder_about_is_told_on_stderr(small):
     assert header.split() == ["rank", "item", "predicted", "reason"]
     assert set(rule) == {"-", " "}
     assert done.stderr.splitlines() == [
-        "fmkit: 1 ratings are left out because the same user rated the same item again, later",
+        "fmkit: ratings left out because the same user rated the same item again, later: 1",
         "fmkit: user ann has rated every item: nothing is left to recommend",
     ]
 

@@ -53,6 +53,8 @@ def test_a_missing_column_is_told_with_the_names_looked_for_and_those_that_exist
         find_columns(["user", "wine", "rating"], ("user", "item", "rating"), path="r.csv")
     with pytest.raises(InputError, match=r"no column 'wein' for item, the table has 'user', 'wine'"):
         find_columns(["user", "wine"], ("user", "item"), {"item": "wein"}, path="r.csv")
+    with pytest.raises(InputError, match="column 'wine' cannot hold both item and rating"):
+        find_columns(["user", "wine"], ("user", "item", "rating"), {"item": "wine", "rating": "wine"}, path="r.csv")
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
@@ -156,13 +158,14 @@ FAULTS = {
     "text in a number's place": ("1,2,3\n1,2,abc\n", "line 3: 'abc' is no number in column 'rating'"),
     "NaN": ("1,2,3\n\n1,2,nan\n", "line 4: 'nan' is not finite in column 'rating'"),
     "infinity": ("1,2,-inf\n", "line 2: '-inf' is not finite in column 'rating'"),
-    "beyond float32": ("1,2,1e99\n", "row 1 has no finite number in column 'rating'"),
+    "beyond float32": ("1,2,1e39\n", "line 2: '1e39' is not finite in column 'rating'"),
     "no rating": ("1,2,\n", "line 2: there is no number in column 'rating'"),
     "no user": ("1,2,3\n,2,3\n", "line 3: there is no id in column 'user'"),
     "a blank item": ("1,2,3\n1, ,3\n", "line 3: there is no id in column 'item'"),
     "too few fields": ("1,2,3\n1,2\n", "line 3: the line has 2 fields, the header has 3"),
     "too many fields": ("1,2,3\n1,2,3,4\n", "line 3: the line has 4 fields, the header has 3"),
     "after a field over two lines": ('"a\nb",2,3\n1,2,x\n', "line 4: 'x' is no number"),
+    "a quote that is not closed": (f'1,"{"x" * 200_000},3\n', "line 2: a field has more than 131,072 letters"),
     "only a header": ("", "the table holds no ratings, only a header"),
 }
 

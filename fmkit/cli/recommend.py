@@ -60,7 +60,8 @@ def recommend(
     """Recommend items from RATINGS: tables (CSV, TSV, Parquet; also .gz) with a user, an item and a rating a row.
 
     Columns are found by their usual names. With --model nothing is fitted: the users and what they rated come from
-    RATINGS or, without, from the model.
+    RATINGS or, without, from the model. Items are ranked by the predicted rating less two standard errors, so that
+    those which few liked much do not come first.
 
     \b
     fmkit recommend ratings.csv --items movies.csv --user 7 --save movies.fmkit
@@ -137,7 +138,7 @@ def _read(paths: tuple[Path, ...], names: dict[str, str], note: Callable[[str], 
     with tqdm(desc="read", unit=" ratings", unit_scale=True, disable=True if quiet else None) as bar:
         table = read_ratings(paths, names, bar.update)
     if table.n_replaced:
-        note(f"{table.n_replaced:,} ratings are left out because the same user rated the same item again, later")
+        note(f"ratings left out because the same user rated the same item again, later: {table.n_replaced:,}")
     return table
 
 
@@ -154,7 +155,7 @@ def _load(path: Path) -> Recommender:
 def _fold_in(recommender: Recommender, table: RatingsTable, note: Callable[[str], None]) -> Recommender:
     folded = recommender.fold_in(table)
     if len(folded.ratings_) < len(table):
-        note(f"{len(table) - len(folded.ratings_):,} ratings are left out because the model does not know their items")
+        note(f"ratings left out because the model does not know their items: {len(table) - len(folded.ratings_):,}")
     return folded
 
 

@@ -1,5 +1,6 @@
 """Which column of a table holds the users, the items, the ratings and the titles."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def find_columns(
     Raises
     ------
     InputError
-        If a role has no column; the message tells the names that were looked for and those that exist.
+        If a role has no column, or shares it with another; the message tells the names looked for and those that exist.
     """
     given = given or {}
     plain = {}
@@ -53,14 +54,17 @@ def find_columns(
             found.append(given[role])
             continue
         names = NAMES[role].split()
-        column = next((plain[name] for name in names if name in plain), None)
-        if column is None:
+        usual = next((plain[name] for name in names if name in plain), None)
+        if usual is None:
             raise InputError(
                 f"no column for {role} was found: looked for {', '.join(names[:8])} and the like, "
-                f"the table has {_listed(present)} (name one with {role}=COLUMN)",
+                f"the table has {_listed(present)}: name one ({role}=COLUMN), or add a header line",
                 path=path,
             )
-        found.append(column)
+        found.append(usual)
+    for (role, column), (other, again) in itertools.combinations(zip(roles, found, strict=True), 2):
+        if column == again:
+            raise InputError(f"column '{column}' cannot hold both {role} and {other}", path=path)
     return found
 
 

@@ -1,11 +1,13 @@
 """The line at fault in a text table: the slow reading, done only when the fast one has failed."""
 
-import math
+import csv
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _csv import Reader
+
+LARGEST = 3.4028234e38  # of float32
 
 
 def first_fault(rows: "Reader", ids: Sequence[str], numbers: Sequence[str]) -> tuple[int, str] | None:
@@ -20,13 +22,16 @@ def first_fault(rows: "Reader", ids: Sequence[str], numbers: Sequence[str]) -> t
     """
     header: list[str] = []
     line = 1
-    for row in rows:
-        # An empty line is no row. A row may run over several lines: the first is told.
-        sentence = _fault_of_row(row, header, ids, numbers) if row and header else None
-        if sentence is not None:
-            return line, sentence
-        header = header or row
-        line = rows.line_num + 1
+    try:
+        for row in rows:
+            # An empty line is no row. A row may run over several lines: the first is told.
+            sentence = _fault_of_row(row, header, ids, numbers) if row and header else None
+            if sentence is not None:
+                return line, sentence
+            header = header or row
+            line = rows.line_num + 1
+    except csv.Error:
+        return line, f"a field has more than {csv.field_size_limit():,} letters: is a closing quote missing?"
     return None
 
 
@@ -41,7 +46,7 @@ def _fault_of_row(row: list[str], header: list[str], ids: Sequence[str], numbers
     for name in numbers:
         field = row[header.index(name)]
         try:
-            if not math.isfinite(float(field)):
+            if not abs(float(field)) <= LARGEST:  # NaN too
                 return f"'{field}' is not finite in column '{name}'"
         except ValueError:
             return f"'{field}' is no number in column '{name}'" if field else f"there is no number in column '{name}'"

@@ -99,7 +99,7 @@ class TableFile:
                 n_rows += len(batch)
                 yield batch
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise self._fault(ids, numbers, _first_line(error)) from error
+            raise self._fault(ids, numbers, f"the table cannot be read: {_first_line(error)}") from error
         except OSError as error:
             raise _damaged(self.path, error) from error
 
@@ -138,7 +138,7 @@ class TableFile:
             raise InputError(f"column '{name}' must hold numbers, it holds {kind}", path=self.path)
         return column.cast(pa.float32(), safe=False)
 
-    def _fault(self, ids: Sequence[str], numbers: Sequence[str], reason: str) -> InputError:
+    def _fault(self, ids: Sequence[str], numbers: Sequence[str], sentence: str) -> InputError:
         """What stopped the fast reader: in a text file, found by a second, slow reading that knows its lines."""
         if self.delimiter is not None:
             with pa.input_stream(self.path, compression="detect") as stream:
@@ -146,7 +146,7 @@ class TableFile:
                 fault = first_fault(csv.reader(lines, delimiter=self.delimiter), ids, numbers)
             if fault is not None:
                 return InputError(fault[1], path=self.path, line=fault[0])
-        return InputError(f"the table cannot be read: {reason}", path=self.path)
+        return InputError(sentence, path=self.path)
 
 
 def _first_gap(batch: pa.RecordBatch, ids: Sequence[str], numbers: Sequence[str]) -> tuple[int, str] | None:

@@ -75,7 +75,8 @@ def as_texts(ids: Any) -> pa.Array:
             column = column.cast(pa.int64())
         except pa.ArrowInvalid:
             raise InputError("ids must be integers or text, got numbers with decimals") from None
-    kinds = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+    of = pa.types
+    kinds = (of.is_integer, of.is_string, of.is_large_string, of.is_string_view, of.is_null)
     if not any(is_kind(column.type) for is_kind in kinds):
         raise InputError(f"ids must be integers or text, got {column.type}")
     return column.cast(pa.string())
