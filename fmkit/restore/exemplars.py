@@ -103,7 +103,7 @@ def copy_known_patches(
     centre = distance[grid[:, 0] + patch // 2, grid[:, 1] + patch // 2].astype(np.int64)
     source = distance_transform_cdt(any_in_patch(lost, patch), "chessboard")[grid[:, 0], grid[:, 1]]
     # `source`, how far the nearest patch known throughout is, is -1 where there is none.
-    near = (0 <= source) & (source <= LONGEST_REACH)
+    near = (source >= 0) & (source <= LONGEST_REACH)
     inward = np.argsort(centre, kind="stable")
     inward = inward[(inside & near)[inward]]
     reach = np.minimum(source + 4 * patch, LONGEST_REACH).astype(np.int64)

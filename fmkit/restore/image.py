@@ -114,14 +114,13 @@ def _lost_values(values: NDArray[Any], mask: ArrayLike | None) -> NDArray[np.boo
     mask = np.asarray(mask)
     if mask.dtype.kind not in "biu":
         raise InputError(f"a mask holds booleans, True where a pixel is lost, but this one holds {mask.dtype}")
-    if mask.ndim == 2:
-        mask = mask[:, :, None]
-    if mask.ndim != 3 or mask.shape[:2] != values.shape[:2] or (mask.shape[2] != 1 and mask.shape[2] < values.shape[2]):
+    channels = mask.reshape(*mask.shape[:2], -1) if mask.ndim in (2, 3) else mask[..., None]
+    if channels.shape[:2] != values.shape[:2] or 1 < channels.shape[2] < values.shape[2]:
         raise InputError(
             f"the mask has the shape {mask.shape}, but the picture has "
             f"{values.shape[0]} rows and {values.shape[1]} columns"
         )
-    return np.asarray(lost | (mask[:, :, : values.shape[2]] != 0))
+    return np.asarray(lost | (channels[:, :, : values.shape[2]] != 0))
 
 
 def _range(known: NDArray[Any]) -> tuple[float, float]:

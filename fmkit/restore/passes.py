@@ -33,7 +33,7 @@ class Settings:
     n_passes: int = 8
     filled_confidence: float = 0.3
     """Weight of a filled pixel in the search, where a known one has 1."""
-    decay: float = 3000.0
+    decay: float = 1000.0
     """A patch at mean squared difference d weighs exp(-d / decay): nearly uniform weights did best."""
     nu: float = 2.0
     """Weight of the stationary prior, in patches."""
@@ -41,8 +41,8 @@ class Settings:
     """The prior correlates pixels p and q by exp(-|p - q| / correlation_length)."""
     eps: float = 1.0
     """Standard deviation of the known pixels' noise."""
-    tau_first: float = 4.0
-    tau_last: float = 1.0
+    tau_first: float = 7.0
+    tau_last: float = 1.5
     """Standard deviation of the filling's error, falling geometrically from the first pass to the last."""
     relaxation: float = 1.75
     """Lost pixels move so many times the way to their new answer, in all passes but the last."""
