@@ -36,6 +36,7 @@ def test_help_lists_every_command():
         (["recommend", "x.csv"], "fmkit: say for whom"),
         (["recommend", "x.csv", "--all-users"], "fmkit: --all-users and --out FILE belong together"),
         (["recommend", "x.csv", "--user", "1", "--user", "1"], "fmkit: --user 1 is given twice"),
+        (["recommend", "--model", "m", "--user", "1", "--seed", "0"], "fmkit: --seed is for a fit, but with --model"),
         (["recommend", "x.csv", "--user", "1", "--columns", "item"], "fmkit: --columns takes ROLE=COLUMN"),
         (["recommend", "x.csv", "--user", "1", "--columns", "who=a"], "fmkit: --columns takes ROLE=COLUMN"),
     ],

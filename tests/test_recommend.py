@@ -103,6 +103,12 @@ def test_all_users_in_batches_get_the_lists_they_get_alone(fitted, movielens, mo
     assert table.slice(300 * 3, 3).equals(fitted.recommend([table["user"][900].as_py()], n=3))
 
 
+def test_a_list_for_nobody_is_empty_and_one_of_nothing_is_refused(fitted):
+    assert fitted.recommend([]).num_rows == 0
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        fitted.recommend([1], n=0)
+
+
 def test_an_unknown_user_gets_what_everyone_likes_best(fitted, movielens):
     lists = fitted.recommend(["nobody", 1], n=5)
     assert lists["user"].to_pylist() == ["nobody"] * 5 + ["1"] * 5

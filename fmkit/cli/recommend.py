@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from fmkit.cli._reasons import in_words
 from fmkit.cli._tables import FORMATS, print_table
@@ -37,7 +38,7 @@ ROLES = ("user", "item", "rating", "title")
 @click.option("--solver", type=click.Choice(["als", "sgd"]), default="als", show_default=True, help="How to fit.")
 @click.option("--factors", default=16, show_default=True, type=click.IntRange(0, 4096), help="Factors of an item.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the random start.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; the default is every core.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; by default every core, for SGD one.")
 @click.option("--quiet", is_flag=True, help="No notes and no progress bars on stderr.")
 def recommend(
     ratings: tuple[Path, ...],
@@ -89,10 +90,10 @@ def recommend(
     if model_path:
         recommender = _load(model_path)
         recommender.n_jobs = jobs
-        if table:
+        if table is not None:
             recommender = _fold_in(recommender, table, note)
         titles = read_titles(items_path, recommender.items, names) if items_path else None
-    elif table:
+    elif table is not None:
         titles = read_titles(items_path, table.items, names) if items_path else None  # a wrong file is told at once
         recommender = Recommender(
             n_factors=factors, solver=solver, n_jobs=jobs, random_state=seed, verbose=int(not quiet)
@@ -118,6 +119,10 @@ def _check_usage(source: bool, users: tuple[str, ...], all_users: bool, out: Pat
     for position, user in enumerate(users):
         if user in users[:position]:
             raise click.UsageError(f"--user {user} is given twice")
+    context = click.get_current_context()
+    for name in ("solver", "factors", "seed"):
+        if context.params["model_path"] and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is for a fit, but with --model nothing is fitted")
 
 
 def _named_columns(columns: str | None) -> dict[str, str]:

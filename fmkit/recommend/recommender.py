@@ -194,6 +194,8 @@ class Recommender:
         self, users: Any = None, n: int = 10, *, exclude_seen: bool = True, caution: float = 2.0
     ) -> Iterator[pa.RecordBatch]:
         """As `recommend`, some thousand users at a time: for all users of a large table in bounded memory."""
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
         ids = self.users.ids if users is None else plain_ids(users)
         codes = self.users.encode(ids)
         for first in range(0, max(len(codes), 1), USERS_AT_ONCE):

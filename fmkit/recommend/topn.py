@@ -48,7 +48,7 @@ def top_n(
     n_queries, n_items = len(queries), len(items)
     codes = np.full((n_queries, n), -1, np.int32)
     scores = np.full((n_queries, n), -np.inf, np.float32)
-    chunk = -(-n_queries // (4 * n_threads) // HEIGHT) * HEIGHT
+    chunk = (n_queries // (4 * n_threads * HEIGHT) + 1) * HEIGHT
     arguments = (_dimensions_first(queries), _dimensions_first(items), n_items, seen_before, seen, codes, scores)
     ranges = [(first, min(first + chunk, n_queries), *arguments) for first in range(0, n_queries, chunk)]
     for_each(_select, ranges, n_threads)

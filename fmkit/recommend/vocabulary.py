@@ -28,11 +28,6 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and bool(self.ids.equals(other.ids))
-
-    __hash__ = None  # type: ignore[assignment]
-
     def encode(self, ids: Any) -> NDArray[np.int32]:
         """Codes of ids (an array-like of integers or text); -1 where an id is unknown.
 
