@@ -45,11 +45,11 @@ def restore(
     if (mask_path is None) == (lost is None):
         raise click.UsageError("say which pixels are lost, either by --mask or by --lost")
 
-    from fmkit.restore.picture_file import check_format, keeps_values, read_picture, write_picture
+    from fmkit.restore.picture_file import check_destination, keeps_values, read_picture, write_picture
 
     out = out or _beside(picture)
     damaged = read_picture(picture)
-    check_format(out, damaged)
+    check_destination(out, damaged)
     for source in filter(None, (picture, mask_path)):
         if out.exists() and out.samefile(source):
             raise InputError("--out would overwrite what is read: choose another name", path=out)

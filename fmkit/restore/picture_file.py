@@ -1,5 +1,8 @@
 """Picture files: pixels as they are stored, 8 or 16 bits or floats, and what the file says besides (ICC, EXIF, dpi)."""
 
+import errno
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +74,15 @@ def read_picture(path: str | Path) -> Picture:
     return Picture(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels, has_alpha, image)
 
 
-def check_format(path: str | Path, picture: Picture) -> None:
-    """Refuse a path to write to whose format, told by its suffix, is unknown or cannot hold the picture.
+def check_destination(path: str | Path, picture: Picture) -> None:
+    """Refuse, before the work, a path that cannot be written to or whose format, told by its suffix, cannot hold it.
 
     Raises
     ------
     InputError
         With the format that can.
+    OSError
+        If the folder does not exist or is not to be written in.
     """
     suffix = _suffix(path)
     if suffix not in _SAVE:
@@ -91,6 +96,12 @@ def check_format(path: str | Path, picture: Picture) -> None:
         raise InputError(f"PNG holds 8 or 16 bits a channel, and the picture {kind}: use .tif", path=path)
     if picture.has_alpha and suffix == ".jpg":
         raise InputError("JPEG holds no alpha channel: use .png, .tif or .webp", path=path)
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        tempfile.TemporaryFile(dir=Path(path).parent).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def keeps_values(path: str | Path) -> bool:
@@ -104,12 +115,13 @@ def write_picture(path: str | Path, pixels: NDArray[Any], like: Picture) -> None
     PNG, TIFF and WebP keep every value, JPEG (quality 95, full colour resolution) does not. TIFF files get no EXIF
     data: libvips writes none.
     """
-    check_format(path, like)
+    check_destination(path, like)
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels), interpretation=like.header.interpretation)
     image = image.copy(xres=like.header.xres, yres=like.header.yres)
     for field in like.header.get_fields():
         if field in _KEPT_FIELDS or field.startswith("exif-"):
             image.set_type(like.header.get_typeof(field), field, like.header.get(field))
+    image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # or the EXIF block would bring back the camera's
     with written_beside(path) as part:
         try:
             image.write_to_file(str(part), **_SAVE[_suffix(path)])

@@ -1,0 +1,145 @@
+"""`fmkit restore` as a process: pictures in, pictures out, and one sentence for everything that can be mended."""
+
+import os
+
+import numpy as np
+import pytest
+import pyvips
+import skimage.data
+
+from tests.command_line import is_one_sentence, run
+
+PICTURE = skimage.data.astronaut()[80:140, 170:250]
+
+
+def write(path, pixels, interpretation=None):
+    kinds = {"uint8": "srgb" if pixels.ndim == 3 else "b-w", "uint16": "rgb16" if pixels.ndim == 3 else "grey16"}
+    image = pyvips.Image.new_from_array(pixels, interpretation=interpretation or kinds[pixels.dtype.name])
+    image.write_to_file(str(path))
+    return path
+
+
+def read(path):
+    pixels = pyvips.Image.new_from_file(str(path)).numpy()
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+
+
+@pytest.fixture
+def lost():
+    lost = np.zeros(PICTURE.shape[:2], bool)
+    lost[20:23] = lost[:, 40] = True
+    return lost
+
+
+@pytest.fixture
+def folder(tmp_path, lost):
+    """A damaged picture, its mask, and things that are no pictures."""
+    write(tmp_path / "photo.png", np.where(lost[..., None], 255, PICTURE).astype(np.uint8))
+    write(tmp_path / "mask.png", lost.astype(np.uint8) * 255)
+    write(tmp_path / "small.png", np.zeros((5, 6), np.uint8))
+    write(tmp_path / "all.png", np.full(lost.shape, 255, np.uint8))
+    write(tmp_path / "none.png", np.zeros(lost.shape, np.uint8))
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("user,item,rating\n1,2,3\n")
+    (tmp_path / "noise.png").write_bytes(np.random.default_rng(0).bytes(2000))
+    (tmp_path / "half.png").write_bytes((tmp_path / "photo.png").read_bytes()[:3000])
+    (tmp_path / "folder.png").mkdir()
+    return tmp_path
+
+
+def restore(folder, *arguments, **options):
+    return run("restore", *arguments, cwd=folder, **options)
+
+
+def test_a_picture_and_its_mask(folder, lost):
+    done = restore(folder, "photo.png", "--mask", "mask.png", "--out", "out.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr == "fmkit: 297 of 4,800 pixels filled: out.png\n"
+    restored = read(folder / "out.png")
+    np.testing.assert_array_equal(restored[~lost], PICTURE[~lost])
+    assert np.abs(restored[lost].astype(float) - PICTURE[lost]).mean() < 16  # eyes and hair
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.tif"])
+def test_sixteen_bits_alpha_and_a_name_of_its_own(tmp_path, lost, name):
+    alpha = np.full((*lost.shape, 1), 40000, np.uint16)
+    pixels = np.concatenate([np.where(lost[..., None], 65535, PICTURE.astype(np.uint16) * 256 + 3), alpha], axis=2)
+    write(tmp_path / name, pixels.astype(np.uint16))
+    done = restore(tmp_path, name, "--lost", "white", "--quiet", "--jobs", "1", "--seed", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    restored = read(tmp_path / name.replace(".", "_restored."))
+    assert restored.dtype == np.uint16
+    np.testing.assert_array_equal(restored[~lost], pixels[~lost])
+    assert (restored[..., 3] == 40000).all()
+    assert (restored[lost, :3] < 65535).any(axis=1).all()
+
+
+def test_transparent_pixels_are_filled_and_opaque(tmp_path, lost):
+    write(tmp_path / "cut.png", np.dstack([PICTURE, np.where(lost, 0, 200).astype(np.uint8)]))
+    assert restore(tmp_path, "cut.png", "--lost", "alpha").returncode == 0
+    restored = read(tmp_path / "cut_restored.png")
+    assert (restored[lost, 3] == 255).all()
+    assert (restored[~lost, 3] == 200).all()
+
+
+def test_the_mask_lies_upon_the_picture_as_it_is_displayed(tmp_path, lost):
+    stored = pyvips.Image.new_from_array(np.rot90(PICTURE).copy(), interpretation="srgb")
+    stored.set_type(pyvips.GValue.gint_type, "orientation", 6)  # to be displayed turned by 90 degrees clockwise
+    stored.write_to_file(str(tmp_path / "photo.jpg"), Q=100)
+    write(tmp_path / "mask.png", lost.astype(np.uint8) * 255)
+    done = restore(tmp_path, "photo.jpg", "--mask", "mask.png", "--out", "out.jpg")
+    assert done.returncode == 0, done.stderr
+    assert "JPEG cannot keep the known pixels exactly" in done.stderr
+    restored = read(tmp_path / "out.jpg")
+    assert restored.shape == PICTURE.shape
+    assert np.abs(restored.astype(float) - PICTURE).mean() < 5
+
+
+def test_nothing_lost_is_copied(folder):
+    done = restore(folder, "photo.png", "--mask", "none.png", "--out", "out.webp")
+    assert done.returncode == 0
+    assert done.stderr == "fmkit: no pixel is lost, out.webp is a copy\n"
+    np.testing.assert_array_equal(read(folder / "out.webp"), read(folder / "photo.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["photo.png"], "say which pixels are lost, either by --mask or by --lost"),
+        (["photo.png", "--mask", "mask.png", "--lost", "white"], "either by --mask or by --lost"),
+        (["nowhere.png", "--lost", "white"], "nowhere.png: no such file"),
+        (["folder.png", "--lost", "white"], "folder.png: is a directory"),
+        (["empty.png", "--lost", "white"], "empty.png: the file is empty, not a picture"),
+        (["text.png", "--lost", "white"], "text.png: this is no PNG, JPEG, TIFF or WebP picture"),
+        (["noise.png", "--lost", "white"], "noise.png: this is no PNG, JPEG, TIFF or WebP picture"),
+        (["half.png", "--lost", "white"], "half.png: the picture is damaged"),
+        (["photo.png", "--mask", "nowhere.png"], "nowhere.png: no such file"),
+        (["photo.png", "--mask", "text.png"], "text.png: this is no PNG"),
+        (
+            ["photo.png", "--mask", "small.png"],
+            "small.png: the mask has 6 x 5 pixels, the picture as it is displayed 80 x 60",
+        ),
+        (["photo.png", "--mask", "all.png"], "all.png: every pixel is lost"),
+        (["photo.png", "--lost", "pinkish"], "'pinkish' is no colour: name one of white"),
+        (["photo.png", "--lost", "alpha"], "photo.png: the picture has no alpha channel"),
+        (["photo.png", "--mask", "mask.png", "--out", "out.xyz"], "out.xyz: pictures are written as .png"),
+        (["photo.png", "--mask", "mask.png", "--out", "nowhere/out.png"], "nowhere/out.png: no such file or directory"),
+        (["photo.png", "--mask", "mask.png", "--out", "folder.png"], "folder.png: "),
+        (["photo.png", "--mask", "mask.png", "--out", "photo.png"], "photo.png: --out would overwrite what is read"),
+        (["photo.png", "--mask", "mask.png", "--out", "mask.png"], "mask.png: --out would overwrite what is read"),
+    ],
+)
+def test_bad_input_is_one_sentence(folder, arguments, sentence):
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    is_one_sentence(restore(folder, *arguments), sentence)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+@pytest.mark.parametrize(("locked", "out"), [("photo.png", "out.png"), ("locked", "locked/out.png")])
+def test_no_permission_is_one_sentence(folder, locked, out):
+    (folder / "locked").mkdir()
+    (folder / locked).chmod(0o500 if locked == "locked" else 0)
+    is_one_sentence(restore(folder, "photo.png", "--mask", "mask.png", "--out", out), "permission denied")
