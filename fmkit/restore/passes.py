@@ -86,7 +86,9 @@ def run_passes(
     touches_open = any_in_patch(open_, s.patch)
     prior = _prior_correlation(s)
 
-    def answers(moments: NDArray[np.float32], row: int, columns: NDArray[np.int64], tau: float) -> Part:
+    def answers(
+        x: NDArray[np.float32], moments: NDArray[np.float32], row: int, columns: NDArray[np.int64], tau: float
+    ) -> Part:
         top, bottom = max(0, row - s.radius), min(n_rows, row + s.radius + s.patch)
         total, weight = np.zeros((2, len(x), bottom - top, n_columns), np.float32)
         fill_stripe(
@@ -98,18 +100,21 @@ def run_passes(
     for t in range(s.n_passes):
         tau = s.tau_first * (s.tau_last / s.tau_first) ** (t / max(1, s.n_passes - 1))
         rows, columns = (_grid(last, s.stride, rng) for last in (n_rows - s.patch, n_columns - s.patch))
+        active = (
+            x if 2 * t >= s.n_passes else x[:1]
+        )  # a view; the first plane leads, the others settle in half the passes
         moments = search_moments(x[:1], confidence)
-        grid = [(moments, int(row), columns[touches_open[row, columns]], tau) for row in rows]
-        stripes = [stripe for stripe in grid if len(stripe[2])]
+        grid = [(active, moments, int(row), columns[touches_open[row, columns]], tau) for row in rows]
+        stripes = [stripe for stripe in grid if len(stripe[3])]
 
         def tell(done: int, t: int = t, n: int = len(stripes)) -> None:
             if progress is not None:
-                progress(t * n + done, s.n_passes * n)
+                progress(t * n_rows + done * n_rows // n, s.n_passes * n_rows)
 
-        total, weight = sum_stripes(answers, stripes, x.shape, n_threads, tell)
+        total, weight = sum_stripes(answers, stripes, active.shape, n_threads, tell)
         answered = (weight > 0) & open_
         step = s.relaxation if t + 1 < s.n_passes else 1.0
-        x[answered] += np.float32(step) * (total[answered] / weight[answered] - x[answered])
+        active[answered] += np.float32(step) * (total[answered] / weight[answered] - active[answered])
     return x
 
 
