@@ -151,12 +151,12 @@ def cholesky(S: Any, n: int) -> None:
             scale = np.float32(0)
             if S[p, p] > 0:
                 scale = np.float32(1) / np.sqrt(S[p, p])
-            for j in range(p // LANES * LANES, width):
-                S[p, j] *= scale
+            for j in range(p // LANES * LANES, width, LANES):
+                for lane in range(LANES):  # a count that the compiler knows: one vector operation, no remainder
+                    S[p, j + lane] *= scale
             for q in range(p + 1, bottom):
-                c = S[p, q]
-                for j in range(q // LANES * LANES, width):
-                    S[q, j] -= c * S[p, j]
+                for j in range(q // LANES * LANES, width, LANES):
+                    rank_update(S, q, j, S, p, q, S, p, j, 1, 1, 1)
 
 
 @kernel(fastmath=FASTMATH)

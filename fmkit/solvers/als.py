@@ -29,6 +29,7 @@ from fmkit.solvers.penalties import Penalties
 from fmkit.threads import even_cuts, for_each
 
 TILE = 128  # rows of z summed at once: 128 x 80 floats (k = 64) are 40 KB, half of them in a first-level cache
+EXACT = 32 * TILE  # rows of a column summed in float32, tile by tile; such sums are added up in float64
 JITTER = np.float32(1e-6)  # of the diagonal: a step a little too short, where a system without penalty is singular
 NONE = np.empty(0, np.float32)  # in place of values or weights that are all 1
 
@@ -208,12 +209,15 @@ def solve_columns(
     width = padded(k + 4)
     tile = np.zeros((TILE, width), np.float32)
     S = np.zeros((width, width), np.float32)  # first the sums [Z'Z; 1'Z; t'Z], then the system and its factor
-    S64 = np.zeros((k + 2, k), np.float64)
-    theta, step, b = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
+    S64 = np.zeros((width, width), np.float64)
+    theta, step, b, slopes = np.zeros((4, k + 1), np.float32)
+    # Without a prediction at hand, a squared error's step may start from zero, which saves a product a row.
+    from_present = logistic or cached
     for j in range(first, last):
         c = columns[j]
-        theta[:k], theta[k] = V[c], w[c]
-        S[:], S64[:] = 0, 0  # S whole: leftovers beyond the system would decay to slow denormal numbers
+        if from_present:
+            theta[:k], theta[k] = V[c], w[c]
+        S[:] = 0  # whole: leftovers beyond the system would decay to slow denormal numbers
         loss, slope, curve, corner, corner_b = 0.0, 0.0, 0.0, 0.0, 0.0
         for begin in range(ptr[j], ptr[j + 1], TILE):
             n = min(TILE, ptr[j + 1] - begin)
@@ -227,11 +231,13 @@ def solve_columns(
                         tile[r, i] = value * (Q[s, i] - value * theta[i])
                     f, target = known[s], y[s]
                 else:
-                    f = np.float32(0)
                     for i in range(k):
                         tile[r, i] = Q[s, i]
-                        f += Q[s, i] * theta[i]
-                    f, target = w0 + known[s] + theta[k] + f, y[e]
+                    f, target = w0 + known[s], y[e]
+                    if from_present:
+                        f += theta[k]
+                        for i in range(k):
+                            f += tile[r, i] * theta[i]
                 if logistic:
                     p = np.float32(1) / (np.float32(1) + np.exp(-f))
                     g, bound = weight * (target - p), np.float32(0.25)
@@ -256,19 +262,20 @@ def solve_columns(
                 curve += weight
                 corner += value * value * weight
                 corner_b += value * g
-            if begin > ptr[j]:
-                S[: k + 2] = 0
             gram(tile, n, k, k + 2, S)
-            for i in range(k + 2):  # in float64: a column may have millions of rows
+            if (begin - ptr[j]) % EXACT == EXACT - TILE and begin + TILE < ptr[j + 1]:
+                if begin - ptr[j] < EXACT:
+                    S64[:] = 0
+                S64 += S
+                S[:] = 0
+        if ptr[j + 1] - ptr[j] > EXACT:
+            for i in range(k + 2):
                 for l in range(k):
-                    S64[i, l] += S[i, l]
+                    S[i, l] += S64[i, l]
         for i in range(k):
-            for l in range(i, k):
-                S[i, l] = S64[i, l]
+            b[i], slopes[i] = S[k + 1, i], S[k, i]
+            S[i, k], S[i, k + 1] = slopes[i], b[i] - penalty_v[c] * theta[i]
             S[i, i] += penalty_v[c] + JITTER * S[i, i]
-            S[i, k] = S64[k, i]
-            b[i] = S64[k + 1, i]
-            S[i, k + 1] = b[i] - penalty_v[c] * theta[i]
         b[k] = corner_b
         S[k, k] = corner * (1 + JITTER) + penalty_w[c]
         S[k, k + 1] = b[k] - penalty_w[c] * theta[k]
@@ -280,7 +287,7 @@ def solve_columns(
             v = theta[i] + step[i]
             V[c, i] = v if abs(v) > NEGLIGIBLE else np.float32(0)
             gain += step[i] * (b[i] + penalty_v[c] * V[c, i])
-            slope -= S64[k, i] * step[i]
+            slope -= slopes[i] * step[i]
         w[c] = theta[k] + step[k]
         gain += step[k] * (b[k] + penalty_w[c] * w[c])
         slope -= corner * step[k]
