@@ -136,7 +136,7 @@ class Design:
             if label.shape != (matrix.shape[1],):
                 raise ValueError(f"fields must hold a label for each of {matrix.shape[1]} columns, got {label.shape}")
             label = np.unique(label, return_inverse=True)[1].astype(np.int32)
-        return cls(*matrix.shape, tuple(_split(matrix, label)))
+        return cls(matrix.shape[0], matrix.shape[1], tuple(_split(matrix, label)))
 
     def to_csr(self, first: int = 0, last: int | None = None) -> sparse.csr_array:
         """Rows first:last as a sparse float32 matrix with sorted indices."""
@@ -208,7 +208,7 @@ def _split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
     counts = np.diff(matrix.indptr)
     if n_fields and (np.diff(label) >= 0).all() and (counts == n_fields).all():
         # As many entries a row as fields, in order: the matrix is a table of codes already, nothing is sorted.
-        entries = [slice(f, None, n_fields) for f in range(n_fields)]
+        entries: list[Any] = [slice(f, None, n_fields) for f in range(n_fields)]
         rows_of = None
     else:
         field_of_entry = label[matrix.indices].astype(np.uint16 if n_fields < 2**16 else np.int32)

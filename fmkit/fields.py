@@ -29,7 +29,7 @@ def find_fields(matrix: csr_array) -> NDArray[np.int32]:
     ndarray of shape (n_features,), int32
     """
     fullest = int(np.diff(matrix.indptr).max(initial=0))
-    ranges = _contiguous(matrix.indptr, matrix.indices, matrix.shape[1])
+    ranges: NDArray[np.int32] = _contiguous(matrix.indptr, matrix.indices, matrix.shape[1])
     if matrix.shape[1] == 0 or ranges[-1] < 2 * max(fullest, 1):
         return ranges
     return _first_use_order(_coloured(matrix, fullest))

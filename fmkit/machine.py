@@ -54,7 +54,7 @@ class FactorizationMachine:
     @property
     def n_factors(self) -> int:
         """Length of a column's vector of factors."""
-        return self.factors.shape[1]
+        return int(self.factors.shape[1])
 
     def copy(self) -> FactorizationMachine:
         """A machine of its own memory."""

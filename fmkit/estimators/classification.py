@@ -13,13 +13,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
+from fmkit.machine import FactorizationMachine
 
 # What the standard deviation of the targets is to regression: logistic noise has one of pi / sqrt(3) = 1.8, and on
 # ratings (4 stars or more, or fewer) it makes two thirds of the variance. 2.0 to 2.5 differ by less than .001 in AUC.
 LOG_ODDS_SPREAD = 2.2
 
 
-class FMClassifier(ClassifierMixin, FMEstimator):  # type: ignore[misc]
+class FMClassifier(ClassifierMixin, FMEstimator):
     """Factorization machine for classification: the log odds of a class are a machine's value.
 
     Two classes take one machine; of more, each takes one that tells it from the rest, and the probabilities are scaled
@@ -54,6 +55,9 @@ class FMClassifier(ClassifierMixin, FMEstimator):  # type: ignore[misc]
     >>> FMClassifier(random_state=0, reg_factors=0.1).fit(X, ["no", "yes", "yes", "no"]).predict(X)
     array(['no', 'yes', 'yes', 'no'], dtype='<U3')
     """
+
+    classes_: NDArray[Any]
+    machines_: list[FactorizationMachine]
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to rows X with labels y.
@@ -101,12 +105,14 @@ class FMClassifier(ClassifierMixin, FMEstimator):  # type: ignore[misc]
         odds = self.decision_function(X)
         if odds.ndim == 1:
             return np.stack([expit(-odds), expit(odds)], axis=1)
-        return softmax(log_expit(odds), axis=1)  # in logs, where no class is likely at all, the ratios still hold
+        return np.asarray(
+            softmax(log_expit(odds), axis=1)
+        )  # in logs, where no class is likely at all, the ratios still hold
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of every row, shape (n_rows,)."""
         odds = self.decision_function(X)
-        return self.classes_[(odds > 0).astype(int) if odds.ndim == 1 else odds.argmax(axis=1)]
+        return np.asarray(self.classes_[(odds > 0).astype(int) if odds.ndim == 1 else odds.argmax(axis=1)])
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         facts, arrays = state.pack(self, self.machines_)
@@ -114,7 +120,8 @@ class FMClassifier(ClassifierMixin, FMEstimator):  # type: ignore[misc]
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        model, model.machines_ = state.unpack(cls, facts, arrays)
+        model, machines = state.unpack(cls(), facts, arrays)
+        model.machines_ = machines
         model.classes_ = state.unpack_labels(facts["classes"])
         if len(model.machines_) != (1 if len(model.classes_) == 2 else len(model.classes_)):
             raise ValueError(f"{len(model.machines_)} machines do not tell {len(model.classes_)} classes apart")

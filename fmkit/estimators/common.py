@@ -44,6 +44,9 @@ class FMEstimator(BaseEstimator):
         "callbacks": [list, tuple, None],
     }
 
+    history_: list[dict[str, Any]]
+    n_iter_: int
+
     def __init__(
         self,
         n_factors: int = 16,

@@ -12,7 +12,7 @@ from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
 
 
-class FMRegressor(RegressorMixin, FMEstimator):  # type: ignore[misc]
+class FMRegressor(RegressorMixin, FMEstimator):
     """Factorization machine for regression: y(x) = bias + <w, x> + sum_{i<j} <v_i, v_j> x_i x_j.
 
     Parameters
@@ -130,6 +130,6 @@ class FMRegressor(RegressorMixin, FMEstimator):  # type: ignore[misc]
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        model, machines = state.unpack(cls, facts, arrays)
-        (model.machine_,) = machines
+        model, (machine,) = state.unpack(cls(), facts, arrays)
+        model.machine_ = machine
         return model

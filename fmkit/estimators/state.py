@@ -1,12 +1,14 @@
 """An estimator as plain facts (JSON) and arrays, and back: what a model file holds of it."""
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.machine import FactorizationMachine
+
+Model = TypeVar("Model", bound=Any)
 
 
 def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -36,13 +38,13 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
 
 
 def unpack(
-    cls: type[Any], facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
-) -> tuple[Any, list[FactorizationMachine]]:
-    """The estimator and its machines; a KeyError, TypeError or ValueError if they do not fit together."""
-    model = cls(**facts["parameters"])
+    model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> tuple[Model, list[FactorizationMachine]]:
+    """The estimator, filled, and its machines; a KeyError, TypeError or ValueError if they do not fit together."""
+    model.set_params(**facts["parameters"])
     model._validate_params()
     bias, linear, factors = arrays["bias"], arrays["linear"], arrays["factors"]
-    if (bias.dtype, linear.dtype, factors.dtype) != (np.float64, np.float32, np.float32):
+    if [a.dtype.str for a in (bias, linear, factors)] != ["<f8", "<f4", "<f4"]:
         raise ValueError("its machines are not of float32")
     n_machines, n_features = len(bias), linear.shape[-1]
     shapes = (n_machines,), (n_machines, n_features), (n_machines, n_features, model.n_factors)

@@ -235,6 +235,8 @@ def fill_stripe(
     """
     D, n_columns = patch * patch, planes.shape[2]
     top = max(0, row - radius)
+    flat_total, flat_weight = total.reshape((len(planes), -1)), weight.reshape((len(planes), -1))
+    offset = np.arange(D) // patch * n_columns + np.arange(D) % patch
     stencil = np.empty((1, 3 * D, 2), np.float32)
     sums = np.empty((2, 2 * radius + 1 + LANES), np.float32)
     distance, place = np.empty(n_similar, np.float32), np.empty(n_similar, np.int64)
@@ -270,9 +272,9 @@ def fill_stripe(
                         precision(S, eps, work, Q)
                         inverted = True
                     fill_by_precision(Q, b, eps, known_at[i], lost_at[i], n_lost[i], work, Y[i], variance)
-                r, c = place[i] // n_columns - top, place[i] % n_columns
+                corner = place[i] - top * n_columns
                 for j in range(n_lost[i]):
                     p = lost_at[i, j]
                     v = np.float32(1) / max(variance[j], np.float32(1))
-                    total[plane, r + p // patch, c + p % patch] += v * Y[i, p]
-                    weight[plane, r + p // patch, c + p % patch] += v
+                    flat_total[plane, corner + offset[p]] += v * Y[i, p]
+                    flat_weight[plane, corner + offset[p]] += v

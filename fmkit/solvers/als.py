@@ -218,7 +218,8 @@ def solve_columns(
         if from_present:
             theta[:k], theta[k] = V[c], w[c]
         S[:] = 0  # whole: leftovers beyond the system would decay to slow denormal numbers
-        loss, slope, curve, corner, corner_b = 0.0, 0.0, 0.0, 0.0, 0.0
+        loss: Any = 0.0
+        slope, curve, corner, corner_b = loss, loss, loss, loss
         for begin in range(ptr[j], ptr[j + 1], TILE):
             n = min(TILE, ptr[j + 1] - begin)
             for r in range(n):

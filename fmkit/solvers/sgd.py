@@ -78,7 +78,7 @@ def sgd(
     bias = np.array([machine.bias, 0], np.float32)
     share = np.maximum(_column_weights(indptr, columns, omega, machine.n_features), 1e-30)
     share_w, share_v = (penalties.linear / share).astype(np.float32), (penalties.factors / share).astype(np.float32)
-    rates = np.float32([learning_rate * spread, learning_rate * np.sqrt(spread)])
+    rates = np.array([learning_rate * spread, learning_rate * np.sqrt(spread)], np.float32)
     data = (indptr, columns, values, y, omega, bias, P, k, share_w, share_v, rates, logistic)
     total = design.n_rows if weights is None else weights.sum(dtype=np.float64)
     epoch = 0
