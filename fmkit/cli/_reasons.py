@@ -22,7 +22,11 @@ def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
     """
     parts = []
     if reason.match >= WORTH_SAYING:
-        gave = [f"{reason.ratings[i]:g} to {name_of(int(reason.rated[i]))}" for i in reason.strongest(3)]
+        usual = reason.ratings.mean()
+        gave = [
+            f"{'only ' * bool(rating < usual)}{rating:g} to {name_of(int(item))}"
+            for item, rating in ((reason.rated[i], reason.ratings[i]) for i in reason.strongest(3))
+        ]
         parts.append((reason.match, f"you gave {', '.join(gave)}"))
     if reason.appeal >= WORTH_SAYING:
         parts.append((reason.appeal, f"liked by everyone, {reason.appeal:+.1f}"))

@@ -76,7 +76,8 @@ def recommend(
         if not quiet:
             click.echo(f"fmkit: {sentence}", err=True)
 
-    from fmkit.recommend.lists import check_lists_path, check_writable
+    from fmkit.files import check_writable
+    from fmkit.recommend.lists import check_lists_path
 
     if out:
         check_lists_path(out)

@@ -1,8 +1,5 @@
 """Files of top-N lists."""
 
-import errno
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from fmkit.errors import InputError
-from fmkit.files import written_beside
+from fmkit.files import check_writable, written_beside
 
 WRITERS = {".csv": pa.csv.CSVWriter, ".parquet": pa.parquet.ParquetWriter}
 
@@ -39,17 +36,6 @@ def check_lists_path(path: str | Path) -> None:
     """Raise, before hours of work, what `write_lists` would raise after them."""
     _suffix(path)
     check_writable(path)
-
-
-def check_writable(path: str | Path) -> None:
-    """Raise, before hours of work, the OSError that writing a file beside `path` would raise after them."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _suffix(path: str | Path) -> str:

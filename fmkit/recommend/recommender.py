@@ -19,8 +19,9 @@ from fmkit.recommend.reasons import Reason, take_apart
 from fmkit.recommend.saved import arrays_of, checked_array, machine_and_ratings
 from fmkit.recommend.topn import top_n
 from fmkit.recommend.vocabulary import Vocabulary, plain_ids
-from fmkit.solvers.als import NONE, solve_columns
-from fmkit.threads import count_threads, even_cuts, for_each
+from fmkit.solvers.als import fold_in
+from fmkit.solvers.penalties import Penalties
+from fmkit.threads import count_threads
 
 NO_ITEMS = np.empty(0, np.int32)
 USERS_AT_ONCE = 8192  # a batch of lists: at n = 10 some 3 MB
@@ -250,15 +251,8 @@ class Recommender:
         n_users = len(ratings.users)
         linear = np.full(machine.n_features, self.learned_.level_penalty, np.float32)
         factors = np.full(machine.n_features, self.learned_.factor_penalty, np.float32)
-        w, V = machine.linear, machine.factors
-        arguments = (
-            np.arange(n_users, dtype=np.int32), ratings.indptr, ratings.item_codes + np.int32(n_users), NONE,
-            ratings.ratings, NONE, np.float32(machine.bias), w, V, w, V, linear, factors, False, False,
-            np.zeros((machine.n_features, 3)),
-        )  # fmt: skip
-        n_threads = count_threads(self.n_jobs)
-        for _ in range(2):  # the second step mends the rounding errors of the first
-            for_each(solve_columns, [(a, b, *arguments) for a, b in even_cuts(ratings.indptr, n_threads)], n_threads)
+        items = ratings.item_codes + np.int32(n_users)
+        fold_in(machine, Penalties(linear, factors), ratings.indptr, items, ratings.ratings, count_threads(self.n_jobs))
         self.ratings_, self.machine_ = ratings, machine
 
     def _lists(

@@ -96,12 +96,42 @@ def _pair_sweeps(
         for columns, ptr, cuts, entries in sides:
             w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
             arguments = (columns, ptr, *entries, w0, w, V, w, V, penalties.linear, penalties.factors, logistic, False)
-            for_each(solve_columns, [(a, b, *arguments, sums) for a, b in cuts], n_threads)
+            for_each(solve_columns, [(*cut, *arguments, sums) for cut in cuts], n_threads)
         loss, gradient, curvature = sums[columns].sum(axis=0)
         if curvature > 0:
             machine.bias += gradient / curvature
             loss -= gradient**2 / curvature / (2 if logistic else 1)
         yield float(loss / total)
+
+
+def fold_in(
+    machine: FactorizationMachine,
+    penalties: Penalties,
+    ptr: NDArray[np.int64],
+    source: NDArray[np.int32],
+    y: NDArray[np.float32],
+    n_threads: int,
+) -> None:
+    """Solve the first columns of a machine for their rows alone, everything else as it is.
+
+    Parameters
+    ----------
+    machine : FactorizationMachine
+        Its first len(ptr) - 1 columns are overwritten.
+    penalties : Penalties
+    ptr : ndarray of shape (n_columns + 1,), int64
+        Column j's rows are ptr[j]:ptr[j + 1] of the next arrays.
+    source : ndarray of shape (n_rows,), int32
+        The other column that a row has.
+    y : ndarray of shape (n_rows,), float32
+        Targets.
+    n_threads : int
+    """
+    columns = np.arange(len(ptr) - 1, dtype=np.int32)
+    w, V = machine.linear, machine.factors
+    arguments = (columns, ptr, source, NONE, y, NONE, np.float32(machine.bias), w, V, w, V)
+    rest = (penalties.linear, penalties.factors, False, False, np.zeros((machine.n_features, 3)))
+    for_each(solve_columns, [(*cut, *arguments, *rest) for cut in even_cuts(ptr, n_threads)], n_threads)
 
 
 def _cached_sweeps(
@@ -127,7 +157,7 @@ def _cached_sweeps(
         for columns, ptr, cuts, entries in sides:
             w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
             arguments = (columns, ptr, *entries, w0, f, Q, w, V, penalties.linear, penalties.factors, logistic, True)
-            for_each(solve_columns, [(a, b, *arguments, sums) for a, b in cuts], n_threads)
+            for_each(solve_columns, [(*cut, *arguments, sums) for cut in cuts], n_threads)
         shift = _bias_step(y, f, weights, logistic)
         machine.bias += shift
         f += np.float32(shift)
