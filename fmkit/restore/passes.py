@@ -46,9 +46,10 @@ class Settings:
     """Standard deviation of the filling's error, falling geometrically from the first pass to the last."""
     relaxation: float = 1.75
     """Lost pixels move so many times the way to their new answer, in all passes but the last."""
-    depth: int = 6
-    """Lost pixels farther than this from any known one are copied; patches that hold one do not see enough."""
-    guide_confidence: float = 0.05
+    depth: int = 4
+    """Lost pixels farther than this from any known one are copied instead: with 6, flakes of paint 12 pixels wide were
+    filled smoothly where the paint around them has a grain, though 0.3 dB nearer to the truth."""
+    guide_confidence: float = 0.15
     """What a coarser picture's value weighs in the search for a patch to copy, where a known pixel has 1."""
 
 
