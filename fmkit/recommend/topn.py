@@ -22,9 +22,8 @@ def top_n(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The n items of largest inner product with each query; of equal ones, those of lower code.
 
-    Scoring in registers and selecting while the scores are in the cache is 4 times (17 dimensions, n = 10) and 2.6
-    times (65) as fast as `implicit.cpu.topk` on one core with 10,000 items; and unlike BLAS, it gives a pair the same
-    bits whatever it is scored along with.
+    Scored in registers and selected while the scores are in the cache: 2 to 4 times as fast as `implicit.cpu.topk`
+    (benchmarks/bench_topn.py); and unlike BLAS, it gives a pair the same bits whatever it is scored along with.
 
     Parameters
     ----------
