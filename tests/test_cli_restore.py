@@ -1,6 +1,7 @@
 """`fmkit restore` as a process: pictures in, pictures out, and one sentence for everything that can be mended."""
 
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -143,3 +144,15 @@ def test_no_permission_is_one_sentence(folder, locked, out):
     (folder / "locked").mkdir()
     (folder / locked).chmod(0o500 if locked == "locked" else 0)
     is_one_sentence(restore(folder, "photo.png", "--mask", "mask.png", "--out", out), "permission denied")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(folder):
+    def allow_2_kilobytes():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+    done = restore(
+        folder, "photo.png", "--mask", "none.png", "--out", "out.png", "--quiet", preexec_fn=allow_2_kilobytes
+    )
+    is_one_sentence(done, "out.png: the picture could not be written")
+    assert not (folder / "out.png").exists()
+    assert not list(folder.glob(".*"))

@@ -1,8 +1,5 @@
 """Picture files: pixels as they are stored, 8 or 16 bits or floats, and what the file says besides (ICC, EXIF, dpi)."""
 
-import errno
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
-from fmkit.files import written_beside
+from fmkit.files import check_writable, written_beside
 
 # What each format holds, and how it is saved. Only JPEG cannot be told to keep every value.
 _SAVE: dict[str, dict[str, Any]] = {
@@ -96,12 +93,7 @@ def check_destination(path: str | Path, picture: Picture) -> None:
         raise InputError(f"PNG holds 8 or 16 bits a channel, and the picture {kind}: use .tif", path=path)
     if picture.has_alpha and suffix == ".jpg":
         raise InputError("JPEG holds no alpha channel: use .png, .tif or .webp", path=path)
-    if Path(path).is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    try:
-        tempfile.TemporaryFile(dir=Path(path).parent).close()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+    check_writable(path)
 
 
 def keeps_values(path: str | Path) -> bool:
@@ -126,7 +118,7 @@ def write_picture(path: str | Path, pixels: NDArray[Any], like: Picture) -> None
         try:
             image.write_to_file(str(part), **_SAVE[_suffix(path)])
         except pyvips.Error as error:
-            raise OSError(f"{path}: the picture could not be written ({_first_line(error)})") from None
+            raise OSError(f"the picture could not be written ({_first_line(error)})") from None
 
 
 def _suffix(path: str | Path) -> str:
