@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from fmkit import Design, FMClassifier, FMRegressor
 from fmkit.datasets import load_movielens_small
+from fmkit.fitting import FitInterrupted
 from tests.problems import problem
 
 
@@ -206,3 +209,19 @@ def test_bad_input_is_told(fit, message):
 def test_a_fit_that_diverges_says_so():
     with pytest.raises(ValueError, match="the fit diverged: lower learning_rate"):
         FMRegressor(solver="sgd", learning_rate=1e25, max_iter=50, random_state=0).fit(np.eye(4), [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("solver", ["als", "sgd"])
+def test_ctrl_c_keeps_what_there_is(solver):
+    def press(progress):
+        if progress.sweep == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    p = problem("pair")
+    model = FMRegressor(2, solver=solver, callbacks=[press], max_iter=1000, random_state=0)
+    with pytest.warns(FitInterrupted, match="the machine of sweep 3 is kept"):
+        model.fit(p.design, p.y)
+    np.testing.assert_array_equal(
+        model.predict(p.design),
+        clone(model).set_params(max_iter=3, callbacks=None).fit(p.design, p.y).predict(p.design),
+    )

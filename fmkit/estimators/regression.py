@@ -86,7 +86,7 @@ class FMRegressor(RegressorMixin, FMEstimator):
     >>> X = OneHotEncoder().fit_transform(X)
     >>> model = FMRegressor(random_state=0).fit(X[1:], y[1:])
     >>> model.predict(X[:1]).round(1)
-    array([4.5], dtype=float32)
+    array([4.6], dtype=float32)
     """
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
