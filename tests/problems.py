@@ -7,7 +7,7 @@ import numpy as np
 
 from fmkit.design import Design
 from fmkit.machine import FactorizationMachine
-from fmkit.solvers.penalties import Penalties
+from fmkit.solvers.penalties import Penalties, column_units
 
 
 @dataclass
@@ -20,6 +20,10 @@ class Problem:
     start: FactorizationMachine
     penalties: Penalties
     logistic: bool
+
+    @property
+    def units(self):
+        return column_units(self.design, self.weights)
 
     @property
     def dense(self):

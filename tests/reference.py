@@ -52,7 +52,7 @@ def als_sweep(bias, w, V, X, y, omega, penalty_w, penalty_v, fields, logistic):
     return bias + (omega @ g) / (omega @ curvature), w, V
 
 
-def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, order, logistic):
+def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, units, order, logistic):
     """AdaGrad steps, row by row; `squares` holds the sums of squared slopes of bias, weights and factors."""
     w, V = w.copy(), V.copy()
     square_bias, square_w, square_v = squares[0], squares[1].copy(), squares[2].copy()
@@ -68,8 +68,8 @@ def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v
             x = X[r, j]
             d = slope * x * (q - x * V[j]) + omega[r] * share_v[j] * V[j]
             square_v[j] += (d**2).mean()
-            V[j] -= rate_v * d / np.sqrt(square_v[j])
+            V[j] -= rate_v / units[j] * d / np.sqrt(square_v[j])
             d = slope * x + omega[r] * share_w[j] * w[j]
             square_w[j] += d**2
-            w[j] -= rate_w * d / np.sqrt(square_w[j])
+            w[j] -= rate_w / units[j] * d / np.sqrt(square_w[j])
     return bias, w, V, (square_bias, square_w, square_v), total

@@ -13,7 +13,9 @@ def epochs(p, count, *, seed=0, n_threads=1, learning_rate=0.1):
     machine = p.start.copy()
     rng = np.random.default_rng(seed)
     options = {"logistic": p.logistic, "learning_rate": learning_rate, "spread": 1.0}
-    steps = sgd(p.design, p.y, p.weights, machine, p.penalties, **options, random_state=rng, n_threads=n_threads)
+    steps = sgd(
+        p.design, p.y, p.weights, machine, p.penalties, p.units, **options, random_state=rng, n_threads=n_threads
+    )
     return machine, [progress.train_loss for progress in islice(steps, count)]
 
 
@@ -31,7 +33,7 @@ def test_an_epoch_is_that_of_the_reference(kind, logistic, weighted):
     for loss in told:
         order = rng.permutation(len(y))
         *now, squares, total = reference.sgd_epoch(
-            *now, squares, X, y, omega, penalty_w / share, penalty_v / share, 0.1, 0.1, order, logistic
+            *now, squares, X, y, omega, penalty_w / share, penalty_v / share, 0.1, 0.1, p.units, order, logistic
         )
         assert loss == pytest.approx(total / omega.sum(), rel=1e-3)
     assert machine.bias == pytest.approx(now[0], abs=1e-3)

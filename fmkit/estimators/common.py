@@ -17,7 +17,7 @@ from fmkit.design import Design
 from fmkit.fitting import run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers.als import als
-from fmkit.solvers.penalties import Penalties, scaled_penalties
+from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.sgd import sgd
 from fmkit.threads import count_threads
 
@@ -139,15 +139,16 @@ class FMEstimator(BaseEstimator):
             validation_loss = _mean_loss(design.select(aside), y[aside], held_weights, logistic, self.n_jobs)
             design, y, weights = design.select(~aside), y[~aside], None if weights is None else weights[~aside]
 
+        units = column_units(design, weights)
         if self.warm_start and previous is not None and previous.factors.shape == (design.n_features, self.n_factors):
             start = previous
         else:
             factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
-            factors *= np.float32(self.init_scale * np.sqrt(spread))
+            factors *= np.float32(self.init_scale * np.sqrt(spread)) / units[:, None]
             start = FactorizationMachine(bias, np.zeros(design.n_features, np.float32), factors)
 
         curvature = 0.25 if logistic else 1.0
-        penalties = scaled_penalties(design, weights, self.reg_linear, self.reg_factors, curvature, spread)
+        penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
         if self.solver == "als":
             sweeps = als(design, y, weights, start, penalties, logistic=logistic, n_threads=count_threads(self.n_jobs))
         else:
@@ -157,6 +158,7 @@ class FMEstimator(BaseEstimator):
                 weights,
                 start,
                 penalties,
+                units,
                 logistic=logistic,
                 learning_rate=self.learning_rate,
                 spread=spread,
