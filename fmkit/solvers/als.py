@@ -182,7 +182,8 @@ def sort_by_code(codes: Any, n_levels: int) -> Any:
     ptr = np.zeros(n_levels + 1, np.int64)
     for code in codes:
         ptr[code + 1] += 1
-    ptr = np.cumsum(ptr)
+    for j in range(n_levels):
+        ptr[j + 1] += ptr[j]
     free, order = ptr.copy(), np.empty(len(codes), np.int32)
     for entry in range(len(codes)):
         order[free[codes[entry]]] = entry
@@ -239,15 +240,18 @@ def solve_columns(
     width = padded(k + 4)
     tile = np.zeros((TILE, width), np.float32)
     S = np.zeros((width, width), np.float32)  # first the sums [Z'Z; 1'Z; t'Z], then the system and its factor
-    S64 = np.zeros((width, width), np.float64)
-    theta, step, b, slopes = np.zeros((4, k + 1), np.float32)
+    S64 = np.empty((k + 2, k), np.float64)
+    theta, step = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
+    b, slopes = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
     # Without a prediction at hand, a squared error's step may start from zero, which saves a product a row.
     from_present = logistic or cached
     for j in range(first, last):
         c = columns[j]
         if from_present:
-            theta[:k], theta[k] = V[c], w[c]
-        S[:] = 0  # whole: leftovers beyond the system would decay to slow denormal numbers
+            for i in range(k):
+                theta[i] = V[c, i]
+            theta[k] = w[c]
+        S.fill(0)  # whole: leftovers beyond the system would decay to slow denormal numbers
         loss: Any = 0.0
         slope, curve, corner, corner_b = loss, loss, loss, loss
         for begin in range(ptr[j], ptr[j + 1], TILE):
@@ -295,10 +299,11 @@ def solve_columns(
                 corner_b += value * g
             gram(tile, n, k, k + 2, S)
             if (begin - ptr[j]) % EXACT == EXACT - TILE and begin + TILE < ptr[j + 1]:
-                if begin - ptr[j] < EXACT:
-                    S64[:] = 0
-                S64 += S
-                S[:] = 0
+                carry = begin - ptr[j] >= EXACT
+                for i in range(k + 2):
+                    for l in range(k):
+                        S64[i, l] = S[i, l] + (S64[i, l] if carry else 0)
+                S.fill(0)
         if ptr[j + 1] - ptr[j] > EXACT:
             for i in range(k + 2):
                 for l in range(k):
