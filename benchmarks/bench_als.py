@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from fmkit import Design, FactorizationMachine
 from fmkit.solvers.als import als, sort_by_code
+from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import scaled_penalties
 from fmkit.threads import count_threads, even_cuts
 
@@ -84,7 +85,7 @@ def time_fmkit(design: Design, y: Any, k: int, threads: int) -> float:
     factors = rng.standard_normal((design.n_features, k), dtype=np.float32) * np.float32(0.1)
     machine = FactorizationMachine(0.0, np.zeros(design.n_features, np.float32), factors)
     penalties = scaled_penalties(design, None, np.ones(design.n_features), 3.0, 14.0, 1.0, 1.0)
-    sweeps = als(design, y, None, machine, penalties, logistic=False, n_threads=threads)
+    sweeps = als(Objective(design, y, None, penalties, False), machine, threads)
     return float(np.diff([progress.seconds for progress in islice(sweeps, 6)]).min())
 
 

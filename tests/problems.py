@@ -1,12 +1,12 @@
 """Small problems of every kind that the solvers tell apart, for the tests of ALS and SGD."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fmkit.design import Design
 from fmkit.machine import FactorizationMachine
+from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units
 
 
@@ -14,22 +14,27 @@ from fmkit.solvers.penalties import Penalties, column_units
 class Problem:
     """A design, targets and weights, a start and penalties, and the same in dense float64."""
 
-    design: Design
-    y: Any
-    weights: Any
+    objective: Objective
     start: FactorizationMachine
-    penalties: Penalties
-    logistic: bool
+
+    @property
+    def design(self):
+        return self.objective.design
+
+    @property
+    def y(self):
+        return self.objective.y
 
     @property
     def units(self):
-        return column_units(self.design, self.weights)
+        return column_units(self.design, self.objective.weights)
 
     @property
     def dense(self):
         """X, y, omega, penalty_w, penalty_v as the reference takes them."""
-        omega = np.ones(len(self.y)) if self.weights is None else self.weights.astype(float)
-        penalties = self.penalties.linear.astype(float), self.penalties.factors.astype(float)
+        o = self.objective
+        omega = np.ones(len(o.y)) if o.weights is None else o.weights.astype(float)
+        penalties = o.penalties.linear.astype(float), o.penalties.factors.astype(float)
         return self.design.to_csr().toarray().astype(float), self.y.astype(float), omega, *penalties
 
 
@@ -47,4 +52,4 @@ def problem(kind, *, logistic=False, weighted=False, k=3, n=60, seed=0):
     factors = 0.3 * rng.standard_normal((design.n_features, k))
     start = FactorizationMachine(0.25, np.zeros(design.n_features, np.float32), factors.astype(np.float32))
     penalties = Penalties(*(0.5 + rng.random((2, design.n_features))).astype(np.float32))
-    return Problem(design, y.astype(np.float32), weights, start, penalties, logistic)
+    return Problem(Objective(design, y.astype(np.float32), weights, penalties, logistic), start)

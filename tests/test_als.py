@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fmkit.design import Design
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers.als import als, sort_by_code
+from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties
 from tests import reference
 from tests.problems import problem
@@ -17,7 +18,7 @@ KINDS = ["pair", "gaps", "values"]
 
 def run(p, sweeps, n_threads=1):
     machine = p.start.copy()
-    steps = als(p.design, p.y, p.weights, machine, p.penalties, logistic=p.logistic, n_threads=n_threads)
+    steps = als(p.objective, machine, n_threads)
     for progress in islice(steps, sweeps):
         yield progress, machine.copy()
 
@@ -97,7 +98,7 @@ def test_without_factors_and_penalty_it_is_least_squares():
     y = X @ [1, -2, 3, 0.5] + 4 + 0.1 * rng.standard_normal(200)
     machine = FactorizationMachine(0.0, np.zeros(4, np.float32), np.zeros((4, 0), np.float32))
     nothing = Penalties(np.zeros(4, np.float32), np.zeros(4, np.float32))
-    sweeps = als(Design.from_matrix(X), y.astype(np.float32), None, machine, nothing, logistic=False, n_threads=1)
+    sweeps = als(Objective(Design.from_matrix(X), y.astype(np.float32), None, nothing, False), machine, 1)
     for _ in islice(sweeps, 60):
         pass
     expected = np.linalg.lstsq(np.column_stack([np.ones(200), X]), y, rcond=None)[0]
@@ -114,7 +115,7 @@ def test_gram_sums_of_a_column_with_a_million_rows_stay_accurate():
     y = (3 + rng.standard_normal(n)).astype(np.float32)
     machine = FactorizationMachine(0.0, np.zeros(1 + n_items, np.float32), V.copy())
     penalties = Penalties(np.full(1 + n_items, 3, np.float32), np.r_[np.float32(3), np.full(n_items, 1e12, np.float32)])
-    next(als(design, y, None, machine, penalties, logistic=False, n_threads=1))
+    next(als(Objective(design, y, None, penalties, False), machine, 1))
     z = np.column_stack([V[1:][items], np.ones(n)]).astype(float)
     expected = np.linalg.solve(z.T @ z + 3 * np.eye(k + 1), z.T @ y.astype(float))
     np.testing.assert_allclose(machine.factors[0], expected[:k], atol=2e-4)
@@ -126,7 +127,7 @@ def test_a_singular_system_without_penalty_is_no_disaster(logistic):
     machine = FactorizationMachine(0.0, np.zeros(4, np.float32), np.ones((4, 5), np.float32))
     nothing = Penalties(np.zeros(4, np.float32), np.zeros(4, np.float32))
     y = np.float32([0, 1, 0])
-    for _ in islice(als(design, y, None, machine, nothing, logistic=logistic, n_threads=1), 20):
+    for _ in islice(als(Objective(design, y, None, nothing, logistic), machine, 1), 20):
         pass
     f = machine.predict(design)
     assert np.isfinite(f).all()

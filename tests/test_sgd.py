@@ -12,10 +12,8 @@ from tests.problems import problem
 def epochs(p, count, *, seed=0, n_threads=1, learning_rate=0.1):
     machine = p.start.copy()
     rng = np.random.default_rng(seed)
-    options = {"logistic": p.logistic, "learning_rate": learning_rate, "spread": 1.0}
-    steps = sgd(
-        p.design, p.y, p.weights, machine, p.penalties, p.units, **options, random_state=rng, n_threads=n_threads
-    )
+    options = {"learning_rate": learning_rate, "spread": 1.0, "random_state": rng, "n_threads": n_threads}
+    steps = sgd(p.objective, machine, p.units, **options)
     return machine, [progress.train_loss for progress in islice(steps, count)]
 
 
@@ -46,7 +44,7 @@ def test_it_comes_near_the_optimum_of_als(logistic):
     p = problem("pair", logistic=logistic, n=400, seed=3)
     by_sgd, _ = epochs(p, 200)
     by_als = p.start.copy()
-    for _ in islice(als(p.design, p.y, None, by_als, p.penalties, logistic=logistic, n_threads=1), 50):
+    for _ in islice(als(p.objective, by_als, 1), 50):
         pass
     values = [
         reference.objective(m.bias, m.linear.astype(float), m.factors.astype(float), *p.dense, logistic)

@@ -17,6 +17,7 @@ from fmkit.design import Design
 from fmkit.fitting import run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers.als import als
+from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.sgd import sgd
 from fmkit.threads import count_threads
@@ -149,17 +150,14 @@ class FMEstimator(BaseEstimator):
 
         curvature = 0.25 if logistic else 1.0
         penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
+        objective = Objective(design, y, weights, penalties, logistic)
         if self.solver == "als":
-            sweeps = als(design, y, weights, start, penalties, logistic=logistic, n_threads=count_threads(self.n_jobs))
+            sweeps = als(objective, start, count_threads(self.n_jobs))
         else:
             sweeps = sgd(
-                design,
-                y,
-                weights,
+                objective,
                 start,
-                penalties,
                 units,
-                logistic=logistic,
                 learning_rate=self.learning_rate,
                 spread=spread,
                 random_state=rng,

@@ -2,14 +2,10 @@
 
 Given all other columns, f(x) is linear in theta = (v_j, w_j) of one column j, with the row vectors z = x_j (q, 1),
 q = sum_{i != j} x_i v_i. Columns of a field share no row, so each can be solved exactly while the others of the field
-move: a sweep is block coordinate descent on
-
-    sum_r omega_r loss(y_r, f(x_r)) + 1/2 sum_j (penalty_w_j w_j^2 + penalty_v_j |v_j|^2)
-
-with loss = 1/2 (y - f)^2 or the log loss, and the objective never rises. The step is a Newton step from the present
-theta, (G + Lambda) d = Z'g - Lambda theta: rounding errors of a float32 solve are mended by the next sweep instead of
-adding up. For the log loss G carries the weights tanh(f/2) / 2f of the quadratic bound of Jaakkola and Jordan
-("Bayesian parameter estimation via variational methods", 2000), which keeps the descent monotone.
+move: a sweep is block coordinate descent on the objective, which never rises. The step is a Newton step from the
+present theta, (G + Lambda) d = Z'g - Lambda theta. For the log loss G carries the weights tanh(f/2) / 2f of the
+quadratic bound of Jaakkola and Jordan ("Bayesian parameter estimation via variational methods", 2000), which keeps the
+descent monotone.
 """
 
 import time
@@ -20,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fmkit.design import Design
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, back_substitute, cholesky, gram, padded
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine, sum_factors
 from fmkit.progress import Progress
+from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties
 from fmkit.threads import even_cuts, for_each
 
@@ -34,30 +30,14 @@ JITTER = np.float32(1e-6)  # of the diagonal: a step a little too short, where a
 NONE = np.empty(0, np.float32)  # in place of values or weights that are all 1
 
 
-def als(
-    design: Design,
-    y: NDArray[np.float32],
-    weights: NDArray[np.float32] | None,
-    machine: FactorizationMachine,
-    penalties: Penalties,
-    *,
-    logistic: bool,
-    n_threads: int,
-) -> Iterator[Progress]:
+def als(objective: Objective, machine: FactorizationMachine, n_threads: int) -> Iterator[Progress]:
     """Sweep for as long as the caller asks for more.
 
     Parameters
     ----------
-    design : Design
-    y : ndarray of shape (n_rows,), float32
-        Targets; 0 or 1 for the log loss.
-    weights : ndarray of shape (n_rows,), float32, or None
-        Positive weights of the rows.
+    objective : Objective
     machine : FactorizationMachine
         The start, fitted in place. If its factors are all zero they stay so.
-    penalties : Penalties
-    logistic : bool
-        Log loss instead of the squared error.
     n_threads : int
         The result is the same, bit for bit, for any number.
 
@@ -67,31 +47,24 @@ def als(
         One a sweep.
     """
     start = time.perf_counter()
-    pair = len(design.fields) == 2 and all(f.rows is None and f.values is None for f in design.fields)
-    sweeps = (_pair_sweeps if pair else _cached_sweeps)(design, y, weights, machine, penalties, logistic, n_threads)
+    fields = objective.design.fields
+    pair = len(fields) == 2 and all(f.rows is None and f.values is None for f in fields)
+    sweeps = (_pair_sweeps if pair else _cached_sweeps)(objective, machine, n_threads)
     for sweep, train_loss in enumerate(sweeps, start=1):
         yield Progress(sweep, train_loss, time.perf_counter() - start, machine)
 
 
-def _pair_sweeps(
-    design: Design,
-    y: NDArray[np.float32],
-    weights: NDArray[np.float32] | None,
-    machine: FactorizationMachine,
-    penalties: Penalties,
-    logistic: bool,
-    n_threads: int,
-) -> Iterator[float]:
+def _pair_sweeps(objective: Objective, machine: FactorizationMachine, n_threads: int) -> Iterator[float]:
     """Two one-hot fields: q is the other column's vector itself. A row is its codes, target and weight; no cache."""
+    fields, penalties, logistic = objective.design.fields, objective.penalties, objective.logistic
     sides = []
-    for field, other in zip(design.fields, design.fields[::-1], strict=True):
+    for field, other in zip(fields, fields[::-1], strict=True):
         ptr, order = sort_by_code(field.codes, len(field.columns))
         source = other.columns[other.codes[order]]
-        omega = NONE if weights is None else weights[order]
-        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (source, NONE, y[order], omega)))
+        omega = NONE if objective.weights is None else objective.weights[order]
+        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (source, NONE, objective.y[order], omega)))
     del order, source, omega
-    total = design.n_rows if weights is None else weights.sum(dtype=np.float64)
-    sums = np.zeros((design.n_features, 3))
+    sums = np.zeros((machine.n_features, 3))
     while True:
         for columns, ptr, cuts, entries in sides:
             w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
@@ -101,7 +74,32 @@ def _pair_sweeps(
         if curvature > 0:
             machine.bias += gradient / curvature
             loss -= gradient**2 / curvature / (2 if logistic else 1)
-        yield float(loss / total)
+        yield float(loss / objective.total_weight)
+
+
+def _cached_sweeps(objective: Objective, machine: FactorizationMachine, n_threads: int) -> Iterator[float]:
+    """Any fields: Q = X V and the prediction f are kept a row, and follow the change of each column at once."""
+    design, y, weights = objective.design, objective.y, objective.weights
+    penalties, logistic = objective.penalties, objective.logistic
+    sides = []
+    for field in design.fields:
+        ptr, order = sort_by_code(field.codes, len(field.columns))
+        rows = order if field.rows is None else field.rows[order]
+        x = NONE if field.values is None else field.values[order]
+        omega = NONE if weights is None else weights[rows]
+        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (rows, x, y, omega)))
+    f, Q = machine.predict(design, n_threads), sum_factors(design, machine.factors, n_threads)
+    sums = np.zeros((machine.n_features, 3))
+    while True:
+        for columns, ptr, cuts, entries in sides:
+            w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
+            arguments = (columns, ptr, *entries, w0, f, Q, w, V, penalties.linear, penalties.factors, logistic, True)
+            for_each(solve_columns, [(*cut, *arguments, sums) for cut in cuts], n_threads)
+        shift = _bias_step(y, f, weights, logistic)
+        machine.bias += shift
+        f += np.float32(shift)
+        loss = np.logaddexp(0, f) - y * f if logistic else (y - f) ** 2
+        yield float(np.average(loss, weights=weights))
 
 
 def fold_in(
@@ -132,37 +130,6 @@ def fold_in(
     arguments = (columns, ptr, source, NONE, y, NONE, np.float32(machine.bias), w, V, w, V)
     rest = (penalties.linear, penalties.factors, False, False, np.zeros((machine.n_features, 3)))
     for_each(solve_columns, [(*cut, *arguments, *rest) for cut in even_cuts(ptr, n_threads)], n_threads)
-
-
-def _cached_sweeps(
-    design: Design,
-    y: NDArray[np.float32],
-    weights: NDArray[np.float32] | None,
-    machine: FactorizationMachine,
-    penalties: Penalties,
-    logistic: bool,
-    n_threads: int,
-) -> Iterator[float]:
-    """Any fields: Q = X V and the prediction f are kept a row, and follow the change of each column at once."""
-    sides = []
-    for field in design.fields:
-        ptr, order = sort_by_code(field.codes, len(field.columns))
-        rows = order if field.rows is None else field.rows[order]
-        x = NONE if field.values is None else field.values[order]
-        omega = NONE if weights is None else weights[rows]
-        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (rows, x, y, omega)))
-    f, Q = machine.predict(design, n_threads), sum_factors(design, machine.factors, n_threads)
-    sums = np.zeros((design.n_features, 3))
-    while True:
-        for columns, ptr, cuts, entries in sides:
-            w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
-            arguments = (columns, ptr, *entries, w0, f, Q, w, V, penalties.linear, penalties.factors, logistic, True)
-            for_each(solve_columns, [(*cut, *arguments, sums) for cut in cuts], n_threads)
-        shift = _bias_step(y, f, weights, logistic)
-        machine.bias += shift
-        f += np.float32(shift)
-        loss = np.logaddexp(0, f) - y * f if logistic else (y - f) ** 2
-        yield float(np.average(loss, weights=weights))
 
 
 def _bias_step(

@@ -4,7 +4,7 @@ A visit of row r moves the columns j of its entries along the gradient of
 
     omega_r (loss(y_r, f(x_r)) + 1/2 sum_j (penalty_w_j w_j^2 + penalty_v_j |v_j|^2) / n_j),
 
-n_j being the column's sum of weights, so that an epoch adds up to ALS's objective. Steps are those of AdaGrad
+n_j being the column's sum of weights, so that an epoch adds up to the objective. Steps are those of AdaGrad
 (Duchi, Hazan, Singer, JMLR 2011), with one sum of squares for a column's weight and one for the mean over its factors
 (as LIBMF has it): a square root a column instead of one a factor, and the sums stand beside what they scale.
 """
@@ -16,24 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.design import Design
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, LANES, padded
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine, row_arrays
 from fmkit.progress import Progress
-from fmkit.solvers.penalties import Penalties
+from fmkit.solvers.objective import Objective
 from fmkit.threads import for_each
 
 
 def sgd(
-    design: Design,
-    y: NDArray[np.float32],
-    weights: NDArray[np.float32] | None,
+    objective: Objective,
     machine: FactorizationMachine,
-    penalties: Penalties,
     units: NDArray[np.float32],
     *,
-    logistic: bool,
     learning_rate: float,
     spread: float,
     random_state: np.random.Generator,
@@ -43,18 +38,11 @@ def sgd(
 
     Parameters
     ----------
-    design : Design
-    y : ndarray of shape (n_rows,), float32
-        Targets; 0 or 1 for the log loss.
-    weights : ndarray of shape (n_rows,), float32, or None
-        Positive weights of the rows.
+    objective : Objective
     machine : FactorizationMachine
         The start, fitted in place. If its factors are all zero they stay so.
-    penalties : Penalties
     units : ndarray of shape (n_features,), float32
         `column_units` of the design: a column of large values takes small steps.
-    logistic : bool
-        Log loss instead of half the squared error.
     learning_rate : float
         Length of a column's first step, for targets of unit standard deviation.
     spread : float
@@ -73,7 +61,7 @@ def sgd(
         One an epoch.
     """
     start = time.perf_counter()
-    k = machine.n_factors
+    design, penalties, weights, k = objective.design, objective.penalties, objective.weights, machine.n_factors
     indptr, columns, values = row_arrays(design)
     if all(field.values is None for field in design.fields):
         values = np.empty(0, np.float32)
@@ -84,16 +72,16 @@ def sgd(
     share = np.maximum(_column_weights(indptr, columns, omega, machine.n_features), 1e-30)
     share_w, share_v = (penalties.linear / share).astype(np.float32), (penalties.factors / share).astype(np.float32)
     rates = np.array([learning_rate * spread, learning_rate * np.sqrt(spread)], np.float32)
-    data = (indptr, columns, values, y, omega, bias, P, k, share_w, share_v, 1 / units, rates, logistic)
-    total = design.n_rows if weights is None else weights.sum(dtype=np.float64)
+    rows = (indptr, columns, values, objective.y, omega)
+    state = (bias, P, k, share_w, share_v, 1 / units, rates, objective.logistic)
     epoch = 0
     while True:
         order = random_state.permutation(design.n_rows).astype(np.int32)
         parts = np.array_split(order, n_threads)
-        loss = sum(for_each(visit_rows, [(part, *data) for part in parts], n_threads))
+        loss = sum(for_each(visit_rows, [(part, *rows, *state) for part in parts], n_threads))
         machine.factors[:], machine.linear[:], machine.bias = P[:, :k], P[:, k], float(bias[0])
         epoch += 1
-        yield Progress(epoch, loss / total, time.perf_counter() - start, machine)
+        yield Progress(epoch, loss / objective.total_weight, time.perf_counter() - start, machine)
 
 
 def _aligned(n_rows: int, width: int) -> NDArray[np.float32]:
