@@ -1,4 +1,4 @@
-"""Peak memory of a fit of ten million ratings, beyond the input (Linux).
+"""Peak memory with ten million ratings: of a fit beyond its input, and of `fmkit recommend` as a whole (Linux).
 
     python benchmarks/bench_memory.py
 
@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 from synth_ratings import make
 from tabulate import tabulate
 
@@ -39,6 +42,15 @@ FMRegressor(k, max_iter=3, random_state=0).fit(X, rating)
 print(megabytes("VmHWM") - before)
 """
 
+# A process inherits the peak of the one that starts it: a small one stands between.
+COMMAND = """
+import resource, subprocess, sys
+program = "from fmkit.cli import main; main()"
+command = [sys.executable, "-c", program, "recommend", sys.argv[1], "--user", "5"]
+subprocess.run(command, check=True, capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
 
 def main() -> None:
     """Print the table."""
@@ -51,7 +63,23 @@ def main() -> None:
             for form in ("codes", "one-hot float64 CSR"):
                 child = [sys.executable, "-c", CHILD, folder, form, str(k)]
                 rows.append([form, k, float(subprocess.run(child, check=True, capture_output=True).stdout)])
-    print(tabulate(rows, ["10M ratings as", "k", "peak beyond the input, MB"], floatfmt=".0f"))
+    print(tabulate(rows, ["10M ratings as", "k", "peak beyond the input, MB"], floatfmt=".0f"), end="\n\n")
+
+    columns = {"user": data["user"].astype(np.int64), "item": data["item"].astype(np.int64)}
+    table = pa.table({**columns, "rating": data["rating"].astype(np.float64)})
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        pa.csv.write_csv(table, f"{folder}/ratings.csv")
+        pa.parquet.write_table(table, f"{folder}/ratings.parquet")
+        for name in ("ratings.csv", "ratings.parquet"):
+            command = [sys.executable, "-c", COMMAND, f"{folder}/{name}"]
+            peak = int(subprocess.run(command, check=True, capture_output=True).stdout) * 1024
+            rows.append([f"fmkit recommend {name} --user 5", peak / 1e6, peak / table.nbytes])
+    print(
+        tabulate(
+            rows, ["10M ratings", "peak of the process, MB", "times the columns' size"], floatfmt=("", ".0f", ".1f")
+        )
+    )
 
 
 if __name__ == "__main__":
