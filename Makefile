@@ -34,6 +34,7 @@ test: $(ENVIRONMENT)
 	rm -rf build/lib build/bdist.* build/typed
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	$(RUN) -m mypy build/typed/fmkit
+	find fmkit -name '*.nb[ci]' -delete # numba compiles anew when a kernel's own file changed, not one that it calls
 	$(RUN) -m pytest
 
 $(ENVIRONMENT): pyproject.toml

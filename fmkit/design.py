@@ -14,7 +14,7 @@ from scipy import sparse
 from fmkit.fields import find_fields
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
     """Columns of which a row has at most one, as (row, code, value) triples with what goes without saying left out.
 
@@ -38,7 +38,7 @@ class Field:
     values: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """A design matrix as the engine sees it: fields of columns of which no row has two.
 
@@ -69,6 +69,11 @@ class Design:
         """(n_rows, n_features)."""
         return self.n_rows, self.n_features
 
+    @property
+    def n_entries(self) -> int:
+        """Entries of all rows."""
+        return sum(len(field.codes) for field in self.fields)
+
     @classmethod
     def from_codes(cls, codes: Sequence[ArrayLike] | Any, n_levels: Sequence[int] | None = None) -> Design:
         """One-hot fields from integer codes.
@@ -96,14 +101,18 @@ class Design:
                 )
             if variable.dtype.kind not in "iu":
                 raise TypeError(f"codes must be integers, variable {position} is {variable.dtype}")
-            largest = int(variable.max(initial=-1))
+            lowest, largest = (int(variable.min()), int(variable.max())) if len(variable) else (0, -1)
             levels = largest + 1 if n_levels is None else int(n_levels[position])
-            if largest >= levels or (lowest := int(variable.min(initial=0))) < -1:
+            if levels < 0:
+                raise ValueError(f"n_levels must not be negative, variable {position} has {levels}")
+            if largest >= levels or lowest < -1:
                 wrong = largest if largest >= levels else lowest
                 raise ValueError(
                     f"codes of variable {position} must lie in 0..{levels - 1} (or be -1 for none), "
                     f"row {int(np.argmax(variable == wrong))} has {wrong}"
                 )
+            if start + levels > np.iinfo(np.int32).max:
+                raise ValueError(f"a design holds at most 2**31 - 1 columns, variable {position} has {levels} levels")
             code, rows = variable.astype(np.int32, copy=False), None
             if lowest < 0:
                 rows = np.flatnonzero(code >= 0).astype(np.int32)
@@ -172,8 +181,8 @@ def canonical_csr(X: Any) -> sparse.csr_array:
     """X as float32 CSR with sorted, unique indices and without zeros; NaN and infinity are refused with their place."""
     matrix = sparse.csr_array(X, dtype=np.float32) if sparse.issparse(X) else _csr_of_dense(X)
     if not (matrix.has_canonical_format and matrix.data.all()):
-        if sparse.issparse(X) and np.shares_memory(matrix.data, X.data):
-            matrix = matrix.copy()  # the caller's matrix stays as it is
+        if sparse.issparse(X):
+            matrix = matrix.copy()  # which may share memory with the caller's
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
     if not np.isfinite(matrix.data).all():
@@ -206,8 +215,8 @@ def _split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
     values_of = (lambda chosen: None) if (matrix.data == 1).all() else (lambda chosen: matrix.data[chosen])
 
     counts = np.diff(matrix.indptr)
-    if n_fields and (np.diff(label) >= 0).all() and (counts == n_fields).all():
-        # As many entries a row as fields, in order: the matrix is a table of codes already, nothing is sorted.
+    if n_fields and (counts == n_fields).all() and _in_field_order(label[matrix.indices], n_fields):
+        # An entry a row and field, in order: the matrix is a table of codes already, nothing is sorted.
         entries: list[Any] = [slice(f, None, n_fields) for f in range(n_fields)]
         rows_of = None
     else:
@@ -239,12 +248,17 @@ def _split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
     return fields
 
 
+def _in_field_order(field_of_entry: NDArray[np.int32], n_fields: int) -> bool:
+    return bool((field_of_entry.reshape(-1, n_fields) == np.arange(n_fields)).all())
+
+
 def _block(field: Field, first: int, last: int) -> tuple[Any, NDArray[np.int32], NDArray[np.float32]]:
     """A field's entries of rows first:last as (rows - first or None, columns, values)."""
     if field.rows is None:
         entries, rows = slice(first, last), None
     else:
-        entries = slice(*np.searchsorted(field.rows, [first, last]))
+        # Of the same type, or numpy would convert all of `rows` for every block.
+        entries = slice(*np.searchsorted(field.rows, np.array([first, last], field.rows.dtype)))
         rows = field.rows[entries] - np.int32(first)
     columns = field.columns[field.codes[entries]]
     values = np.ones(len(columns), np.float32) if field.values is None else field.values[entries]

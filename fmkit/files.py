@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from pathlib import Path
 def written_beside(path: str | Path) -> Iterator[Path]:
     """A path beside `path`, with its suffix, to write to; renamed into place at the end, removed after an error.
 
-    What is no file (a pipe, /dev/stdout) is written to as it is.
+    A file that is replaced keeps its permissions, a link keeps pointing to it. What is no file (a pipe, /dev/stdout) is
+    written to as it is.
 
     Raises
     ------
@@ -21,19 +23,18 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
+        check_writable(path)
+        if _is_device(path):
             yield path
             return
-        check_writable(path)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        target = path.resolve()
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
         os.close(handle)
         part = Path(name)
         try:
             yield part
-            umask = os.umask(0)
-            os.umask(umask)
-            part.chmod(0o666 & ~umask)  # mkstemp makes private files; this one is to be like any other
-            part.replace(path)
+            part.chmod(_permissions(target))  # mkstemp makes private files
+            part.replace(target)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -45,7 +46,22 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if _is_device(path):
+        return
     try:
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=path.resolve().parent).close()
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _permissions(path: Path) -> int:
+    """Those of the file that is there, or of any new one."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

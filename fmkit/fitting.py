@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -30,10 +30,13 @@ class FitRecord:
         The best on the part set aside, or the last.
     history : list of dict
         `sweep`, `train_loss`, `validation_loss`, `seconds` of every sweep: rows for a DataFrame.
+    stopped : bool
+        Whether somebody ended it, by a callback or Ctrl-C.
     """
 
     machine: FactorizationMachine
     history: list[dict[str, Any]] = field(default_factory=list)
+    stopped: bool = False
 
 
 def run_fit(
@@ -44,6 +47,7 @@ def run_fit(
     validation_loss: Callable[[FactorizationMachine], float] | None = None,
     patience: int = 3,
     callbacks: Sequence[Callback] = (),
+    told_as: Callable[[FactorizationMachine], FactorizationMachine] = lambda machine: machine,
     verbose: bool = False,
 ) -> FitRecord:
     """Sweep until `max_iter`, early stopping, a callback that returns True, or Ctrl-C.
@@ -61,6 +65,8 @@ def run_fit(
         sweeps that make it no better, by 0.01 % at least.
     callbacks : sequence of callable
         Each is called with the Progress of every sweep; one that returns True ends the fit.
+    told_as : callable, optional
+        Turns the solver's machine into the one that callbacks see, in the user's units.
     verbose : bool
         Show a progress bar on stderr, where that is a terminal, or in a notebook.
 
@@ -90,13 +96,17 @@ def run_fit(
                 record.history.append(row)
                 bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("loss") and row[name]})
                 bar.update()
-                stop = [callback(progress) for callback in callbacks]
+                if callbacks:
+                    told = replace(progress, machine=told_as(progress.machine))
+                    answers = [callback(told) for callback in callbacks]
+                    record.stopped = any(answers)
                 worse = validation_loss is not None and progress.sweep - goal_sweep >= patience
-                if progress.sweep >= max_iter or worse or any(stop):
+                if progress.sweep >= max_iter or worse or record.stopped:
                     break
         except KeyboardInterrupt:
             if not record.history:
                 raise
+            record.stopped = True
             kept = best_sweep or len(record.history)
             warnings.warn(
                 f"the fit was interrupted in sweep {len(record.history) + 1} of {max_iter}; "

@@ -14,8 +14,7 @@ from fmkit.design import Design, canonical_csr
 from fmkit.kernels import kernel
 from fmkit.threads import count_threads, for_each
 
-# A block's indices, values and answers take 16 bytes an entry: at ten entries a row a few MB a thread.
-BLOCK = 32_768
+BLOCK = 1 << 18  # entries of a block of rows: indices, values and what they are made of take some 5 MB a thread
 
 # Solvers set smaller factors to 0. A penalty that prunes a dimension lets its factors decay for ever, and arithmetic
 # with denormal numbers is slow: SGD took nine times as long on a set of books.
@@ -93,8 +92,9 @@ def sum_factors(X: Design, factors: NDArray[np.float32], n_threads: int) -> NDAr
 
 def for_each_block(work: Callable[..., None], X: Design | sparse.csr_array, n_threads: int) -> None:
     """Call work((indptr, columns, values), first, last) for blocks of rows, on a pool of threads."""
-    starts = range(0, X.shape[0], BLOCK)
-    blocks = [(a, min(a + BLOCK, X.shape[0])) for a in starts]
+    n_rows = X.shape[0]
+    step = max(1, BLOCK * n_rows // max(X.n_entries if isinstance(X, Design) else X.nnz, n_rows, 1))
+    blocks = [(a, min(a + step, n_rows)) for a in range(0, n_rows, step)]
     for_each(lambda a, b: work(row_arrays(X, a, b), a, b), blocks, max(min(n_threads, len(blocks)), 1))
 
 

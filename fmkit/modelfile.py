@@ -79,7 +79,7 @@ def load(path: str | Path) -> Any:
         raise InputError("this is a safetensors file, but fmkit.save did not write it", path=path) from None
     if version != FORMAT:
         raise InputError(
-            f"the file has format {version!r}, fmkit {__version__} reads format {FORMAT}: update fmkit",
+            f"the file has format {version!r}, fmkit {__version__} reads format {FORMAT}: use the fmkit that wrote it",
             path=path,
         )
     if not isinstance(name, str) or name not in _CLASSES:
@@ -104,7 +104,7 @@ def unpack_strings(arrays: dict[str, NDArray[Any]], name: str) -> list[str]:
     if content.dtype != np.uint8 or ends.dtype != np.int64 or content.ndim != 1 or ends.ndim != 1:
         raise ValueError(f"its strings {name!r} are of a wrong type")
     bounds = np.concatenate([[0], ends])
-    if (np.diff(bounds) < 0).any() or bounds[-1] != len(content):
+    if (bounds[1:] < bounds[:-1]).any() or bounds[-1] != len(content):
         raise ValueError(f"its strings {name!r} overlap")
     text = content.tobytes()
     return [text[a:b].decode() for a, b in pairwise(bounds)]

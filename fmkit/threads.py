@@ -3,11 +3,14 @@
 import itertools
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+WORTH_A_THREAD = 8192  # entries of a matrix; fewer are done before a thread has begun
 
 
 def count_threads(n_jobs: int | None) -> int:
@@ -21,14 +24,23 @@ def count_threads(n_jobs: int | None) -> int:
 
 
 def for_each(work: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], n_threads: int) -> list[Any]:
-    """`[work(*a) for a in arguments]` on a pool of threads, results in order; one thread needs no pool."""
-    if n_threads == 1:
-        return [work(*a) for a in arguments]
-    pool = ThreadPoolExecutor(n_threads)
+    """`[work(*a) for a in arguments]` on a pool of threads, results in order; a single piece of work needs no pool."""
+    pieces = list(arguments)
+    if n_threads == 1 or len(pieces) < 2:
+        return [work(*piece) for piece in pieces]
+    futures = [_pool(n_threads, os.getpid()).submit(work, *piece) for piece in pieces]
     try:
-        return list(pool.map(lambda a: work(*a), arguments))
-    finally:
-        pool.shutdown(cancel_futures=True)  # on Ctrl-C only the pieces in work are finished
+        return [future.result() for future in futures]
+    finally:  # on Ctrl-C only the pieces in work are finished
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+@lru_cache
+def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
+    """A pool that lives as long as the process; a fork needs its own, threads do not come along."""
+    return ThreadPoolExecutor(n_threads)
 
 
 def even_cuts(weight_before: NDArray[np.integer[Any]], n_threads: int) -> list[tuple[int, int]]:
@@ -41,7 +53,7 @@ def even_cuts(weight_before: NDArray[np.integer[Any]], n_threads: int) -> list[t
     n_threads : int
         Threads that will share the ranges.
     """
-    n_items = len(weight_before) - 1
-    goals = np.linspace(0, weight_before[-1], 1 if n_threads == 1 else 16 * n_threads + 1)[1:-1]
-    cuts = np.unique(np.r_[0, np.searchsorted(weight_before, goals), n_items])
-    return [(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
+    n_items, weight = len(weight_before) - 1, int(weight_before[-1])
+    n_ranges = 1 if n_threads == 1 else min(16 * n_threads, weight // WORTH_A_THREAD + 1)
+    cuts = np.searchsorted(weight_before, np.linspace(0, weight, n_ranges + 1)[1:-1])
+    return [(int(a), int(b)) for a, b in itertools.pairwise(np.unique(np.r_[0, cuts, n_items]))]

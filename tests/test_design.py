@@ -89,11 +89,21 @@ def test_a_data_frame_of_codes():
     np.testing.assert_array_equal(Design.from_codes(frame).to_csr().toarray(), [[1, 0, 0, 0, 1], [0, 0, 1, 1, 0]])
 
 
-def test_duplicates_are_summed_and_the_callers_matrix_is_left_alone():
-    matrix = sparse.csr_matrix((np.float32([1, 2, 0]), [1, 1, 0], [0, 2, 3]), shape=(2, 3))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array])
+def test_duplicates_are_summed_and_the_callers_matrix_is_left_alone(container, dtype):
+    entries, indices, indptr = np.array([1, 2, 0, 5, 7], dtype), [1, 1, 0, 2, 0], [0, 2, 5]
+    matrix = container((entries.copy(), indices, indptr), shape=(2, 3))
     design = Design.from_matrix(matrix)
-    np.testing.assert_array_equal(design.to_csr().toarray(), [[0, 3, 0], [0, 0, 0]])
-    np.testing.assert_array_equal(matrix.indices, [1, 1, 0])
+    np.testing.assert_array_equal(design.to_csr().toarray(), [[0, 3, 0], [7, 0, 5]])
+    np.testing.assert_array_equal(matrix.indices, indices)
+    np.testing.assert_array_equal(matrix.data, entries)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64, np.int8])
+def test_codes_of_any_integer_type(dtype):
+    design = Design.from_codes([np.array([0, 2], dtype)])
+    np.testing.assert_array_equal(design.to_csr().toarray(), [[1, 0, 0], [0, 0, 1]])
 
 
 def test_64_bit_indices():
@@ -116,7 +126,10 @@ def test_given_fields_are_kept():
         (lambda: Design.from_matrix([[0, 1e60]]), r"holds inf in row 0, column 1.*float32"),
         (lambda: Design.from_matrix([1, 2]), "two dimensions, got 1"),
         (lambda: Design.from_matrix([[1, 1]], fields=[0, 0]), "row 0 has two entries in field 0, columns 0 and 1"),
+        (lambda: Design.from_matrix([[1, 1, 0], [1, 0, 1]], fields=[0, 0, 1]), "row 0 has two entries in field 0"),
         (lambda: Design.from_matrix([[1, 1]], fields=[0]), "a label for each of 2 columns"),
+        (lambda: Design.from_codes([[0, 2**40]]), r"at most 2\*\*31 - 1 columns"),
+        (lambda: Design.from_codes([np.empty(0, int)], [-1]), "n_levels must not be negative, variable 0 has -1"),
         (lambda: Design.from_codes([]), "at least one variable"),
         (lambda: Design.from_codes([[0, 3]], [2]), r"lie in 0..1.*row 1 has 3"),
         (lambda: Design.from_codes([[0, -2]]), r"row 1 has -2"),

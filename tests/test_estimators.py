@@ -165,6 +165,14 @@ def test_callbacks_see_every_sweep_and_may_end_the_fit():
     assert seen == [1, 2, 3]
 
 
+def test_who_ends_the_fit_of_one_class_does_not_wait_for_the_others():
+    X, y = np.eye(3)[np.arange(30) % 3], np.arange(30) % 3
+    seen = []
+    model = FMClassifier(1, callbacks=[lambda progress: seen.append(progress.sweep) or progress.sweep == 2])
+    assert model.fit(X, y).predict(X).tolist() == y.tolist()
+    assert seen == [1, 2, 1, 1]
+
+
 def test_a_column_that_no_row_has_adds_nothing():
     X = sparse.csr_matrix(([1.0, 1.0], [0, 1], [0, 1, 2]), shape=(2, 5))
     model = FMRegressor(3, random_state=0).fit(X, [1, 2])
@@ -202,6 +210,7 @@ def test_bad_parameters_are_told(parameters, message):
         (lambda: FMClassifier().fit([[1], [2]], ["a", "a"]), "at least two classes, y holds one class only: .*a"),
         (lambda: FMRegressor().fit([[1], [2]], [1, 2], sample_weight=[0, 0]), "at least one non-zero"),
         (lambda: FMRegressor().fit([[1], [2]], [1, 2], sample_weight=[1, -1]), "[Nn]egative"),
+        (lambda: FMRegressor().fit([[1], [2]], [1, 2], sample_weight=[1, 1e39]), "largest sample_weight must lie"),
         (lambda: FMRegressor().fit(Design.from_codes([[0, 1]]), [1]), "a target for each of 2 rows, .* got 1"),
         (lambda: FMRegressor(fields=[0, 0]).fit(Design.from_codes([[0, 1]]), [1, 2]), "has its fields already"),
         (lambda: FMRegressor(early_stopping=True).fit([[1]], [1]), "early stopping needs at least two rows"),

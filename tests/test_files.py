@@ -35,6 +35,18 @@ def test_after_an_error_the_old_file_stays_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_replaced_file_keeps_its_permissions_and_links_to_it(tmp_path):
+    private, link = tmp_path / "private", tmp_path / "link"
+    private.write_text("old")
+    private.chmod(0o600)
+    link.symlink_to(private)
+    with written_beside(link) as part:
+        part.write_text("new")
+    assert link.is_symlink()
+    assert private.read_text() == "new"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+
+
 def test_permissions_are_those_of_any_new_file(tmp_path):
     (tmp_path / "other").touch()
     with written_beside(tmp_path / "new") as part:

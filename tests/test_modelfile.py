@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import fmkit
 from fmkit import FMClassifier, FMRegressor, load, modelfile, save
 from fmkit.errors import InputError
+from fmkit.estimators.state import unpack_labels
 
 X = np.array([[1, 0], [0, 1], [1, 1]])
 
@@ -23,6 +24,7 @@ def path(tmp_path):
     "model",
     [
         FMRegressor(3, random_state=0, reg_linear=[1.0, 2.0], fields=[0, 1]).fit(X, [1.5, 2, 3]),
+        FMRegressor(np.int64(2), learning_rate=np.float32(0.5), early_stopping=np.bool_(False)).fit(X, [1, 2, 3]),
         FMRegressor(0, solver="sgd", callbacks=[print and (lambda p: None)], random_state=0).fit(X, [1, 2, 3]),
         FMClassifier(2, random_state=0).fit(X, [True, False, True]),
         FMClassifier(2, random_state=0).fit(X, ["é", "b", "c"]),
@@ -38,6 +40,8 @@ def test_a_loaded_model_is_the_saved_one(model, path):
     assert loaded.predict(X).dtype == model.predict(X).dtype
     assert loaded.n_features_in_ == 2
     assert loaded.history_ == model.history_
+    if isinstance(model, FMRegressor):
+        np.testing.assert_array_equal(loaded.penalties_.factors, model.penalties_.factors)
     assert loaded.get_params() == {**model.get_params(), "callbacks": None}
     unpickled = pickle.loads(pickle.dumps(model.set_params(callbacks=None)))
     np.testing.assert_array_equal(unpickled.predict(X), model.predict(X))
@@ -69,7 +73,7 @@ def set_to(value, *keys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_to(2, "format"), "the file has format 2, fmkit .* reads format 1: update fmkit"),
+        (set_to(2, "format"), "the file has format 2, fmkit .* reads format 1: use the fmkit"),
         (set_to("os.system", "class"), "the file holds a 'os.system', which fmkit .* does not know"),
         (set_to(["FMRegressor"], "class"), "does not know"),
         (lambda header: [1], "fmkit.save did not write it"),
@@ -79,12 +83,27 @@ def set_to(value, *keys):
         (set_to("many", "facts", "parameters", "n_factors"), "damaged: .*n_factors"),
         (set_to(1, "facts", "parameters", "colour"), "damaged: .*colour"),
         (set_to(["a"], "facts", "feature_names"), "feature names are not those"),
+        (set_to("ab", "facts", "feature_names"), "feature names are not those"),
     ],
 )
 def test_a_hostile_header_gets_a_sentence(path, change, message):
     with pytest.raises(InputError, match=message) as told:
         load(damaged(path, change))
     assert str(told.value).startswith(str(path))
+
+
+def test_labels_of_a_hostile_width_take_no_memory():
+    labels = {"dtype": "<U999999999", "values": ["a", "b"]}
+    assert unpack_labels(labels, 1).tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="3 machines do not tell its classes apart"):
+        unpack_labels(labels, 3)
+
+
+def test_strings_whose_ends_overflow_are_refused():
+    arrays = modelfile.pack_strings(["a", "b", "c", "d"], "ids")
+    arrays["ids.ends"] = np.array([2, -(2**63), -1, 4])
+    with pytest.raises(ValueError, match="overlap"):
+        modelfile.unpack_strings(arrays, "ids")
 
 
 @pytest.mark.parametrize(

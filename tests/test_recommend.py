@@ -15,7 +15,7 @@ from fmkit.datasets import load_movielens_small
 from fmkit.errors import InputError
 from fmkit.recommend import RatingsTable, Recommender
 from fmkit.recommend.lists import write_lists
-from fmkit.recommend.recommender import USERS_AT_ONCE
+from fmkit.recommend.recommender import ROWS_AT_ONCE
 from fmkit.recommend.topn import TILE, top_n
 
 
@@ -94,9 +94,9 @@ def test_seen_items_are_listed_if_asked_for(fitted, movielens):
 
 
 def test_all_users_in_batches_get_the_lists_they_get_alone(fitted, movielens, monkeypatch):
-    monkeypatch.setattr("fmkit.recommend.recommender.USERS_AT_ONCE", 100)
+    monkeypatch.setattr("fmkit.recommend.recommender.ROWS_AT_ONCE", 300)
     batches = list(fitted.recommend_batches(n=3))
-    assert USERS_AT_ONCE > len(movielens.users) > 100
+    assert ROWS_AT_ONCE > 3 * len(movielens.users) > 300
     assert [len(batch) for batch in batches] == [300] * 6 + [30]
     table = pa.Table.from_batches(batches)
     assert table["user"].to_pylist()[::3] == movielens.users.ids.to_pylist()

@@ -79,17 +79,29 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"a classifier needs rows of at least two classes, y holds one class only: {classes[0]!r}")
-        previous = getattr(self, "machines_", [])
-        if not np.array_equal(classes, getattr(self, "classes_", classes)):
-            previous = []
-        self.classes_, self.machines_, self.history_, self.n_iter_ = classes, [], [], 0
-        rng = self._generator()
-        for position in [1] if len(classes) == 2 else range(len(classes)):
+        positions = [1] if len(classes) == 2 else list(range(len(classes)))
+        same = np.array_equal(classes, getattr(self, "classes_", []))
+        previous = self.machines_ if same else [None] * len(positions)
+        rng, records = self._generator(), []
+        for position, before in zip(positions, previous, strict=True):
             is_class = (codes == position).astype(np.float32)
-            bias = float(logit(np.average(is_class, weights=weights)))
-            before = previous[len(self.machines_)].copy() if previous else None
-            machine, _ = self._fit_machine(design, is_class, weights, bias, LOG_ODDS_SPREAD, before, rng)
-            self.machines_.append(machine)
+            share = np.average(is_class.astype(np.float64), weights=weights)
+            record, _ = self._fit_machine(
+                design,
+                is_class,
+                weights,
+                offset=0.0,
+                bias=float(logit(np.clip(share, 1e-9, 1 - 1e-9))),
+                spread=LOG_ODDS_SPREAD,
+                previous=before,
+                rng=rng,
+                # Who ends the fit of one class does not want to wait for the others; but each needs a machine.
+                max_iter=1 if any(r.stopped for r in records) else self.max_iter,
+            )
+            records.append(record)
+        self.classes_, self.machines_ = classes, [record.machine for record in records]
+        self.history_ = [row for record in records for row in record.history]
+        self.n_iter_ = max(len(record.history) for record in records)
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
@@ -122,7 +134,5 @@ class FMClassifier(ClassifierMixin, FMEstimator):
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         model, machines = state.unpack(cls(), facts, arrays)
         model.machines_ = machines
-        model.classes_ = state.unpack_labels(facts["classes"])
-        if len(model.machines_) != (1 if len(model.classes_) == 2 else len(model.classes_)):
-            raise ValueError(f"{len(model.machines_)} machines do not tell {len(model.classes_)} classes apart")
+        model.classes_ = state.unpack_labels(facts["classes"], len(machines))
         return model

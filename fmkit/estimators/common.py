@@ -14,9 +14,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from fmkit.design import Design
-from fmkit.fitting import run_fit
+from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers.als import als
+from fmkit.solvers.centring import centred, shifted
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.sgd import sgd
@@ -113,23 +114,35 @@ class FMEstimator(BaseEstimator):
         if sample_weight is None:
             return design, y, None
         weights = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+        if not 1e-20 < weights.max() < 1e20:
+            raise ValueError(f"the largest sample_weight must lie between 1e-20 and 1e20, got {weights.max():g}")
+        weights = weights.astype(np.float32)
         keep = weights > 0  # a row without weight is no row: neither for the fields nor for the part set aside
         if not keep.all():
             design, y, weights = design.select(keep), y[keep], weights[keep]
-        return design, y, None if (weights == 1).all() else weights.astype(np.float32)
+        return design, y, None if (weights == 1).all() else weights
 
     def _fit_machine(
         self,
         design: Design,
         y: NDArray[np.float32],
         weights: NDArray[np.float32] | None,
+        offset: float,
         bias: float,
         spread: float,
         previous: FactorizationMachine | None,
         rng: np.random.Generator,
-    ) -> tuple[FactorizationMachine, Penalties]:
-        """Fit one machine, from the previous one on or from a random start; appends to `history_`."""
+        max_iter: int,
+    ) -> tuple[FitRecord, Penalties]:
+        """Fit one machine to y, which lacks `offset`, from the previous one on or from a random start."""
         logistic = is_classifier(self)
+        design, means = centred(design, weights)
+
+        def in_user_units(machine: FactorizationMachine) -> FactorizationMachine:
+            machine = shifted(machine, means)
+            machine.bias += offset
+            return machine
+
         validation_loss = None
         if self.early_stopping:
             aside = np.zeros(design.n_rows, bool)
@@ -142,7 +155,8 @@ class FMEstimator(BaseEstimator):
 
         units = column_units(design, weights)
         if self.warm_start and previous is not None and previous.factors.shape == (design.n_features, self.n_factors):
-            start = previous
+            start = shifted(previous, -means)
+            start.bias -= offset
         else:
             factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
             factors *= np.float32(self.init_scale * np.sqrt(spread)) / units[:, None]
@@ -166,15 +180,15 @@ class FMEstimator(BaseEstimator):
         record = run_fit(
             sweeps,
             start,
-            self.max_iter,
+            max_iter,
             validation_loss=validation_loss,
             patience=self.patience,
             callbacks=self.callbacks or (),
+            told_as=in_user_units,
             verbose=bool(self.verbose),
         )
-        self.history_ += record.history
-        self.n_iter_ = max(self.n_iter_, len(record.history))
-        return record.machine, penalties
+        record.machine = in_user_units(record.machine)
+        return record, penalties
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31))

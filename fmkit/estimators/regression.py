@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 
 from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
+from fmkit.solvers.penalties import Penalties
 
 
 class FMRegressor(RegressorMixin, FMEstimator):
@@ -62,7 +63,7 @@ class FMRegressor(RegressorMixin, FMEstimator):
     machine_ : FactorizationMachine
         The fitted machine.
     penalties_ : fmkit.solvers.penalties.Penalties
-        Ridge penalties of every column, in the units of y.
+        Ridge penalties of every column, in the units of y; columns with an entry in every row being centred.
     history_ : list of dict
         `sweep`, `train_loss`, `validation_loss` and `seconds` of every sweep, losses as mean squared errors.
     n_iter_ : int
@@ -109,15 +110,19 @@ class FMRegressor(RegressorMixin, FMEstimator):
         y = y.astype(np.float64)
         mean = float(np.average(y, weights=weights))
         spread = float(np.sqrt(np.average((y - mean) ** 2, weights=weights))) or 1.0
-        previous = getattr(self, "machine_", None)
-        if previous is not None:
-            previous = previous.copy()
-            previous.bias -= mean  # targets are centred in float64, so that float32 sums see only what varies
-        self.history_, self.n_iter_ = [], 0
-        centred = (y - mean).astype(np.float32)
-        rng = self._generator()
-        self.machine_, self.penalties_ = self._fit_machine(design, centred, weights, 0.0, spread, previous, rng)
-        self.machine_.bias += mean
+        # Targets are centred in float64, so that float32 sums see only what varies.
+        record, self.penalties_ = self._fit_machine(
+            design,
+            (y - mean).astype(np.float32),
+            weights,
+            offset=mean,
+            bias=0.0,
+            spread=spread,
+            previous=getattr(self, "machine_", None),
+            rng=self._generator(),
+            max_iter=self.max_iter,
+        )
+        self.machine_, self.history_, self.n_iter_ = record.machine, record.history, len(record.history)
         return self
 
     def predict(self, X: Any) -> NDArray[np.float32]:
@@ -126,10 +131,16 @@ class FMRegressor(RegressorMixin, FMEstimator):
         return self.machine_.predict(X, self.n_jobs)
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        return state.pack(self, [self.machine_])
+        facts, arrays = state.pack(self, [self.machine_])
+        penalties = {"penalties.linear": self.penalties_.linear, "penalties.factors": self.penalties_.factors}
+        return facts, {**arrays, **penalties}
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         model, (machine,) = state.unpack(cls(), facts, arrays)
         model.machine_ = machine
+        model.penalties_ = Penalties(arrays["penalties.linear"], arrays["penalties.factors"])
+        for penalty in (model.penalties_.linear, model.penalties_.factors):
+            if penalty.dtype.str != "<f4" or penalty.shape != machine.linear.shape or not (penalty >= 0).all():
+                raise ValueError("its penalties do not fit its machine")
         return model

@@ -1,6 +1,7 @@
 """An estimator as plain facts (JSON) and arrays, and back: what a model file holds of it."""
 
 import re
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,11 +19,12 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
     """
     parameters = model.get_params(deep=False)
     parameters.pop("callbacks")
-    if not isinstance(parameters["random_state"], int):
+    if not isinstance(parameters["random_state"], Integral):
         parameters["random_state"] = None
-    for name in ("fields", "reg_linear", "reg_factors"):
-        if parameters[name] is not None:
-            parameters[name] = np.asarray(parameters[name]).tolist()
+    parameters = {
+        name: value if value is None or isinstance(value, str) else np.asarray(value).tolist()
+        for name, value in parameters.items()  # numpy's numbers, as grid searches set them, are none of JSON
+    }
     facts = {
         "parameters": parameters,
         "n_iter": model.n_iter_,
@@ -54,7 +56,7 @@ def unpack(
         raise ValueError("its machines hold values that are not finite")
     names = facts["feature_names"]
     if names is not None:
-        if len(names) != n_features or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list) or len(names) != n_features or not all(isinstance(name, str) for name in names):
             raise ValueError("its feature names are not those of its machines")
         model.feature_names_in_ = np.array(names, object)
     model.n_features_in_, model.n_iter_, model.history_ = n_features, int(facts["n_iter"]), list(facts["history"])
@@ -70,10 +72,13 @@ def pack_labels(labels: NDArray[Any]) -> dict[str, Any]:
     return {"dtype": labels.dtype.str, "values": values}
 
 
-def unpack_labels(packed: dict[str, Any]) -> NDArray[Any]:
-    """The labels of `pack_labels`."""
-    if not re.fullmatch(r"\|O|[<>|][biuf][1248]|[<>]U\d{1,6}", packed["dtype"]):
+def unpack_labels(packed: dict[str, Any], n_machines: int) -> NDArray[Any]:
+    """The labels of `pack_labels`, as many as `n_machines` tell apart; a KeyError, TypeError or ValueError if not."""
+    values, kind = packed["values"], packed["dtype"]
+    if not isinstance(values, list) or len(values) != (2 if n_machines == 1 else n_machines):
+        raise ValueError(f"{n_machines} machines do not tell its classes apart")
+    if not re.fullmatch(r"\|O|[<>|][biuf][1248]|[<>]U\d+", kind):
         raise ValueError("its labels are of no known type")
-    if len(packed["values"]) < 2:
-        raise ValueError("it tells fewer than two classes")
-    return np.array(packed["values"], np.dtype(packed["dtype"]))
+    if "U" in kind:
+        return np.array([str(value) for value in values])  # as wide as they need: a hostile width takes gigabytes
+    return np.array(values, np.dtype(kind))

@@ -62,6 +62,9 @@ def find_columns(
                 path=path,
             )
         found.append(usual)
+    for column in found:
+        if present.count(column) > 1:
+            raise InputError(f"the table has {present.count(column)} columns named '{column}'", path=path)
     for (role, column), (other, again) in itertools.combinations(zip(roles, found, strict=True), 2):
         if column == again:
             raise InputError(f"column '{column}' cannot hold both {role} and {other}", path=path)

@@ -24,7 +24,7 @@ from fmkit.solvers.penalties import Penalties
 from fmkit.threads import count_threads
 
 NO_ITEMS = np.empty(0, np.int32)
-USERS_AT_ONCE = 8192  # a batch of lists: at n = 10 some 3 MB
+ROWS_AT_ONCE = 1 << 17  # of a batch of lists: some 5 MB
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,9 @@ class Recommender:
             raise ValueError(f"n must be at least 1, got {n}")
         ids = self.users.ids if users is None else plain_ids(users)
         codes = self.users.encode(ids)
-        for first in range(0, max(len(codes), 1), USERS_AT_ONCE):
-            block = slice(first, first + USERS_AT_ONCE)
+        step = max(1, ROWS_AT_ONCE // min(n, len(self.items)))
+        for first in range(0, max(len(codes), 1), step):
+            block = slice(first, first + step)
             yield self._lists(ids[block], codes[block], min(n, len(self.items)), exclude_seen, caution)
 
     def explain(self, user: Any, items: Sequence[Any] | pa.Array) -> list[Reason]:

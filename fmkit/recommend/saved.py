@@ -49,11 +49,11 @@ def machine_and_ratings(bias: float, arrays: Arrays) -> tuple[FactorizationMachi
     indptr = checked_array(arrays, "indptr", np.int64, (len(users) + 1,))
     ratings = checked_array(arrays, "ratings", np.float32, (None,))
     codes = checked_array(arrays, "item_codes", np.int32, (len(ratings),))
-    if indptr[0] != 0 or indptr[-1] != len(ratings) or (np.diff(indptr) < 0).any():
+    if indptr[0] != 0 or indptr[-1] != len(ratings) or (indptr[1:] < indptr[:-1]).any():
         raise InputError("the users' ratings do not follow each other")
     if len(codes) and not 0 <= codes.min() <= codes.max() < len(items):
         raise InputError("a rating names an item that does not exist")
-    ascending = np.append(np.diff(codes) > 0, True)
+    ascending = np.append(codes[1:] > codes[:-1], True)
     ascending[indptr[1:-1][indptr[1:-1] > 0] - 1] = True  # from a user to the next, codes may fall
     if not ascending.all():
         raise InputError("a user's items are not in order")

@@ -61,7 +61,7 @@ def as_texts(ids: Any) -> pa.Array:
     """Ids as text; those that are neither integers nor text are refused."""
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
-    column = ids if isinstance(ids, pa.Array) else pa.array(np.asarray(ids).tolist())
+    column = ids if isinstance(ids, pa.Array) else _array(np.asarray(ids))
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):
@@ -75,6 +75,11 @@ def as_texts(ids: Any) -> pa.Array:
     if not any(is_kind(column.type) for is_kind in kinds):
         raise InputError(f"ids must be integers or text, got {column.type}")
     return column.cast(pa.string())
+
+
+def _array(ids: NDArray[Any]) -> pa.Array:
+    """Fixed-width text of numpy has no counterpart in Arrow, numbers have."""
+    return pa.array(ids if ids.dtype.kind in "iuf" else ids.tolist())
 
 
 def plain_ids(ids: Any) -> pa.Array:

@@ -76,7 +76,9 @@ def restore_image(
     if not lost.any():
         return picture
     if lost.all():
-        raise InputError("every pixel of the picture is lost: at least one must be known")
+        raise InputError(
+            "every pixel of the picture is lost, or one of its channels is: at least one must be known in all channels"
+        )
     if np.isinf(values[~lost]).any():
         row, column = np.argwhere(np.isinf(values).any(axis=2) & ~lost)[0]
         raise InputError(f"the pixel in row {row}, column {column} is infinite: pictures need finite values")

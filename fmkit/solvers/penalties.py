@@ -68,7 +68,7 @@ def scaled_penalties(
 
 
 def column_units(design: Design, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """Root mean square of each column's entries, shape (n_features,); 1 for a one-hot column or one without entries."""
+    """Root mean square of each column's entries, shape (n_features,); 1 for one-hot and empty columns."""
     units = np.ones(design.n_features, np.float32)
     for field in design.fields:
         if field.values is not None:
@@ -77,7 +77,7 @@ def column_units(design: Design, weights: NDArray[np.float32] | None) -> NDArray
             size = len(field.columns)
             count = np.bincount(field.codes, omega, size)
             total = np.bincount(field.codes, squares if omega is None else squares * omega, size)
-            units[field.columns] = np.sqrt(np.divide(total, count, out=np.ones(size), where=count > 0))
+            units[field.columns] = np.sqrt(np.divide(total, count, out=np.ones(size), where=total > 0))
     return units
 
 
