@@ -45,6 +45,7 @@ def test_usage_errors_are_one_sentence(arguments, sentence):
     is_one_sentence(run(*arguments), sentence)
 
 
+@pytest.mark.usefixtures("ctrl_c_works")
 def test_an_interrupt_is_one_sentence(tmp_path):
     fifo = tmp_path / "ratings.csv"
     os.mkfifo(fifo)

@@ -226,6 +226,7 @@ def test_a_fit_that_diverges_says_so():
         FMRegressor(solver="sgd", learning_rate=1e25, max_iter=50, random_state=0).fit(np.eye(4), [1, 2, 3, 4])
 
 
+@pytest.mark.usefixtures("ctrl_c_works")
 @pytest.mark.parametrize("solver", ["als", "sgd"])
 def test_ctrl_c_keeps_what_there_is(solver):
     def press(progress):
