@@ -84,7 +84,7 @@ def time_fmkit(design: Design, y: Any, k: int, threads: int) -> float:
     rng = np.random.default_rng(0)
     factors = rng.standard_normal((design.n_features, k), dtype=np.float32) * np.float32(0.1)
     machine = FactorizationMachine(0.0, np.zeros(design.n_features, np.float32), factors)
-    penalties = scaled_penalties(design, None, np.ones(design.n_features), 3.0, 14.0, 1.0, 1.0)
+    penalties = scaled_penalties(design, None, np.ones(design.n_features), 3.0, 0.9, 1.0, 1.0)
     sweeps = als(Objective(design, y, None, penalties, False), machine, threads)
     return float(np.diff([progress.seconds for progress in islice(sweeps, 6)]).min())
 

@@ -32,7 +32,7 @@ class FMClassifier(ClassifierMixin, FMEstimator):
     n_jobs, random_state, verbose, warm_start, callbacks
         As those of `FMRegressor`, the log odds being taken for targets with a standard deviation of 2.2. ALS lowers the
         log loss through a quadratic bound that is renewed at every column's step.
-    reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 14.0
+    reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 0.9
         As those of `FMRegressor`, times 1/4, the greatest curvature of the log loss.
 
     Attributes

@@ -56,7 +56,7 @@ class FMEstimator(BaseEstimator):
         solver: str = "als",
         max_iter: int = 30,
         reg_linear: float | ArrayLike = 3.0,
-        reg_factors: float | ArrayLike = 14.0,
+        reg_factors: float | ArrayLike = 0.9,
         init_scale: float = 0.1,
         learning_rate: float = 0.1,
         fields: ArrayLike | None = None,

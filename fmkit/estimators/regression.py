@@ -26,12 +26,15 @@ class FMRegressor(RegressorMixin, FMEstimator):
     max_iter : int, default=30
         Sweeps of ALS or epochs of SGD at most; on two rating sets the error of held-out ratings moved by less than
         0.001 after 20.
-    reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 14.0
-        Ridge penalties of weights and factors, for all fields or one a field, told for targets of unit variance,
-        columns whose entries have unit mean square, and rows of two entries (with m, that of factors grows by m / 2).
-        They are ratios of variances, noise over prior, so they do not depend on the number of rows: a column with many
-        rows is shrunk little, one with few much, and the same default serves 100,000 ratings and 10 million. Chosen on
-        validation parts of two rating sets, where 11 to 17 were within 0.7 % of the best error for 8 and 16 factors.
+    reg_linear : float or array-like of shape (n_fields,), default=3.0
+        Ridge penalty of weights, for all fields or one a field, told for targets of unit variance and columns whose
+        entries have unit mean square. It is a ratio of variances, noise over prior, so it does not depend on the number
+        of rows: a column with many is shrunk little by itself, one with few much.
+    reg_factors : float or array-like of shape (n_fields,), default=0.9
+        Ridge penalty of factors, as a multiple of the one that holds down all that pure noise would show as
+        interactions. It grows with the rows a column has (`fmkit.solvers.penalties.noise_levels`), so that the same
+        default serves two fields and twenty, 100 rows and 10 million. Chosen on validation parts of two rating sets,
+        where 0.7 to 1.1 were within 0.7 % of the best error for 8 and 16 factors.
     init_scale : float, default=0.1
         Standard deviation of the first factors, for targets of unit variance and columns as above.
     learning_rate : float, default=0.1
