@@ -65,7 +65,8 @@ def load(path: str | Path) -> Any:
         If it cannot be read.
     """
     with Path(path).open("rb"):  # so that a missing or forbidden file is told as Python tells it
-        pass
+        if not Path(path).is_file():
+            raise InputError("this is no file, but a pipe or a device: a model is read from a file", path=path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

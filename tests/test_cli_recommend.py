@@ -240,3 +240,36 @@ def test_a_disk_that_fills_up_leaves_what_was_there(model, tmp_path, name):
     is_one_sentence(done, "file too large")
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("option", ["--save", "--out"])
+def test_what_is_read_is_not_overwritten(small, option):
+    arguments = ["--user", "ann"] if option == "--save" else ["--all-users"]
+    done = run("recommend", small, *arguments, option, small)
+    is_one_sentence(done, f"{small}: this file would be overwritten, and it is read")
+    assert small.read_text().startswith("user,item,rating\n")
+
+
+def test_a_pipe_is_refused_with_the_mend():
+    done = subprocess.run(
+        [*RUN, "recommend", "/dev/stdin", "--user", "1"], input="user,item,rating\n", capture_output=True, text=True
+    )
+    is_one_sentence(done, "/dev/stdin: a table is read more than once, a pipe cannot be: save it to a file")
+
+
+def test_titles_that_match_nothing_are_told(small, tmp_path):
+    titles = tmp_path / "titles.csv"
+    titles.write_text("item,title\n01,Alien\n")
+    done = run("recommend", small, "--user", "ann", "--items", titles)
+    assert done.returncode == 0
+    assert f"{titles} names none of the items" in done.stderr
+
+
+def test_a_closed_stdout_and_a_terminal_of_few_letters_are_no_disaster(small):
+    small.write_text(small.read_text("utf-8").replace("z", "Zoë"), "utf-8")
+    plain = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = run("recommend", small, "--user", "ann", env=plain)
+    assert done.returncode == 0
+    assert "Zo\\xeb" in done.stdout
+    code = subprocess.run(["bash", "-c", '"$@" >&-', "bash", *RUN, "recommend", str(small), "--user", "ann"]).returncode
+    assert code == 0

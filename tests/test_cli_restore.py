@@ -156,3 +156,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(folder):
     is_one_sentence(done, "out.png: the picture could not be written")
     assert not (folder / "out.png").exists()
     assert not list(folder.glob(".*"))
+
+
+def test_a_picture_of_one_pixel(tmp_path):
+    one = write(tmp_path / "one.png", np.full((1, 1), 255, np.uint8))
+    is_one_sentence(run("restore", one, "--lost", "white"), "every pixel is lost")
+    is_one_sentence(run("restore", one, "--mask", one), "every pixel is lost")

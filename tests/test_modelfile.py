@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
 
 import fmkit
 from fmkit import FMClassifier, FMRegressor, load, modelfile, save
@@ -150,6 +151,13 @@ def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
         save(model, path)
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_models_that_are_not_fitted_and_files_that_are_none(path):
+    with pytest.raises(NotFittedError):
+        save(FMRegressor(), path)
+    with pytest.raises(InputError, match="a pipe or a device"):
+        load("/dev/null")
 
 
 def test_only_known_models_are_saved(path):

@@ -100,6 +100,7 @@ def test_pages_and_colour_spaces_that_are_not_for_screens_are_refused(tmp_path):
         (np.array([[0, 127, 128, 255]], np.uint8), [[False, False, True, True]]),
         (np.array([[0, 32767, 32768]], np.uint16), [[False, False, True]]),
         (np.array([[0.49, 0.5]], np.float32), [[False, True]]),
+        (np.array([[0, 1]], np.uint8), [[False, True]]),
         (np.array([[[255, 0, 0], [0, 127, 127]]], np.uint8), [[True, False]]),
         (np.array([[[255, 255, 255, 0], [255, 255, 255, 255], [0, 0, 0, 255]]], np.uint8), [[False, True, False]]),
     ],

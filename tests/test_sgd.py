@@ -26,7 +26,7 @@ def test_an_epoch_is_that_of_the_reference(kind, logistic, weighted):
     X, y, omega, penalty_w, penalty_v = p.dense
     share = np.maximum((X != 0).T @ omega, 1e-30)
     now = p.start.bias, p.start.linear.astype(float), p.start.factors.astype(float)
-    squares = 1e-12, np.full(X.shape[1], 1e-12), np.full(X.shape[1], 1e-12)
+    squares = 1e-35, np.full(X.shape[1], 1e-35), np.full(X.shape[1], 1e-35)
     rng = np.random.default_rng(0)
     for loss in told:
         order = rng.permutation(len(y))

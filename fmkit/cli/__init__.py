@@ -4,12 +4,14 @@ Everything that a person can mend ends in one sentence on stderr and exit status
 and show their traceback.
 """
 
+import io
 import os
 import pkgutil
 import signal
 import sys
 import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -39,6 +41,11 @@ def fmkit() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 2 something to mend, 130 interrupted."""
+    if sys.stdout is None:  # closed by `>&-`
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (it stays open as long as the process)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     warnings.formatwarning = lambda message, *_, **__: f"fmkit: {message}\n"
     try:
         status = fmkit.main(prog_name="fmkit", standalone_mode=False) or 0
@@ -46,7 +53,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         _drop_unwritten_output()  # the reader (`| head`) has enough: silent, with the status that click gives it
         status = 1
-    except (InputError, OSError, click.ClickException) as error:
+    except (InputError, OSError, UnicodeError, click.ClickException) as error:
         _drop_unwritten_output()
         print(f"fmkit: {_sentence(error)}", file=sys.stderr)
         status = 2
@@ -63,6 +70,8 @@ def _sentence(error: Exception) -> str:
         sentence = message[0].lower() + message[1:] + hint
     elif isinstance(error, click.ClickException):
         sentence = error.format_message()
+    elif isinstance(error, UnicodeError):
+        sentence = f"the terminal's encoding cannot hold this text ({error.reason}): set PYTHONUTF8=1"
     elif isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         sentence = place + error.strerror[0].lower() + error.strerror[1:]

@@ -25,7 +25,7 @@ def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
         usual = reason.ratings.mean()
         gave = [
             f"{'only ' * bool(rating < usual)}{rating:g} to {name_of(int(item))}"
-            for item, rating in ((reason.rated[i], reason.ratings[i]) for i in reason.strongest(3))
+            for item, rating in ((reason.rated[i], reason.ratings[i]) for i in reason.strongest(2))
         ]
         parts.append((reason.match, f"you gave {', '.join(gave)}"))
     if reason.appeal >= WORTH_SAYING:

@@ -83,6 +83,10 @@ def recommend(
         check_lists_path(out)
     if save_path:
         check_writable(save_path)
+    for written in filter(None, (out, save_path)):
+        for read in filter(None, (*ratings, items_path, model_path)):
+            if written.exists() and read.exists() and written.samefile(read):
+                raise InputError("this file would be overwritten, and it is read: choose another name", path=written)
 
     table = _read(ratings, names, note, quiet) if ratings else None
 
@@ -100,6 +104,8 @@ def recommend(
             n_factors=factors, solver=solver, n_jobs=jobs, random_state=seed, verbose=int(not quiet)
         ).fit(table)
 
+    if titles is not None and titles.null_count == len(titles):
+        note(f"{items_path} names none of the items: are its ids written as in the ratings?")
     if save_path:
         from fmkit import save
 

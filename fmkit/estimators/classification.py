@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, logit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
@@ -127,6 +128,7 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         return np.asarray(self.classes_[(odds > 0).astype(int) if odds.ndim == 1 else odds.argmax(axis=1)])
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        check_is_fitted(self)
         facts, arrays = state.pack(self, self.machines_)
         return {**facts, "classes": state.pack_labels(self.classes_)}, arrays
 

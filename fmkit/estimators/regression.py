@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
@@ -134,6 +135,7 @@ class FMRegressor(RegressorMixin, FMEstimator):
         return self.machine_.predict(X, self.n_jobs)
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        check_is_fitted(self)
         facts, arrays = state.pack(self, [self.machine_])
         penalties = {"penalties.linear": self.penalties_.linear, "penalties.factors": self.penalties_.factors}
         return facts, {**arrays, **penalties}

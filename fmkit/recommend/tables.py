@@ -57,6 +57,8 @@ class TableFile:
         path = Path(path)
         with path.open("rb") as file:
             magic = file.read(4)
+        if not path.is_file():
+            raise InputError("a table is read more than once, a pipe cannot be: save it to a file", path=path)
         if magic == b"PAR1":
             try:
                 return cls(path, pa.parquet.read_schema(path).names, None)

@@ -41,9 +41,11 @@ def lost_by_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
     Parameters
     ----------
     mask : integer or float ndarray of shape (n_rows, n_columns) or (n_rows, n_columns, n_channels)
-        Of 2 or 4 channels the last is alpha. Floats are bright from 0.5 on.
+        Of 2 or 4 channels the last is alpha. Floats are bright from 0.5 on; in a mask of 0 and 1, ones are lost.
     """
     half = (np.iinfo(mask.dtype).max + 1) // 2 if mask.dtype.kind in "iu" else 0.5
+    if mask.max() == 1:
+        half = 1  # an array of 0 and 1 that somebody saved
     bright = mask.reshape(*mask.shape[:2], -1) >= half
     if bright.shape[2] in (2, 4):
         return np.asarray(bright[:, :, :-1].any(axis=2) & bright[:, :, -1])

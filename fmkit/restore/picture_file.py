@@ -67,8 +67,8 @@ def read_picture(path: str | Path) -> Picture:
         image = image.autorot().copy_memory()
     except pyvips.Error as error:
         raise InputError(f"the picture is damaged ({_first_line(error)})", path=path) from None
-    pixels = image.numpy()
-    return Picture(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels, has_alpha, image)
+    pixels = image.numpy().reshape(image.height, image.width, image.bands)
+    return Picture(pixels[:, :, 0] if image.bands == 1 else pixels, has_alpha, image)
 
 
 def check_destination(path: str | Path, picture: Picture) -> None:

@@ -138,7 +138,7 @@ def visit_rows(
         Learning rates of weights (and the bias) and of factors.
     """
     q = np.empty(k, np.float32)
-    tiny = np.float32(1e-12)
+    tiny = np.float32(1e-35)
     total = 0.0
     for r in order:
         q[:] = 0
