@@ -53,7 +53,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         _drop_unwritten_output()  # the reader (`| head`) has enough: silent, with the status that click gives it
         status = 1
-    except (InputError, OSError, UnicodeError, click.ClickException) as error:
+    except (InputError, OSError, UnicodeEncodeError, click.ClickException) as error:
         _drop_unwritten_output()
         print(f"fmkit: {_sentence(error)}", file=sys.stderr)
         status = 2
@@ -70,7 +70,7 @@ def _sentence(error: Exception) -> str:
         sentence = message[0].lower() + message[1:] + hint
     elif isinstance(error, click.ClickException):
         sentence = error.format_message()
-    elif isinstance(error, UnicodeError):
+    elif isinstance(error, UnicodeEncodeError):
         sentence = f"the terminal's encoding cannot hold this text ({error.reason}): set PYTHONUTF8=1"
     elif isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""

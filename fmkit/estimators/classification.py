@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
+from fmkit.fitting import FitRecord
 from fmkit.machine import FactorizationMachine
 
 # What the standard deviation of the targets is to regression: logistic noise has one of pi / sqrt(3) = 1.8, and on
@@ -83,7 +84,8 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         positions = [1] if len(classes) == 2 else list(range(len(classes)))
         same = np.array_equal(classes, getattr(self, "classes_", []))
         previous = self.machines_ if same else [None] * len(positions)
-        rng, records = self._generator(), []
+        rng = self._generator()
+        records: list[FitRecord] = []
         for position, before in zip(positions, previous, strict=True):
             is_class = (codes == position).astype(np.float32)
             share = np.average(is_class.astype(np.float64), weights=weights)

@@ -100,9 +100,9 @@ def noise_levels(design: Design, weights: NDArray[np.float32] | None) -> NDArray
     logs[some, np.arange(len(some))] = 0  # no field meets itself
     of_partners = logs.sum(axis=1) / (len(some) - np.isin(np.arange(n_fields), some))
     if n_fields == 2:
-        return np.exp(of_partners)
+        return np.asarray(np.exp(of_partners))
     sums = (n_fields - 1) * of_partners
-    return np.exp(2 * (sums - sums.sum() / (2 * (n_fields - 1))) / (n_fields - 2))
+    return np.asarray(np.exp(2 * (sums - sums.sum() / (2 * (n_fields - 1))) / (n_fields - 2)))
 
 
 def column_units(design: Design, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
