@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 
 import fmkit
 import fmkit.datasets
-from tests.command_line import RUN, is_one_sentence, run
+from tests.command_line import RUN, assert_one_sentence, run, run_unprivileged
 
 SHIPPED = Path(fmkit.datasets.__file__).parent / "movielens_small"
 RATINGS, MOVIES = SHIPPED / "ratings.csv.gz", SHIPPED / "movies.csv.gz"
@@ -160,26 +159,17 @@ BAD = {
 def test_bad_tables_end_in_one_sentence(tmp_path, case):
     make, sentence = BAD[case]
     make(tmp_path)
-    is_one_sentence(run("recommend", tmp_path / "r.csv", "--user", 1), sentence)
+    assert_one_sentence(run("recommend", tmp_path / "r.csv", "--user", 1), sentence)
 
 
 def test_no_permission(small, tmp_path):
-    # Root may read everything: the process gives that right away once it has its modules.
-    code = """
-import os, sys
-import fmkit.recommend.ratings, fmkit.recommend.lists, fmkit.cli.recommend, tqdm
-if os.geteuid() == 0:
-    os.seteuid(65534)
-from fmkit.cli import main
-main()
-"""
+    modules = ("fmkit.recommend.ratings", "fmkit.recommend.lists", "fmkit.cli.recommend", "tqdm")
     small.chmod(0)
-    arguments = [sys.executable, "-c", code, "recommend"]
-    options = {"capture_output": True, "text": True, "timeout": 120}
-    is_one_sentence(subprocess.run([*arguments, small, "--user", "1"], **options), "ratings.csv: permission denied")
+    done = run_unprivileged(modules, "recommend", small, "--user", 1)
+    assert_one_sentence(done, "ratings.csv: permission denied")
     tmp_path.chmod(0o500)
-    lists = ["--all-users", "--out", tmp_path / "l.csv"]
-    is_one_sentence(subprocess.run([*arguments, small, *lists], **options), "l.csv: permission denied")
+    done = run_unprivileged(modules, "recommend", small, "--all-users", "--out", tmp_path / "l.csv")
+    assert_one_sentence(done, "l.csv: permission denied")
     tmp_path.chmod(0o700)
 
 
@@ -197,12 +187,14 @@ main()
 )
 def test_bad_options_end_in_one_sentence(small, options, sentence):
     (small.parent / "folder.csv").mkdir()
-    is_one_sentence(run("recommend", "ratings.csv", *options, cwd=small.parent), sentence)
+    assert_one_sentence(run("recommend", "ratings.csv", *options, cwd=small.parent), sentence)
     assert sorted(path.name for path in small.parent.iterdir()) == ["folder.csv", "ratings.csv"]
 
 
 def test_a_table_without_any_known_item(small, model):
-    is_one_sentence(run("recommend", small, "--model", model, "--user", "ann"), "none of the table's items is known")
+    assert_one_sentence(
+        run("recommend", small, "--model", model, "--user", "ann"), "none of the table's items is known"
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,13 +203,13 @@ def test_a_table_without_any_known_item(small, model):
 def test_a_damaged_model_ends_in_one_sentence(model, tmp_path, damage):
     path = tmp_path / "m.fmkit"
     path.write_bytes(damage(model.read_bytes()))
-    is_one_sentence(run("recommend", "--model", path, "--user", 1), f"{path}: ")
+    assert_one_sentence(run("recommend", "--model", path, "--user", 1), f"{path}: ")
 
 
 def test_a_model_of_another_kind(tmp_path):
     fmkit.save(fmkit.FMRegressor(n_factors=1).fit([[1, 0], [0, 1]], [1, 2]), tmp_path / "m.fmkit")
     done = run("recommend", "--model", tmp_path / "m.fmkit", "--user", 1)
-    is_one_sentence(done, "m.fmkit: this model is a FMRegressor, a recommender is needed")
+    assert_one_sentence(done, "m.fmkit: this model is a FMRegressor, a recommender is needed")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
@@ -237,7 +229,7 @@ def test_a_disk_that_fills_up_leaves_what_was_there(model, tmp_path, name):
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))}
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = run("recommend", "--model", model, "--all-users", "--out", out, "--top", 100, env=env, **limit)
-    is_one_sentence(done, "file too large")
+    assert_one_sentence(done, "file too large")
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -246,7 +238,7 @@ def test_a_disk_that_fills_up_leaves_what_was_there(model, tmp_path, name):
 def test_what_is_read_is_not_overwritten(small, option):
     arguments = ["--user", "ann"] if option == "--save" else ["--all-users"]
     done = run("recommend", small, *arguments, option, small)
-    is_one_sentence(done, f"{small}: this file would be overwritten, and it is read")
+    assert_one_sentence(done, f"{small}: this file would be overwritten, and it is read")
     assert small.read_text().startswith("user,item,rating\n")
 
 
@@ -254,7 +246,7 @@ def test_a_pipe_is_refused_with_the_mend():
     done = subprocess.run(
         [*RUN, "recommend", "/dev/stdin", "--user", "1"], input="user,item,rating\n", capture_output=True, text=True
     )
-    is_one_sentence(done, "/dev/stdin: a table is read more than once, a pipe cannot be: save it to a file")
+    assert_one_sentence(done, "/dev/stdin: a table is read more than once, a pipe cannot be: save it to a file")
 
 
 def test_titles_that_match_nothing_are_told(small, tmp_path):
