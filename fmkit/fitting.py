@@ -82,9 +82,7 @@ def run_fit(
         try:
             for progress in sweeps:
                 if not isfinite(progress.train_loss):
-                    raise ValueError(
-                        "the fit diverged: lower learning_rate, or scale the columns of X to about unit size"
-                    )
+                    raise ValueError("the fit diverged: lower learning_rate (SGD), or bring X and y to about unit size")
                 if validation_loss is not None:
                     progress.validation_loss = validation_loss(progress.machine)
                     if progress.validation_loss < best:
