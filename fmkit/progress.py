@@ -14,8 +14,8 @@ class Progress:
     sweep : int
         Passes done, from 1.
     train_loss : float
-        Mean training loss: squared error, or log loss. ALS on two one-hot fields and SGD tell it as it was met on
-        the way, before each update, so that it costs no pass of its own.
+        Mean training loss: squared error, or log loss. SGD tells it as it was met on the way, before each step, and
+        ALS on two one-hot fields tells an upper bound of the log loss, so that it costs no pass of its own.
     seconds : float
         Since the solver started.
     machine : FactorizationMachine

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fmkit.errors import InputError
 from fmkit.restore.colour import PrincipalPlanes
-from fmkit.restore.passes import Progress, Settings
+from fmkit.restore.passes import OnProgress, Settings
 from fmkit.restore.pyramid import fill_planes
 from fmkit.threads import count_threads
 
@@ -18,7 +18,7 @@ def restore_image(
     *,
     random_state: int | np.random.Generator | None = 0,
     n_jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> NDArray[Any]:
     """Fill the lost pixels of a picture from patches that look alike.
 

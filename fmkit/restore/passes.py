@@ -10,7 +10,7 @@ from fmkit.restore.groups import fill_stripe
 from fmkit.restore.patches import search_moments
 from fmkit.restore.stripes import Part, any_in_patch, sum_stripes
 
-Progress = Callable[[int, int], object]
+OnProgress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def run_passes(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> NDArray[np.float32]:
     """Improve the filling of lost pixels by groups of similar patches.
 
@@ -101,9 +101,8 @@ def run_passes(
     for t in range(s.n_passes):
         tau = s.tau_first * (s.tau_last / s.tau_first) ** (t / max(1, s.n_passes - 1))
         rows, columns = (_grid(last, s.stride, rng) for last in (n_rows - s.patch, n_columns - s.patch))
-        active = (
-            x if 2 * t >= s.n_passes else x[:1]
-        )  # a view; the first plane leads, the others settle in half the passes
+        # A view. The first plane leads, the others settle in half the passes.
+        active = x if 2 * t >= s.n_passes else x[:1]
         moments = search_moments(x[:1], confidence)
         grid = [(active, moments, int(row), columns[touches_open[row, columns]], tau) for row in rows]
         stripes = [stripe for stripe in grid if len(stripe[3])]

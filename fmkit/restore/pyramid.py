@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_cdt
 
 from fmkit.restore.exemplars import copy_known_patches
-from fmkit.restore.passes import Progress, Settings, run_passes
+from fmkit.restore.passes import OnProgress, Settings, run_passes
 from fmkit.restore.start import enlarge, shrink, smooth_fill
 
 
@@ -15,7 +15,7 @@ def fill_planes(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> NDArray[np.float32]:
     """Fill the lost pixels of planes.
 

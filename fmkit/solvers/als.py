@@ -62,14 +62,12 @@ def _pair_sweeps(objective: Objective, machine: FactorizationMachine, n_threads:
         ptr, order = sort_by_code(field.codes, len(field.columns))
         source = other.columns[other.codes[order]]
         omega = NONE if objective.weights is None else objective.weights[order]
-        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (source, NONE, objective.y[order], omega)))
+        sides.append((field.columns, ptr, (source, NONE, objective.y[order], omega)))
     del order, source, omega
     sums = np.zeros((machine.n_features, 3))
     while True:
-        for columns, ptr, cuts, entries in sides:
-            w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
-            arguments = (columns, ptr, *entries, w0, w, V, w, V, penalties.linear, penalties.factors, logistic, False)
-            for_each(solve_columns, [(*cut, *arguments, sums) for cut in cuts], n_threads)
+        for columns, ptr, entries in sides:
+            _solve_field(columns, ptr, entries, machine, None, penalties, logistic, sums, n_threads)
         loss, gradient, curvature = sums[columns].sum(axis=0)
         if curvature > 0:
             machine.bias += gradient / curvature
@@ -87,14 +85,12 @@ def _cached_sweeps(objective: Objective, machine: FactorizationMachine, n_thread
         rows = order if field.rows is None else field.rows[order]
         x = NONE if field.values is None else field.values[order]
         omega = NONE if weights is None else weights[rows]
-        sides.append((field.columns, ptr, even_cuts(ptr, n_threads), (rows, x, y, omega)))
+        sides.append((field.columns, ptr, (rows, x, y, omega)))
     f, Q = machine.predict(design, n_threads), sum_factors(design, machine.factors, n_threads)
     sums = np.zeros((machine.n_features, 3))
     while True:
-        for columns, ptr, cuts, entries in sides:
-            w0, w, V = np.float32(machine.bias), machine.linear, machine.factors
-            arguments = (columns, ptr, *entries, w0, f, Q, w, V, penalties.linear, penalties.factors, logistic, True)
-            for_each(solve_columns, [(*cut, *arguments, sums) for cut in cuts], n_threads)
+        for columns, ptr, entries in sides:
+            _solve_field(columns, ptr, entries, machine, (f, Q), penalties, logistic, sums, n_threads)
         shift = _bias_step(y, f, weights, logistic)
         machine.bias += shift
         f += np.float32(shift)
@@ -126,10 +122,27 @@ def fold_in(
     n_threads : int
     """
     columns = np.arange(len(ptr) - 1, dtype=np.int32)
+    sums = np.zeros((machine.n_features, 3))
+    _solve_field(columns, ptr, (source, NONE, y, NONE), machine, None, penalties, False, sums, n_threads)
+
+
+def _solve_field(
+    columns: NDArray[np.int32],
+    ptr: NDArray[np.int64],
+    entries: tuple[NDArray[Any], ...],
+    machine: FactorizationMachine,
+    cache: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    penalties: Penalties,
+    logistic: bool,
+    sums: NDArray[np.float64],
+    n_threads: int,
+) -> None:
+    """Run `solve_columns` over a field: entries are its (source, x, y, omega), the cache its (known, Q)."""
     w, V = machine.linear, machine.factors
-    arguments = (columns, ptr, source, NONE, y, NONE, np.float32(machine.bias), w, V, w, V)
-    rest = (penalties.linear, penalties.factors, False, False, np.zeros((machine.n_features, 3)))
-    for_each(solve_columns, [(*cut, *arguments, *rest) for cut in even_cuts(ptr, n_threads)], n_threads)
+    known, Q = (w, V) if cache is None else cache
+    state = (np.float32(machine.bias), known, Q, w, V, penalties.linear, penalties.factors)
+    arguments = (columns, ptr, *entries, *state, logistic, cache is not None, sums)
+    for_each(solve_columns, [(*cut, *arguments) for cut in even_cuts(ptr, n_threads)], n_threads)
 
 
 def _bias_step(
