@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fmkit.design import Design
+    from fmkit.design import Design, RelationBlock
     from fmkit.estimators import FMClassifier, FMRegressor
     from fmkit.machine import FactorizationMachine
     from fmkit.modelfile import load, save
@@ -19,6 +19,7 @@ _HOME = {
     "FMClassifier": "estimators",
     "FMRegressor": "estimators",
     "FactorizationMachine": "machine",
+    "RelationBlock": "design",
     "load": "modelfile",
     "save": "modelfile",
 }
@@ -28,6 +29,7 @@ __all__ = [
     "FMClassifier",
     "FMRegressor",
     "FactorizationMachine",
+    "RelationBlock",
     "load",
     "save",
 ]

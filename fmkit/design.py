@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -39,17 +40,38 @@ class Field:
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
-    """A design matrix as the engine sees it: fields of columns of which no row has two.
+class Block:
+    """Columns whose entries in a row are those of one row of a table: what is known of its user, say, held once.
 
-    Build it with `Design.from_codes` (categorical variables, the lightest) or `Design.from_matrix` (anything).
+    Parameters
+    ----------
+    table : Design
+        The distinct rows; of fields alone.
+    codes : ndarray of shape (n_rows,), int32
+        The table's row that each row of the design has.
+    columns : ndarray of shape (table.n_features,), int32
+        The design's column that each of the table's columns is.
+    """
+
+    table: Design
+    codes: NDArray[np.int32]
+    columns: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """A design matrix as the engine sees it: fields of columns of which no row has two, and blocks of repeated rows.
+
+    Build it with `Design.from_codes` (categorical variables, the lightest), `Design.from_matrix` (anything) or
+    `Design.from_blocks` (tables of users and items, and which of them each row has).
 
     Parameters
     ----------
     n_rows, n_features : int
         Shape of the matrix.
     fields : tuple of Field
-        Every column belongs to exactly one.
+    blocks : tuple of Block
+        Every column belongs to exactly one field or block.
 
     Examples
     --------
@@ -63,6 +85,7 @@ class Design:
     n_rows: int
     n_features: int
     fields: tuple[Field, ...]
+    blocks: tuple[Block, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -71,8 +94,14 @@ class Design:
 
     @property
     def n_entries(self) -> int:
-        """Entries of all rows."""
-        return sum(len(field.codes) for field in self.fields)
+        """Entries that are held: of the fields, of the tables once, and a code a row and block."""
+        held = sum(block.table.n_entries + self.n_rows for block in self.blocks)
+        return held + sum(len(field.codes) for field in self.fields)
+
+    @cached_property
+    def csr(self) -> sparse.csr_array:
+        """`to_csr()` made once and kept: for the tables of blocks, which are read by rows again and again."""
+        return self.to_csr()
 
     @classmethod
     def from_codes(cls, codes: Sequence[ArrayLike] | Any, n_levels: Sequence[int] | None = None) -> Design:
@@ -147,13 +176,62 @@ class Design:
             label = np.unique(label, return_inverse=True)[1].astype(np.int32)
         return cls(matrix.shape[0], matrix.shape[1], tuple(_split(matrix, label)))
 
+    @classmethod
+    def from_blocks(
+        cls, blocks: Sequence[RelationBlock], matrix: Any = None, fields: ArrayLike | None = None
+    ) -> Design:
+        """Relation blocks beside each other, after the columns of a matrix if there are others.
+
+        Parameters
+        ----------
+        blocks : sequence of RelationBlock
+            Their columns follow in this order.
+        matrix : Design, or sparse or dense matrix of shape (n_rows, n_columns), optional
+            Columns of the rows themselves: they come first.
+        fields : array-like of shape (n_columns,), optional
+            As for `Design.from_matrix`, of the matrix.
+
+        Examples
+        --------
+        >>> users = RelationBlock([[1, 0, 0.5], [0, 1, 0.25]], [0, 0, 1])  # two users and something known of them
+        >>> items = RelationBlock([[1, 0], [0, 1]], [1, 0, 1])
+        >>> Design.from_blocks([users, items]).to_csr().toarray()
+        array([[1.  , 0.  , 0.5 , 0.  , 1.  ],
+               [1.  , 0.  , 0.5 , 1.  , 0.  ],
+               [0.  , 1.  , 0.25, 0.  , 1.  ]], dtype=float32)
+        """
+        for position, block in enumerate(blocks):
+            if not isinstance(block, RelationBlock):
+                raise TypeError(f"blocks must be RelationBlocks, block {position} is {type(block).__name__}")
+        if matrix is not None:
+            flat = _as_design(matrix, fields)
+        elif blocks:
+            flat = cls(len(blocks[0].codes), 0, ())
+        else:
+            raise ValueError("blocks must hold at least one block, or matrix be given")
+        start, placed = flat.n_features, list(flat.blocks)
+        for position, block in enumerate(blocks):
+            if len(block.codes) != flat.n_rows:
+                first = "block 0" if matrix is None else "the matrix"
+                raise ValueError(
+                    f"blocks must hold a code for each row: {first} has {flat.n_rows} rows, "
+                    f"block {position} has {len(block.codes)} codes"
+                )
+            stop = start + block.table.n_features
+            if stop > np.iinfo(np.int32).max:
+                raise ValueError(f"a design holds at most 2**31 - 1 columns, with block {position} it has {stop}")
+            placed.append(Block(block.table, block.codes, np.arange(start, stop, dtype=np.int32)))
+            start = stop
+        return replace(flat, n_features=start, blocks=tuple(placed))
+
     def to_csr(self, first: int = 0, last: int | None = None) -> sparse.csr_array:
-        """Rows first:last as a sparse float32 matrix with sorted indices."""
+        """Rows first:last, blocks written out, as a sparse float32 matrix with sorted indices."""
         last = self.n_rows if last is None else last
-        parts = [_block(field, first, last) for field in self.fields]
+        parts = [_entries(field, first, last) for field in self.fields]
+        parts += [_entries_of_block(block, first, last) for block in self.blocks]
         if not parts:
             return sparse.csr_array((last - first, self.n_features), dtype=np.float32)
-        if all(rows is None for rows, _, _ in parts) and _ascending(self.fields):
+        if not self.blocks and all(rows is None for rows, _, _ in parts) and _ascending(self.fields):
             indices = np.stack([columns for _, columns, _ in parts], axis=1).ravel()
             values = np.stack([values for _, _, values in parts], axis=1).ravel()
             indptr = np.arange(0, len(indices) + 1, len(parts))
@@ -166,7 +244,7 @@ class Design:
         return matrix
 
     def select(self, keep: NDArray[np.bool_]) -> Design:
-        """The design of the rows where `keep`, a boolean array of shape (n_rows,), is True."""
+        """The design of the rows where `keep`, a boolean array of shape (n_rows,), is True; tables stay whole."""
         position = np.cumsum(keep, dtype=np.int32) - 1
         fields = []
         for field in self.fields:
@@ -174,7 +252,66 @@ class Design:
             rows = None if field.rows is None else position[field.rows[chosen]]
             values = None if field.values is None else field.values[chosen]
             fields.append(Field(field.columns, field.codes[chosen], rows, values))
-        return Design(int(np.count_nonzero(keep)), self.n_features, tuple(fields))
+        blocks = tuple(replace(block, codes=block.codes[keep]) for block in self.blocks)
+        return Design(int(np.count_nonzero(keep)), self.n_features, tuple(fields), blocks)
+
+
+class RelationBlock:
+    """A table of distinct rows and which of them each row of a design has, for `Design.from_blocks`.
+
+    What many rows share is held and worked on once: a user's age, everything that a user rated, an item's genres.
+
+    Parameters
+    ----------
+    matrix : Design, or sparse or dense matrix of shape (n_table_rows, n_columns)
+        The table.
+    codes : array-like of shape (n_rows,), integers
+        The table's row that each row of the design has.
+    fields : array-like of shape (n_columns,), optional
+        As for `Design.from_matrix`.
+
+    Attributes
+    ----------
+    table : Design
+    codes : ndarray of shape (n_rows,), int32
+
+    Examples
+    --------
+    >>> from fmkit import Design
+    >>> users = RelationBlock([[1, 0, 0.5], [0, 1, 0.25]], [0, 0, 1])
+    >>> Design.from_blocks([users]).shape
+    (3, 3)
+    """
+
+    table: Design
+    codes: NDArray[np.int32]
+
+    def __init__(self, matrix: Any, codes: ArrayLike, fields: ArrayLike | None = None) -> None:
+        table, code = _as_design(matrix, fields), np.asarray(codes)
+        if table.blocks:
+            raise ValueError("the table of a block must hold no blocks: give table.to_csr()")
+        if not table.n_rows:
+            raise ValueError(f"the table of a block must hold at least one row, got shape {table.shape}")
+        if code.ndim != 1:
+            raise ValueError(f"codes must be an array of shape (n_rows,), got shape {code.shape}")
+        if code.dtype.kind not in "iu":
+            raise TypeError(f"codes must be integers, got {code.dtype}")
+        wrong = (code < 0) | (code >= table.n_rows)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(
+                f"codes must lie in 0..{table.n_rows - 1}, row {row} has {code[row]}: "
+                "the table needs a row for it, an empty one where nothing is known"
+            )
+        self.table, self.codes = table, code.astype(np.int32, copy=False)
+
+
+def _as_design(matrix: Any, fields: ArrayLike | None) -> Design:
+    if not isinstance(matrix, Design):
+        return Design.from_matrix(matrix, fields)
+    if fields is not None:
+        raise ValueError("a Design has its fields already: leave fields=None")
+    return matrix
 
 
 def canonical_csr(X: Any) -> sparse.csr_array:
@@ -252,7 +389,7 @@ def _in_field_order(field_of_entry: NDArray[np.int32], n_fields: int) -> bool:
     return bool((field_of_entry.reshape(-1, n_fields) == np.arange(n_fields)).all())
 
 
-def _block(field: Field, first: int, last: int) -> tuple[Any, NDArray[np.int32], NDArray[np.float32]]:
+def _entries(field: Field, first: int, last: int) -> tuple[Any, NDArray[np.int32], NDArray[np.float32]]:
     """A field's entries of rows first:last as (rows - first or None, columns, values)."""
     if field.rows is None:
         entries, rows = slice(first, last), None
@@ -263,6 +400,14 @@ def _block(field: Field, first: int, last: int) -> tuple[Any, NDArray[np.int32],
     columns = field.columns[field.codes[entries]]
     values = np.ones(len(columns), np.float32) if field.values is None else field.values[entries]
     return rows, columns, values
+
+
+def _entries_of_block(
+    block: Block, first: int, last: int
+) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
+    """A block's entries of rows first:last as (rows - first, columns, values)."""
+    matrix = block.table.csr[block.codes[first:last]]
+    return np.repeat(np.arange(last - first), np.diff(matrix.indptr)), block.columns[matrix.indices], matrix.data
 
 
 def _ascending(fields: tuple[Field, ...]) -> bool:

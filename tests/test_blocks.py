@@ -1,0 +1,109 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import sparse
+
+from fmkit.design import Design, RelationBlock
+
+values = st.sampled_from([0.0, 0.0, 0.0, 1.0, 1.0, -2.5, 0.125])
+
+
+def tables(n_rows, n_columns):
+    return hnp.arrays(np.float32, (n_rows, n_columns), elements=values)
+
+
+@st.composite
+def block_designs(draw, min_rows=0):
+    """A matrix or none, blocks of every odd shape, and what they stand for: (design, dense)."""
+    n = draw(st.integers(min_rows, 9))
+    parts, blocks = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        table = draw(st.integers(1, 6).flatmap(lambda m: st.integers(0, 4).flatmap(lambda width: tables(m, width))))
+        codes = draw(hnp.arrays(np.int64, n, elements=st.integers(0, len(table) - 1)))
+        blocks.append(RelationBlock(table, codes))
+        parts.append(table[codes])
+    matrix = draw(st.none() | st.integers(0, 4).flatmap(lambda width: tables(n, width)))
+    if matrix is not None:
+        parts.insert(0, matrix)
+    return Design.from_blocks(blocks, matrix), np.concatenate(parts, axis=1)
+
+
+@given(block_designs(), st.data())
+def test_blocks_stand_for_the_rows_written_out(case, data):
+    design, dense = case
+    assert design.shape == dense.shape
+    flattened = design.to_csr()
+    np.testing.assert_array_equal(flattened.toarray(), dense)
+    assert flattened.has_canonical_format
+    assert flattened.dtype == np.float32
+    first = data.draw(st.integers(0, len(dense)))
+    last = data.draw(st.integers(first, len(dense)))
+    np.testing.assert_array_equal(design.to_csr(first, last).toarray(), dense[first:last])
+    keep = data.draw(hnp.arrays(bool, len(dense)))
+    selection = design.select(keep)
+    np.testing.assert_array_equal(selection.to_csr().toarray(), dense[keep])
+    assert all(a.table is b.table for a, b in zip(selection.blocks, design.blocks, strict=True))
+
+
+def test_a_block_is_held_once():
+    users = sparse.random(50, 30, 0.5, random_state=0, format="csr")
+    codes = np.random.default_rng(0).integers(0, 50, 1000, dtype=np.int32)
+    design = Design.from_blocks([RelationBlock(users, codes)], Design.from_codes([codes % 7]))
+    assert design.n_entries == 1000 + 750 + 1000
+    (block,) = design.blocks
+    assert block.codes is codes
+    assert block.columns.dtype == np.int32
+    np.testing.assert_array_equal(block.columns, np.arange(7, 37))
+
+
+def test_codes_and_tables_of_any_container():
+    frame = pd.DataFrame({"user": np.array([1, 0, 1], np.uint8)})
+    ages = pd.DataFrame({"age": [30.0, 40.0]})
+    given_fields = RelationBlock(sparse.coo_matrix([[1, 0, 2], [0, 1, 0]]), [1, 0, 1], fields=[7, 7, 3])
+    design = Design.from_blocks([RelationBlock(ages, frame["user"]), given_fields])
+    np.testing.assert_array_equal(design.to_csr().toarray(), [[40, 0, 1, 0], [30, 1, 0, 2], [40, 0, 1, 0]])
+    assert [f.columns.tolist() for f in given_fields.table.fields] == [[2], [0, 1]]
+
+
+def test_blocks_are_added_to_a_design_with_blocks():
+    once = Design.from_blocks([RelationBlock([[1, 2]], [0, 0])])
+    twice = Design.from_blocks([RelationBlock([[3], [4]], [1, 0])], once)
+    np.testing.assert_array_equal(twice.to_csr().toarray(), [[1, 2, 4], [1, 2, 3]])
+    np.testing.assert_array_equal(Design.from_blocks([], once).to_csr().toarray(), [[1, 2], [1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RelationBlock([[1], [2]], [0, 2, 5]), r"lie in 0\.\.1, row 1 has 2: the table needs a row for it"),
+        (lambda: RelationBlock([[1], [2]], [0, -1]), r"lie in 0\.\.1, row 1 has -1.*an empty one"),
+        (lambda: RelationBlock([[1]], np.array([2**63], np.uint64)), "row 0 has 9223372036854775808"),
+        (lambda: RelationBlock([[1]], [[0]]), r"shape \(n_rows,\), got shape \(1, 1\)"),
+        (lambda: RelationBlock(np.empty((0, 3)), [0]), r"at least one row, got shape \(0, 3\)"),
+        (lambda: RelationBlock([[1], [np.nan]], [0]), "holds nan in row 1, column 0"),
+        (lambda: RelationBlock([1, 2], [0]), "two dimensions, got 1"),
+        (lambda: RelationBlock(Design.from_codes([[0]]), [0], [0]), "a Design has its fields already"),
+        (lambda: RelationBlock(Design.from_blocks([RelationBlock([[1]], [0])]), [0]), "must hold no blocks"),
+        (lambda: Design.from_blocks([]), "at least one block"),
+        (lambda: Design.from_blocks([RelationBlock([[1]], [0]), RelationBlock([[1]], [0, 0])]),
+         "block 0 has 1 rows, block 1 has 2 codes"),
+        (lambda: Design.from_blocks([RelationBlock([[1]], [0])], [[1], [2]]), "the matrix has 2 rows, block 0 has 1"),
+    ],
+)  # fmt: skip
+def test_bad_blocks_are_told_with_their_place(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("codes", [[0.0], [True], ["0"], [None]])
+def test_codes_must_be_integers(codes):
+    with pytest.raises(TypeError, match="codes must be integers, got"):
+        RelationBlock([[1]], codes)
+
+
+def test_blocks_must_be_relation_blocks():
+    with pytest.raises(TypeError, match="block 1 is tuple"):
+        Design.from_blocks([RelationBlock([[1]], [0]), ([[1]], [0])])
