@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
+from fmkit.blocks import find_blocks
+from fmkit.datasets import load_movielens_small
 from fmkit.design import Design, RelationBlock
 
 values = st.sampled_from([0.0, 0.0, 0.0, 1.0, 1.0, -2.5, 0.125])
@@ -107,3 +111,104 @@ def test_codes_must_be_integers(codes):
 def test_blocks_must_be_relation_blocks():
     with pytest.raises(TypeError, match="block 1 is tuple"):
         Design.from_blocks([RelationBlock([[1]], [0]), ([[1]], [0])])
+
+
+def assert_same_matrix(found, design):
+    """The same entries at the same places, every column in one field or block."""
+    columns = [f.columns for f in found.fields] + [b.columns for b in found.blocks]
+    assert sorted(np.concatenate(columns)) == list(range(design.n_features))
+    for block in found.blocks:
+        assert sorted(np.concatenate([f.columns for f in block.table.fields])) == list(range(block.table.n_features))
+    a, b = found.to_csr(), design.to_csr()
+    for same in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(a, same), getattr(b, same))
+
+
+@st.composite
+def designs_with_followers(draw):
+    """Keys, columns that follow one of them or nothing, in any order, with gaps, values and a few errors."""
+    n = draw(st.integers(0, 12))
+    parts = []
+    for _ in range(draw(st.integers(1, 2))):
+        levels = draw(st.integers(1, 5))
+        key = draw(hnp.arrays(np.int64, n, elements=st.integers(0, levels - 1)))
+        parts.append(np.eye(levels)[key])
+        for _ in range(draw(st.integers(0, 3))):
+            follower = draw(tables(levels, 1))[key]
+            if n and draw(st.booleans()) and draw(st.booleans()):
+                follower[draw(st.integers(0, n - 1))] = draw(values)
+            parts.append(follower)
+    labels = np.concatenate([np.full(part.shape[1], i) for i, part in enumerate(parts)])
+    order = draw(st.permutations(range(len(labels))))
+    return Design.from_matrix(np.concatenate(parts, axis=1)[:, order], labels[list(order)])
+
+
+@given(designs_with_followers())
+def test_found_blocks_are_the_same_matrix(design):
+    found = find_blocks(design)
+    assert_same_matrix(found, design)
+    assert (found is design) == (not found.blocks)
+    assert all(2 * block.table.n_rows <= design.n_rows for block in found.blocks)
+    dense = design.to_csr().toarray()
+    for block in found.blocks:
+        for field in found.fields:  # what is left flat does not repeat what a key says
+            pairs = {(code, tuple(row)) for code, row in zip(block.codes, dense[:, field.columns], strict=True)}
+            assert len(pairs) > len(set(block.codes)) or not len(field.codes)
+
+
+def test_both_sides_of_a_small_frame_are_found():
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(0, 8, 200), rng.integers(0, 12, 200)
+    age, genre, year = rng.integers(0, 4, 8), rng.integers(-1, 3, 12), rng.standard_normal(12).astype(np.float32)
+    flat = Design.from_codes([genre[item], user, rng.integers(0, 5, 200), age[user], item])
+    design = Design.from_matrix(
+        sparse.hstack([flat.to_csr(), year[item][:, None]]),
+        np.repeat(range(6), [*(len(f.columns) for f in flat.fields), 1]),
+    )
+    found = find_blocks(design)
+    assert_same_matrix(found, design)
+    assert [f.columns.tolist() for f in found.fields] == [list(range(11, 16))]
+    items, users = found.blocks  # items first: they are more
+    assert items.columns.tolist() == [0, 1, 2, *range(20, 33)]
+    assert users.columns.tolist() == [*range(3, 11), *range(16, 20)]
+    assert items.codes is design.fields[4].codes
+    assert items.table.shape == (12, 16)
+    assert find_blocks(found) is found
+
+
+def test_flat_fields_beside_blocks_are_searched():
+    codes = np.arange(40) % 4
+    given_block = RelationBlock([[1, 2], [3, 4]], np.arange(40) % 2)
+    design = Design.from_blocks([given_block], Design.from_codes([codes, codes // 2]))
+    found = find_blocks(design)
+    assert found.fields == ()
+    assert found.blocks[0] is design.blocks[0]
+    assert_same_matrix(found, design)
+
+
+def test_nothing_is_found_where_it_does_not_pay():
+    codes = np.arange(40)
+    many_levels = Design.from_codes([codes // 2 + 1, codes // 4])
+    assert find_blocks(many_levels) is many_levels
+    nothing_follows = Design.from_codes([codes % 4, codes // 10])
+    assert find_blocks(nothing_follows) is nothing_follows
+
+
+def test_genres_and_years_of_movies_are_found():
+    ratings = load_movielens_small()
+    users, movies = (np.unique(ids, return_inverse=True)[1] for ids in ratings.data.T)
+    movie = ratings.movies
+    about = {m: (g, t) for m, g, t in zip(movie.movieId, movie.genres, movie.title, strict=True)}
+    of_rows = [about[m] for m in ratings.data[:, 1]]
+    names = sorted({genre for genres, _ in about.values() for genre in genres.split("|")})
+    genres = np.array([[name in genres.split("|") for name in names] for genres, _ in of_rows], np.float32)
+    year = np.array([int((re.findall(r"\((\d{4})", title) or [0])[-1]) for _, title in of_rows])
+    flat = Design.from_codes([users, movies, np.unique(year, return_inverse=True)[1]])
+    fields = np.r_[np.repeat([0, 1, 2], [len(f.columns) for f in flat.fields]), 3 + np.arange(len(names))]
+    design = Design.from_matrix(sparse.hstack([flat.to_csr(), genres]), fields)
+    found = find_blocks(design)
+    assert [f.columns.tolist() for f in found.fields] == [list(range(610))]
+    (block,) = found.blocks
+    assert block.table.shape == (9724, design.n_features - 610)
+    assert_same_matrix(found, design)
+    assert found.n_entries < 0.5 * design.n_entries
