@@ -23,7 +23,8 @@ from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
 from fmkit import Design, FactorizationMachine
-from fmkit.solvers.als import als, sort_by_code
+from fmkit.solvers.als import als
+from fmkit.solvers.columns import sort_by_code
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import scaled_penalties
 from fmkit.threads import count_threads, even_cuts

@@ -33,23 +33,29 @@ def derivatives(y, f, logistic):
 
 
 def als_sweep(bias, w, V, X, y, omega, penalty_w, penalty_v, fields, logistic):
-    """One column after the other, field by field, each to the optimum of its ridge system; then the bias."""
+    """One column after the other, field by field, each to the optimum of its ridge system; then the bias.
+
+    The log loss goes by its quadratic bound at the predictions before the sweep.
+    """
     w, V = w.copy(), V.copy()
     k = V.shape[1]
+    if logistic:
+        _, curvature = derivatives(y, predict(bias, w, V, X), True)
+        y, omega = (y - 0.5) / curvature, omega * curvature
     for columns in fields:
         for j in columns:
             rows = np.flatnonzero(X[:, j])
             x = X[rows, j]
             q = X[rows] @ V - np.outer(x, V[j])
             z = np.column_stack([x[:, None] * q, x])
-            g, curvature = derivatives(y[rows], predict(bias, w, V, X[rows]), logistic)
+            e = y[rows] - predict(bias, w, V, X[rows])
             penalty = np.diag(np.r_[np.full(k, penalty_v[j]), penalty_w[j]])
             theta = np.r_[V[j], w[j]]
-            A = z.T @ ((omega[rows] * curvature)[:, None] * z) + penalty
-            theta = theta + np.linalg.solve(A, z.T @ (omega[rows] * g) - penalty @ theta)
+            A = z.T @ (omega[rows][:, None] * z) + penalty
+            theta = theta + np.linalg.solve(A, z.T @ (omega[rows] * e) - penalty @ theta)
             V[j], w[j] = theta[:k], theta[k]
-    g, curvature = derivatives(y, predict(bias, w, V, X), logistic)
-    return bias + (omega @ g) / (omega @ curvature), w, V
+    e = y - predict(bias, w, V, X)
+    return bias + (omega @ e) / omega.sum(), w, V
 
 
 def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, units, order, logistic):

@@ -1,0 +1,287 @@
+"""The rows of a design as every exact solver reads them: side by side, sorted by what the side has.
+
+A side is a field, or a relation block. Where a design is two sides, of both of which every row has one (users and items,
+each with or without a block), a row's rest is the other side's row of a small table, and nothing is kept a row. Else the
+prediction f and the sum of factors Q = X V are kept a row and follow each change at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmkit.design import Block, Design
+from fmkit.machine import FactorizationMachine, sum_factors
+from fmkit.solvers.columns import NONE, solve_columns, sort_by_code
+from fmkit.solvers.groups import find_groups
+from fmkit.solvers.members import Members, move_rows, solve_members, sum_block_rows
+from fmkit.threads import even_cuts, for_each
+
+Floats = NDArray[np.float32]
+NO_DRAW = (np.uint64(0), np.uint32(0), np.uint32(0))
+
+
+@dataclass
+class Prior:
+    """Gaussian prior of the columns of a group, independent in each dimension: factors first, the weight last.
+
+    Parameters
+    ----------
+    precision, centre : ndarray of shape (n_factors + 1,), float32
+    """
+
+    precision: Floats
+    centre: Floats
+
+
+@dataclass
+class BlockTable:
+    """A block's table at work: its columns, and what its rows add as they are."""
+
+    members: Members
+    q: Floats
+    c: Floats
+
+
+@dataclass
+class Side:
+    """A field or a block, with the entries of the rows sorted by level (column or block row).
+
+    Parameters
+    ----------
+    n_levels : int
+    columns : ndarray of shape (n_levels,), int32
+        The design's columns of a field; of a block's table, all of them.
+    ptr : ndarray of shape (n_levels + 1,), int64
+    order : ndarray of shape (n_entries,), int32, or None
+        Row of each entry, None where nobody needs it.
+    source, x, y, omega : ndarrays
+        As `fmkit.solvers.columns.solve_columns` takes them.
+    group : int
+        Group of a field's columns.
+    table : BlockTable, optional
+        Of a block.
+    codes : ndarray of shape (n_rows,), int32, or None
+        Level of each row; None where rows lack one or have values.
+    """
+
+    n_levels: int
+    columns: NDArray[np.int32]
+    ptr: NDArray[np.int64]
+    order: NDArray[np.int32] | None
+    source: NDArray[np.int32]
+    x: Floats
+    y: Floats
+    omega: Floats
+    group: int
+    table: BlockTable | None
+    codes: NDArray[np.int32] | None
+
+
+class Sides:
+    """A design, targets and a machine, ready to be swept over.
+
+    Parameters
+    ----------
+    design : Design
+    machine : FactorizationMachine
+        Changed in place.
+    y : ndarray of shape (n_rows,), float32
+        Targets.
+    weights : ndarray of shape (n_rows,), float32, or None
+        Weights of the rows.
+    n_threads : int
+    changing : bool
+        Whether `set_targets` will be called: targets and weights that a likelihood other than the Gaussian makes up
+        a sweep.
+
+    Attributes
+    ----------
+    pair : bool
+        Two sides, nothing kept a row.
+    groups : ndarray of shape (n_features,), int32
+        `find_groups` of the design.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        machine: FactorizationMachine,
+        y: Floats,
+        weights: Floats | None,
+        n_threads: int,
+        changing: bool = False,
+    ) -> None:
+        self.design, self.machine, self.n_threads = design, machine, n_threads
+        self.y, self.weights = y, weights
+        self.groups = find_groups(design)
+        one_hot = [f for f in design.fields if f.rows is None and f.values is None]
+        self.pair = len(one_hot) == len(design.fields) and len(design.fields) + len(design.blocks) == 2
+        self._changing = changing
+        self.sides = [self._of_field(f) for f in design.fields] + [self._of_block(b) for b in design.blocks]
+        if self.pair:
+            for side, other in zip(self.sides, self.sides[::-1], strict=True):
+                assert side.order is not None and other.codes is not None
+                source = other.codes[side.order]
+                side.source = source if other.table else other.columns[source]
+                side.y, side.omega = y[side.order], NONE if weights is None else weights[side.order]
+                if not changing:
+                    side.order = None
+        else:
+            self.f = machine.predict(design, n_threads)
+            self.Q = sum_factors(design, machine.factors, n_threads)
+        self.sums = np.zeros((machine.n_features, 3))
+        self._slope = (0.0, 0.0)
+
+    def _of_field(self, field: Any) -> Side:
+        ptr, order = sort_by_code(field.codes, len(field.columns))
+        rows = order if field.rows is None else field.rows[order]
+        x = NONE if field.values is None else field.values[order]
+        group = int(self.groups[field.columns[0]]) if len(field.columns) else 0
+        codes = field.codes if field.rows is None and field.values is None else None
+        return Side(len(field.columns), field.columns, ptr, order, rows, x, self.y, NONE, group, None, codes)
+
+    def _of_block(self, block: Block) -> Side:
+        ptr, order = sort_by_code(block.codes, block.table.n_rows)
+        members = Members.of_table(block.table, block.columns, self.groups)
+        table = BlockTable(members, *self.machine.block_rows(block, self.n_threads))
+        rows = block.table.n_rows
+        return Side(rows, block.columns, ptr, order, order, NONE, self.y, NONE, 0, table, block.codes)
+
+    def set_targets(self, y: Floats, weights: Floats) -> None:
+        """Replace the targets and weights of all rows."""
+        self.y, self.weights = y, weights
+        for side in self.sides:
+            if self.pair:
+                side.y, side.omega = y[side.order], weights[side.order]
+            else:
+                side.y = y
+
+    def predict(self) -> Floats:
+        """The machine's value for every row."""
+        return self.machine.predict(self.design, self.n_threads) if self.pair else self.f
+
+    def solve(
+        self,
+        number: int,
+        priors: Sequence[Prior],
+        penalties: tuple[Floats, Floats] = (NONE, NONE),
+        scale: Floats | None = None,
+        level: Floats = NONE,
+        draw: tuple[np.uint64, np.uint32, np.uint32] = NO_DRAW,
+    ) -> NDArray[np.float64]:
+        """Solve, or draw, all columns of a side.
+
+        Parameters
+        ----------
+        number : int
+            Of the side: fields first, blocks after them.
+        priors : sequence of Prior
+            One a group.
+        penalties : tuple of two ndarrays of shape (n_features,) or (0,), float32
+            Ridge penalties of weights and factors, beside the priors.
+        scale : ndarray of shape (n_levels,) or (1,), float32, optional
+            Noise precision that the rows of a level have in common; by default 1.
+        level : ndarray, float32
+            Weights of the rows in place of those given, () for these; where nothing is kept a row, further weights
+            beside those given, by the other side's level (of a field: by the design's column).
+        draw : tuple
+            Key, stream and sweep of the draws; by default none, the solution.
+
+        Returns
+        -------
+        ndarray of shape (n_levels, 3), float64
+            Sums of omega e^2, omega e and omega over the rows of each level, without `scale`. Where nothing is kept a
+            row: after the step.
+        """
+        side, machine = self.sides[number], self.machine
+        scale = np.ones(1, np.float32) if scale is None else scale
+        if self.pair:
+            other = self.sides[1 - number]
+            known, Q = (other.table.c, other.table.q) if other.table else (machine.linear, machine.factors)
+        else:
+            known, Q = self.f, self.Q
+            if not len(level) and self.weights is not None:
+                level = self.weights
+        rest = (np.float32(machine.bias), known, Q)
+        cuts = even_cuts(side.ptr, self.n_threads)
+        if side.table is None:
+            entries = (side.columns, side.ptr, side.source, side.x, side.y, side.omega, level)
+            prior = priors[side.group]
+            how = (scale, prior.precision, prior.centre, *penalties, draw, not self.pair, self.sums)
+            state = (*entries, *rest, machine.linear, machine.factors, *how)
+            for_each(solve_columns, [(*cut, *state) for cut in cuts], self.n_threads)
+            sums: NDArray[np.float64] = self.sums[side.columns]
+        else:
+            entries = (side.ptr, side.source, side.y, side.omega, level)
+            sums = self._solve_block(side, side.table, entries, rest, cuts, priors, penalties, scale, draw)
+        if self.pair:
+            strength = scale.astype(np.float64) @ sums[:, 1:] if len(scale) > 1 else scale[0] * sums[:, 1:].sum(axis=0)
+            self._slope = (float(strength[0]), float(strength[1]))
+        return sums
+
+    def _solve_block(
+        self,
+        side: Side,
+        table: BlockTable,
+        entries: tuple[Any, ...],
+        rest: tuple[Any, ...],
+        cuts: list[tuple[int, int]],
+        priors: Sequence[Prior],
+        penalties: tuple[Floats, Floats],
+        scale: Floats,
+        draw: tuple[np.uint64, np.uint32, np.uint32],
+    ) -> NDArray[np.float64]:
+        """The sums of all block rows, then every column of the table from these alone."""
+        machine, members, q, c = self.machine, table.members, table.q, table.c
+        n, k = q.shape
+        lanes = max(-(-k // 16) * 16, 1)
+        P, h = np.zeros((n, k + 1, lanes), np.float32), np.zeros((n, lanes + 1), np.float32)
+        counts, sums = np.zeros(n, np.float32), np.zeros((n, 3))
+        state = (*entries, *rest, q, c, scale, not self.pair, P, h, counts, sums)
+        for_each(sum_block_rows, [(*cut, *state) for cut in cuts], self.n_threads)
+        before, old_q, old_c = h.copy(), q.copy(), c.copy()
+        for first, last, group, shared in members.runs:
+            prior = priors[group]
+            state = (members.columns, members.ptr, members.holders, members.x, q, c, P, h, counts)
+            state += (machine.linear, machine.factors, prior.precision, prior.centre, *penalties, draw)
+            parts = [(first, last)]
+            if shared:
+                ptr = members.ptr[first : last + 1]
+                parts = [(first + a, first + b) for a, b in even_cuts(ptr - ptr[0], self.n_threads)]
+            for_each(solve_members, [(*part, *state) for part in parts], self.n_threads)
+        dq, dc = q - old_q, c - old_c
+        if self.pair:
+            both = before + h
+            gain = np.einsum("uf,uf->u", dq, both[:, :k]) + dc * both[:, -1]
+            sums[:, 0] -= gain / scale
+            sums[:, 1] = h[:, -1] / scale
+        else:
+            assert side.codes is not None
+            step = max(1, len(self.f) // (4 * self.n_threads) + 1)
+            pieces = [(a, min(a + step, len(self.f))) for a in range(0, len(self.f), step)]
+            for_each(move_rows, [(*p, side.codes, q, dq, dc, self.f, self.Q) for p in pieces], self.n_threads)
+        return sums
+
+    def residual_sums(self, weights: Floats | None) -> tuple[float, float]:
+        """Sums of omega e and of omega over all rows: what a step of the bias goes by.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_rows,), float32, or None
+            Full weights of the rows where f is kept; None where it is not: then those of the last `solve`.
+        """
+        if self.pair:
+            return self._slope
+        e = self.y - self.f
+        if weights is None:
+            return float(e.sum(dtype=np.float64)), float(len(e))
+        return float(np.dot(weights.astype(np.float64), e)), float(weights.sum(dtype=np.float64))
+
+    def move_bias(self, shift: float) -> None:
+        """Add to the bias."""
+        self.machine.bias += shift
+        if not self.pair:
+            self.f += np.float32(shift)
