@@ -53,7 +53,7 @@ def als(objective: Objective, machine: FactorizationMachine, n_threads: int) -> 
         loss = 0.0
         for s in range(len(sides.sides)):
             loss = float(sides.solve(s, priors, penalties)[:, 0].sum())
-        slope, curve = sides.residual_sums(sides.weights)
+        slope, curve = sides.residual_sums(None if sides.pair else sides.weights)
         if curve > 0:
             sides.move_bias(slope / curve)
             loss -= slope**2 / curve

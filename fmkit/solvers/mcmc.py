@@ -7,19 +7,26 @@ function of the seed, the sweep and what is drawn, so that a chain is the same f
 a checkpoint as if it had never stopped.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import lsmr
 
+from fmkit.design import Block, Design
 from fmkit.machine import FactorizationMachine
-from fmkit.solvers.noise import NoiseLevels
+from fmkit.posterior import Posterior
+from fmkit.progress import Progress
+from fmkit.solvers.averaging import RunningMoments
+from fmkit.solvers.noise import NoiseLevels, many_rows
 from fmkit.solvers.sides import Prior, Sides
 
 # The hyper-prior of a dimension's mean and precision, for targets of unit variance: Gamma(1/2, 1/2), and a mean that is
 # worth one column more.
 A0, C0, BETA0 = 0.5, 0.5, 1.0
+MANY = 5  # rows a level, on average, from which on its noise can be told
 COLUMNS, LEVELS = 1, 2  # streams of random numbers; the second and those after it are the sides' levels
 
 
@@ -51,52 +58,169 @@ def draw_prior(machine: FactorizationMachine, columns: Any, rng: np.random.Gener
     return Prior(precision.astype(np.float32), centre.astype(np.float32))
 
 
-def gibbs(sides: Sides, noise: NoiseLevels, seed: int, sweep: int = 0) -> Iterator[dict[str, float]]:
-    """Sweep for as long as the caller asks for more; the machine of `sides` is the draw.
+class Chain:
+    """A Markov chain: iterate over it for sweeps, then ask for the `posterior`.
 
     Parameters
     ----------
-    sides : Sides
-    noise : NoiseLevels
+    design : Design
+    y : ndarray of shape (n_rows,), float32
+        Targets, of about unit variance.
+    weights : ndarray of shape (n_rows,), float32, or None
+    machine : FactorizationMachine
+        The start; it becomes the draw of each sweep.
+    noise_fields : sequence of int, or None
+        Sides (fields, then blocks) whose levels have a noise precision of their own; None for the first of those with
+        many rows a level.
+    burn_in : int
+        Sweeps before draws are averaged.
+    n_sweeps : int
+        Sweeps that will be asked for: what thinning goes by.
+    keep_draws : int
+        Draws to keep, evenly thinned.
     seed : int
         Key of the random numbers, positive.
-    sweep : int
-        Sweeps that were done already.
-
-    Yields
-    ------
-    dict of str to float
-        What the chain is watched by.
+    n_threads : int
     """
-    machine, n_sides = sides.machine, len(sides.sides)
-    columns = columns_by_group(sides.groups)
-    priors: list[Any] = [None] * len(columns)
-    while True:
-        sweep += 1
-        rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, sweep]))
+
+    def __init__(
+        self,
+        design: Design,
+        y: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+        machine: FactorizationMachine,
+        *,
+        noise_fields: Sequence[int] | None,
+        burn_in: int,
+        n_sweeps: int,
+        keep_draws: int,
+        seed: int,
+        n_threads: int,
+    ) -> None:
+        self.sides = sides = Sides(design, machine, y, weights, n_threads)
+        chosen = many_rows(sides, MANY)[:1] if noise_fields is None else noise_fields
+        self.noise = NoiseLevels(sides, chosen, weights)
+        self.seed, self.burn_in, self.n_sweeps, self.keep_draws = seed, burn_in, n_sweeps, keep_draws
+        self.sweep = 0
+        self.trace: list[dict[str, float]] = []
+        self.draws: list[FactorizationMachine] = []
+        self._columns = columns_by_group(sides.groups)
+        self._priors: list[Prior] = [draw_prior(machine, columns, _generator(seed, 0)) for columns in self._columns]
+        self.moments = RunningMoments(design.n_features, machine.n_factors, _pair(sides), _counts(sides))
+        self._noise_mean = 0.0
+        self._level_means = {s: np.zeros(len(tau)) for s, tau in self.noise.levels.items()}
+        self._own_means = {s: np.zeros(side.n_levels) for s, side in enumerate(sides.sides) if side.table}
+
+    def __iter__(self) -> Iterator[Progress]:
+        start = time.perf_counter()
+        while True:
+            self.sweep += 1
+            loss = self._step()
+            machine = self.sides.machine
+            self.trace.append({"loss": loss, "noise": self.noise.common, **self._told_priors()})
+            if self.sweep > self.burn_in:
+                self._average()
+                machine = self.moments.mean()
+            yield Progress(self.sweep, loss, time.perf_counter() - start, machine)
+
+    def _step(self) -> float:
+        """One sweep; returns the mean squared error of the draw, rows weighted as their noise has it."""
+        sides, noise, machine = self.sides, self.noise, self.sides.machine
+        rng = _generator(self.seed, self.sweep)
+        key, sweep = np.uint64(self.seed), np.uint32(self.sweep)
         total = 0.0
-        for s in range(n_sides):
-            for g in _groups_of(sides, s):
-                priors[g] = draw_prior(machine, columns[g], rng)
-            draw = (np.uint64(seed), np.uint32(COLUMNS), np.uint32(sweep))
-            sums = sides.solve(s, priors, scale=noise.scale(s), level=noise.level(s), draw=draw)
+        for s in range(len(sides.sides)):
+            for g in groups_of(sides, s):
+                self._priors[g] = draw_prior(machine, self._columns[g], rng)
+            draw = (key, np.uint32(COLUMNS), sweep)
+            sums = sides.solve(s, self._priors, scale=noise.scale(s), level=noise.level(s), draw=draw)
             if sides.pair:
                 if s in noise.levels:
-                    level_draw = (np.uint64(seed), np.uint32(LEVELS + s), np.uint32(sweep), rng)
-                    noise.update_side(s, sums[:, 0], level_draw)
+                    noise.update_side(s, sums[:, 0], (key, np.uint32(LEVELS + s), sweep, rng))
                 tau = noise.levels.get(s)
                 total = float(sums[:, 0].sum() if tau is None else sums[:, 0] @ tau)
         if not sides.pair:
-            total = noise.update_rows(sides.y - sides.f, (np.uint64(seed), LEVELS, np.uint32(sweep), rng))
+            total = noise.update_rows(sides.y - sides.f, (key, LEVELS, sweep, rng))
         noise.update_common(total, rng)
-        slope, curve = sides.residual_sums(None if sides.pair else noise.of_rows())
+        slope, curve = sides.residual_sums(noise.scale(len(sides.sides) - 1) if sides.pair else noise.of_rows())
         if curve > 0:
             sides.move_bias(slope / curve + rng.standard_normal() / np.sqrt(curve))
-        yield {"noise": float(noise.common), "bias": float(machine.bias)}
+        return total * noise.common / max(curve, 1e-30)
+
+    def _average(self) -> None:
+        self.moments.add(self.sides.machine)
+        share = 1 / self.moments.count
+        self._noise_mean += share * (self.noise.common - self._noise_mean)
+        for s, tau in self.noise.levels.items():
+            self._level_means[s] += share * (tau - self._level_means[s])
+        for s, mean in self._own_means.items():
+            table = self.sides.sides[s].table
+            assert table
+            mean += share * (table.c - mean)
+        due = self.keep_draws * self.moments.count // max(self.n_sweeps - self.burn_in, 1)
+        if due > len(self.draws) and len(self.draws) < self.keep_draws:
+            self.draws.append(self.sides.machine.copy())
+
+    def _told_priors(self) -> dict[str, float]:
+        told = {}
+        for g, prior in enumerate(self._priors):
+            told[f"weights of group {g}"] = float(prior.precision[-1])
+            if len(prior.precision) > 1:
+                told[f"factors of group {g}"] = float(1 / np.mean(1 / prior.precision[:-1]))
+        for s, shape in self.noise.shapes.items():
+            told[f"noise shape of side {s}"] = shape
+        return told
+
+    def posterior(self) -> Posterior:
+        """What the draws so far tell; of the present draw alone if none is averaged yet."""
+        if not self.moments.count:
+            self._average()
+        machine = self.moments.full_mean()
+        for s, mean in self._own_means.items():
+            self._correct_pairs(machine, self.sides.design.blocks[s - len(self.sides.design.fields)], mean)
+        levels = np.ones(machine.n_features, np.float32)
+        for s, means in self._level_means.items():
+            columns, rows = self.sides.level_columns(s)
+            levels[columns] = means[rows]
+        zero = np.zeros(machine.n_features)
+        return Posterior(machine, *self.moments.variances(), self._noise_mean, levels, zero, self.draws)
+
+    def _correct_pairs(self, machine: FactorizationMachine, block: Block, mean: NDArray[np.float64]) -> None:
+        """Let weights make up for pairs inside a block's rows, whose mean is not the product of the columns' means."""
+        _, c = machine.block_rows(block, self.sides.n_threads)
+        change = lsmr(block.table.csr, mean - c, damp=1e-3, maxiter=100)[0]
+        machine.linear[block.columns] += change.astype(np.float32)
 
 
-def _groups_of(sides: Sides, s: int) -> Sequence[int]:
+def groups_of(sides: Sides, s: int) -> list[int]:
+    """The groups of a side's columns."""
     side = sides.sides[s]
     if side.table is None:
         return [side.group]
     return list(dict.fromkeys(group for _, _, group, _ in side.table.members.runs))
+
+
+def _generator(seed: int, sweep: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, sweep]))
+
+
+def _pair(sides: Sides) -> tuple[slice, slice] | None:
+    """The columns of two one-hot fields that are all of the design and lie side by side."""
+    if not sides.pair or any(side.table for side in sides.sides):
+        return None
+    slices = []
+    for side in sides.sides:
+        first, last = int(side.columns[0]), int(side.columns[-1])
+        if last - first + 1 != side.n_levels:
+            return None
+        slices.append(slice(first, last + 1))
+    return slices[0], slices[1]
+
+
+def _counts(sides: Sides) -> NDArray[np.int64]:
+    """Rows of each column, of fields; 0 for a block's."""
+    counts = np.zeros(sides.design.n_features, np.int64)
+    for side in sides.sides:
+        if side.table is None:
+            counts[side.columns] = np.diff(side.ptr)
+    return counts

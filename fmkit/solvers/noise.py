@@ -3,10 +3,11 @@
 A row's noise precision is omega_r alpha prod_s tau_s(r): its weight, a common precision, and a factor for its level of
 each chosen side (its user, its item). The factors are Gamma(c, c) a priori, with mean 1, and so is their posterior
 conjugate: Gamma(c + n / 2, c + alpha SSE / 2), n and SSE being the level's sum of weights and of weighted squared errors.
-How much levels differ, c, is learned: a small c where they differ much, a large one where they do not. With the factors
-integrated out the errors of a user are Student's t with 2 c degrees of freedom, common to all of the user's ratings.
+How much levels differ, c, is learned: a small c where they differ much, a large one where they do not. A chain draws c
+with the factors integrated out, by steps of Metropolis on log c; given the factors it would hardly move.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,9 @@ from fmkit.kernels import kernel
 from fmkit.solvers.columns import NONE
 from fmkit.solvers.sides import Sides
 
-SHAPES = np.geomspace(0.5, 200, 200)  # of c; beyond, levels differ by less than 7 %: as good as not at all
+SHAPES = np.geomspace(0.5, 200, 300)  # of c; beyond, levels differ by less than 7 %: as good as not at all
+USUAL, SPAN = np.log(5.0), 2.0  # log c is N(log 5, 2^2) a priori
+STEPS = (0.3, 0.1, 0.03)  # standard deviations of the steps of log c, for few levels and for many
 PRIOR = 0.5  # shape and rate of the common precision's Gamma prior, for targets of unit variance
 
 
@@ -103,24 +106,15 @@ class NoiseLevels:
         draw : tuple of (uint64, uint32, uint32, Generator), or None
             Key, stream and sweep of the levels' draws, and what draws the shape; None for their expectations.
         """
-        shape = self.shapes[side] + 0.5 * self._counts[side]
-        rate = self.shapes[side] + 0.5 * self.common * squares
+        half_counts, half_squares = 0.5 * self._counts[side], 0.5 * self.common * squares
+        if draw is not None:
+            self.shapes[side] = _draw_shape(self.shapes[side], half_counts, half_squares, draw[3])
+        shape, rate = self.shapes[side] + half_counts, self.shapes[side] + half_squares
         if draw is None:
-            mean, log_mean = shape / rate, digamma(shape) - np.log(rate)
-            self.levels[side] = mean.astype(np.float32)
+            self.levels[side] = (shape / rate).astype(np.float32)
+            self.shapes[side] = _best_shape(shape, rate, half_counts > 0)
         else:
-            tau = np.empty(len(shape), np.float32)
-            _draw_levels(draw[0], draw[1], draw[2], shape, rate, tau)
-            mean, log_mean = tau.astype(np.float64), np.log(np.maximum(tau, 1e-30, dtype=np.float64))
-            self.levels[side] = tau
-        some = self._counts[side] > 0
-        n, total = np.count_nonzero(some), float((log_mean[some] - mean[some]).sum())
-        logs = n * (SHAPES * np.log(SHAPES) - gammaln(SHAPES)) + (SHAPES - 1) * total
-        if draw is None:
-            self.shapes[side] = float(SHAPES[int(np.argmax(logs))])
-        else:
-            chances = np.exp(logs - logs.max())
-            self.shapes[side] = float(draw[3].choice(SHAPES, p=chances / chances.sum()))
+            _draw_levels(*draw[:3], shape, rate, self.levels[side])
         self._rows = None
 
     def update_rows(self, errors: NDArray[np.float32], draw: tuple[Any, ...] | None) -> float:
@@ -153,24 +147,57 @@ def many_rows(sides: Sides, least: float) -> list[int]:
     """The sides whose levels have `least` rows or more on average, and of which every row has one."""
     chosen = []
     for number, side in enumerate(sides.sides):
-        if side.codes is not None and side.n_levels > 1:
-            used = np.count_nonzero(np.diff(side.ptr))
-            if used and len(side.codes) >= least * used:
-                chosen.append(number)
+        used = np.count_nonzero(np.diff(side.ptr))
+        if used > 1 and len(side.y) >= least * used and sides.level_columns(number):
+            chosen.append(number)
     return chosen
 
 
 def _codes(sides: Sides, side: int) -> NDArray[np.int32]:
-    codes = sides.sides[side].codes
-    if codes is None:
+    codes = sides.sides[side].codes if 0 <= side < len(sides.sides) else None
+    if codes is None or not sides.level_columns(side):
+        n = len(sides.sides)
         raise ValueError(
-            f"noise_fields names field {side}, of which some rows have no level, or one with a value: "
-            "only a field of which every row has one level, or a relation block, can have noise levels"
+            f"noise_fields must be among the {n} fields and blocks of which every row has one level, a column of its own; "
+            f"{side} is not"
         )
     return codes
+
+
+def _draw_shape(
+    shape: float, half_counts: NDArray[np.float64], half_squares: NDArray[np.float64], rng: np.random.Generator
+) -> float:
+    now = _log_chance(shape, half_counts, half_squares)
+    for step in STEPS:
+        other = float(shape * np.exp(step * rng.standard_normal()))
+        chance, coin = _log_chance(other, half_counts, half_squares), rng.random()
+        if np.log(coin) < chance - now:
+            shape, now = other, chance
+    return shape
+
+
+def _best_shape(shape: NDArray[np.float64], rate: NDArray[np.float64], some: NDArray[np.bool_]) -> float:
+    """The c of the grid under which levels that are Gamma(shape, rate) each are the least surprising."""
+    total = float((digamma(shape[some]) - np.log(rate[some]) - shape[some] / rate[some]).sum())
+    logs = np.log(SHAPES)
+    chances = np.count_nonzero(some) * (SHAPES * logs - gammaln(SHAPES)) + (SHAPES - 1) * total
+    return float(SHAPES[int(np.argmax(chances - np.square((logs - USUAL) / SPAN) / 2))])
+
+
+@kernel
+def _log_chance(c: Any, half_counts: Any, half_squares: Any) -> float:
+    """Log of c's posterior density, but for a constant, with the levels' factors integrated out."""
+    z = (math.log(c) - USUAL) / SPAN
+    total = -z * z / 2
+    of_none = c * math.log(c) - math.lgamma(c)
+    for j in range(len(half_counts)):
+        n = half_counts[j]
+        if n > 0:
+            total += of_none + math.lgamma(c + n) - (c + n) * math.log(c + half_squares[j])
+    return total
 
 
 @kernel
 def _draw_levels(key: Any, stream: Any, sweep: Any, shape: Any, rate: Any, out: Any) -> None:
     for j in range(len(out)):
-        out[j] = draw_gamma(key, stream, sweep, np.uint32(j), shape[j]) / rate[j]
+        out[j] = max(draw_gamma(key, stream, sweep, np.uint32(j), shape[j]) / rate[j], 1e-6)

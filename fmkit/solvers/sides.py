@@ -133,7 +133,7 @@ class Sides:
             self.f = machine.predict(design, n_threads)
             self.Q = sum_factors(design, machine.factors, n_threads)
         self.sums = np.zeros((machine.n_features, 3))
-        self._slope = (0.0, 0.0)
+        self._last = np.zeros((0, 3))
 
     def _of_field(self, field: Any) -> Side:
         ptr, order = sort_by_code(field.codes, len(field.columns))
@@ -217,9 +217,7 @@ class Sides:
         else:
             entries = (side.ptr, side.source, side.y, side.omega, level)
             sums = self._solve_block(side, side.table, entries, rest, cuts, priors, penalties, scale, draw)
-        if self.pair:
-            strength = scale.astype(np.float64) @ sums[:, 1:] if len(scale) > 1 else scale[0] * sums[:, 1:].sum(axis=0)
-            self._slope = (float(strength[0]), float(strength[1]))
+        self._last = sums
         return sums
 
     def _solve_block(
@@ -271,14 +269,30 @@ class Sides:
         Parameters
         ----------
         weights : ndarray of shape (n_rows,), float32, or None
-            Full weights of the rows where f is kept; None where it is not: then those of the last `solve`.
+            Weights of the rows; None for 1. Where nothing is kept a row: what the rows of each level of the side that
+            was solved last have in common, of shape (n_levels,) or (1,).
         """
         if self.pair:
-            return self._slope
+            sums = self._last[:, 1:].sum(axis=0) if weights is None or len(weights) == 1 else weights @ self._last[:, 1:]
+            sums = sums * weights[0] if weights is not None and len(weights) == 1 else sums
+            return float(sums[0]), float(sums[1])
         e = self.y - self.f
         if weights is None:
             return float(e.sum(dtype=np.float64)), float(len(e))
         return float(np.dot(weights.astype(np.float64), e)), float(weights.sum(dtype=np.float64))
+
+    def level_columns(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.intp]] | None:
+        """The design's column that stands for each level of a side, and the level; None if there is no such column."""
+        side = self.sides[number]
+        if side.codes is None:
+            return None
+        if side.table is None:
+            return side.columns, np.arange(side.n_levels)
+        block = self.design.blocks[number - len(self.design.fields)]
+        for field in block.table.fields:
+            if field.rows is None and field.values is None and len(np.unique(field.codes)) == block.table.n_rows:
+                return block.columns[field.columns[field.codes]], np.arange(block.table.n_rows)
+        return None
 
     def move_bias(self, shift: float) -> None:
         """Add to the bias."""
