@@ -9,11 +9,12 @@ only with other weights: those of `shifted`. One-hot and sparse columns have no 
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.design import Design
+from fmkit.design import Design, Field
 from fmkit.machine import FactorizationMachine
 
 
@@ -32,15 +33,29 @@ def centred(design: Design, weights: NDArray[np.float32] | None) -> tuple[Design
     means : ndarray of shape (n_features,), float64
         0 for all other columns.
     """
-    means, fields = np.zeros(design.n_features), []
-    for field in design.fields:
+    means = np.zeros(design.n_features)
+    fields = _centred_fields(design.fields, np.arange(design.n_features), weights, means)
+    blocks = []
+    for block in design.blocks:
+        of_rows = np.bincount(block.codes, weights, block.table.n_rows)
+        table = replace(block.table, fields=_centred_fields(block.table.fields, block.columns, of_rows, means))
+        blocks.append(replace(block, table=table))
+    return replace(design, fields=fields, blocks=tuple(blocks)), means
+
+
+def _centred_fields(
+    fields: tuple[Field, ...], columns: NDArray[Any], weights: NDArray[Any] | None, means: NDArray[np.float64]
+) -> tuple[Field, ...]:
+    """The fields of one table, its columns being those of the design; fills in `means`."""
+    result = []
+    for field in fields:
         if field.rows is None and field.values is not None and len(field.columns) == 1:
             values = field.values.astype(np.float64)
             mean = np.average(values, weights=weights)
-            means[field.columns] = mean
+            means[columns[field.columns]] = mean
             field = replace(field, values=(values - mean).astype(np.float32))
-        fields.append(field)
-    return replace(design, fields=tuple(fields)), means
+        result.append(field)
+    return tuple(result)
 
 
 def shifted(machine: FactorizationMachine, means: NDArray[np.float64]) -> FactorizationMachine:

@@ -70,8 +70,8 @@ class Chain:
     machine : FactorizationMachine
         The start; it becomes the draw of each sweep.
     noise_fields : sequence of int, or None
-        Sides (fields, then blocks) whose levels have a noise precision of their own; None for the first of those with
-        many rows a level.
+        Sides (fields, then blocks) whose levels have a noise precision of their own; None for those with many rows
+        a level.
     burn_in : int
         Sweeps before draws are averaged.
     n_sweeps : int
@@ -98,7 +98,7 @@ class Chain:
         n_threads: int,
     ) -> None:
         self.sides = sides = Sides(design, machine, y, weights, n_threads)
-        chosen = many_rows(sides, MANY)[:1] if noise_fields is None else noise_fields
+        chosen = many_rows(sides, MANY) if noise_fields is None else noise_fields
         self.noise = NoiseLevels(sides, chosen, weights)
         self.seed, self.burn_in, self.n_sweeps, self.keep_draws = seed, burn_in, n_sweeps, keep_draws
         self.sweep = 0
@@ -178,10 +178,7 @@ class Chain:
         machine = self.moments.full_mean()
         for s, mean in self._own_means.items():
             self._correct_pairs(machine, self.sides.design.blocks[s - len(self.sides.design.fields)], mean)
-        levels = np.ones(machine.n_features, np.float32)
-        for s, means in self._level_means.items():
-            columns, rows = self.sides.level_columns(s)
-            levels[columns] = means[rows]
+        levels = self.noise.by_column(self._level_means)
         zero = np.zeros(machine.n_features)
         return Posterior(machine, *self.moments.variances(), self._noise_mean, levels, zero, self.draws)
 

@@ -54,7 +54,9 @@ class NoiseLevels:
         self.sides, self.weights, self.fixed = sides, weights, fixed
         self.common = 1.0
         self.levels = {s: np.ones(sides.sides[s].n_levels, np.float32) for s in chosen}
-        self.shapes = dict.fromkeys(chosen, 4.0)
+        self.shapes = dict.fromkeys(chosen, float(SHAPES[np.searchsorted(SHAPES, 4.0)]))
+        self._gammas: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._common = (1.0, 1.0)
         self._counts = {
             s: np.bincount(_codes(sides, s), weights, sides.sides[s].n_levels).astype(np.float64) for s in chosen
         }
@@ -113,6 +115,7 @@ class NoiseLevels:
         if draw is None:
             self.levels[side] = (shape / rate).astype(np.float32)
             self.shapes[side] = _best_shape(shape, rate, half_counts > 0)
+            self._gammas[side] = shape, rate
         else:
             _draw_levels(*draw[:3], shape, rate, self.levels[side])
         self._rows = None
@@ -138,9 +141,41 @@ class NoiseLevels:
         """Renew the common precision from the sum of squared errors, weighted by everything but itself."""
         if self.fixed:
             return
-        shape, rate = PRIOR + 0.5 * self._total, PRIOR + 0.5 * square
+        shape, rate = self._common = PRIOR + 0.5 * self._total, PRIOR + 0.5 * square
         self.common = shape / rate if rng is None else float(rng.gamma(shape) / rate)
         self._rows = None
+
+
+    def by_column(self, means: dict[int, NDArray[Any]] | None = None) -> NDArray[np.float32]:
+        """The levels, or their means, at the design's columns that stand for them; 1 elsewhere."""
+        levels = np.ones(self.sides.design.n_features, np.float32)
+        for s, tau in (self.levels if means is None else means).items():
+            columns, of_level = self.sides.level_columns(s) or ([], [])
+            levels[columns] = tau[of_level]
+        return levels
+
+    def bound(self, total: float) -> float:
+        """What likelihood and noise add to the bound of the log evidence, after updates without a draw.
+
+        Parameters
+        ----------
+        total : float
+            Expected squared errors, weighted by everything but the common precision.
+        """
+        shape, rate = self._common
+        log_common = 0.0 if self.fixed else float(digamma(shape) - np.log(rate))
+        bound = self._total / 2 * (log_common - np.log(2 * np.pi)) - self.common * total / 2
+        if not self.fixed:
+            bound += PRIOR * np.log(PRIOR) - gammaln(PRIOR) + (PRIOR - 1) * log_common - PRIOR * self.common
+            bound += shape - np.log(rate) + gammaln(shape) + (1 - shape) * digamma(shape)
+        for s, (shapes, rates) in self._gammas.items():
+            c, logs, means = self.shapes[s], digamma(shapes) - np.log(rates), shapes / rates
+            some = self._counts[s] > 0
+            terms = self._counts[s] / 2 * logs
+            terms += c * np.log(c) - gammaln(c) + (c - 1) * logs - c * means
+            terms += shapes - np.log(rates) + gammaln(shapes) + (1 - shapes) * digamma(shapes)
+            bound += terms[some].sum() - ((np.log(c) - USUAL) / SPAN) ** 2 / 2
+        return float(bound)
 
 
 def many_rows(sides: Sides, least: float) -> list[int]:

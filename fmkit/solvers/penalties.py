@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fmkit.design import Design, Field
+from fmkit.design import Design
+from fmkit.solvers.groups import find_groups
 
 PARTNERS = 1024  # fields that a field is paired with for its noise level, where there are more
 
@@ -48,23 +49,19 @@ def scaled_penalties(
     units : ndarray of shape (n_features,)
         `column_units` of the design.
     reg_linear, reg_factors : float, or array-like of shape (n_fields,)
-        For all fields, or one a field.
+        For all fields and groups of blocks' tables, or one each.
     curvature : float
         Of the loss: 1 for half the squared error, at most 1/4 for the log loss.
     spread : float
         Standard deviation of the targets.
     """
     linear, factors = curvature * np.square(units), curvature * np.square(units)
-    by_field = zip(
-        design.fields,
-        _per_field("reg_linear", reg_linear, len(design.fields)),
-        _per_field("reg_factors", reg_factors, len(design.fields)) * noise_levels(design, weights),
-        strict=True,
+    part, n_parts = _parts(design)
+    of_linear = _per_part("reg_linear", reg_linear, n_parts)
+    of_factors = _per_part("reg_factors", reg_factors, n_parts) * noise_levels(design, weights)
+    return Penalties(
+        (linear * of_linear[part]).astype(np.float32), (factors * of_factors[part] * spread).astype(np.float32)
     )
-    for field, of_linear, of_factors in by_field:
-        linear[field.columns] *= of_linear
-        factors[field.columns] *= of_factors * spread
-    return Penalties(linear.astype(np.float32), factors.astype(np.float32))
 
 
 def noise_levels(design: Design, weights: NDArray[np.float32] | None) -> NDArray[np.float64]:
@@ -85,50 +82,72 @@ def noise_levels(design: Design, weights: NDArray[np.float32] | None) -> NDArray
     Returns
     -------
     ndarray of shape (n_fields,)
+        The fields of the design, then the groups of its blocks' tables (`fmkit.solvers.groups`).
     """
-    n_fields = len(design.fields)
-    if n_fields < 2:
-        return np.ones(n_fields)
+    part, n_parts = _parts(design)
+    if n_parts < 2:
+        return np.ones(n_parts)
     everywhere = float(design.n_rows if weights is None else weights.sum(dtype=np.float64))
-    counts = [_weights_of_columns(field, weights) for field in design.fields]
-    total = np.array([count.sum() for count in counts])
-    rows_a_column = total / np.maximum([np.count_nonzero(count) for count in counts], 1)
+    _, counts = column_sums(design, weights)
+    total = np.bincount(part, counts, n_parts)
+    rows_a_column = total / np.maximum(np.bincount(part, counts > 0, n_parts), 1)
     coverage = total / everywhere
-    some = np.arange(0, n_fields, -(-n_fields // PARTNERS))
+    some = np.arange(0, n_parts, -(-n_parts // PARTNERS))
     norm = np.sqrt(np.outer(rows_a_column, coverage[some])) + np.sqrt(np.outer(coverage, rows_a_column[some]))
     logs = np.log(np.maximum(norm, 1))
     logs[some, np.arange(len(some))] = 0  # no field meets itself
-    of_partners = logs.sum(axis=1) / (len(some) - np.isin(np.arange(n_fields), some))
-    if n_fields == 2:
+    of_partners = logs.sum(axis=1) / (len(some) - np.isin(np.arange(n_parts), some))
+    if n_parts == 2:
         return np.asarray(np.exp(of_partners))
-    sums = (n_fields - 1) * of_partners
-    return np.asarray(np.exp(2 * (sums - sums.sum() / (2 * (n_fields - 1))) / (n_fields - 2)))
+    sums = (n_parts - 1) * of_partners
+    return np.asarray(np.exp(2 * (sums - sums.sum() / (2 * (n_parts - 1))) / (n_parts - 2)))
 
 
 def column_units(design: Design, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """Root mean square of each column's entries, shape (n_features,); 1 for one-hot and empty columns."""
-    units = np.ones(design.n_features, np.float32)
-    for field in design.fields:
-        if field.values is not None:
-            omega = None if weights is None else weights if field.rows is None else weights[field.rows]
-            squares = np.square(field.values, dtype=np.float64)
-            size = len(field.columns)
-            count = np.bincount(field.codes, omega, size)
-            total = np.bincount(field.codes, squares if omega is None else squares * omega, size)
-            units[field.columns] = np.sqrt(np.divide(total, count, out=np.ones(size), where=total > 0))
-    return units
+    squares, counts = column_sums(design, weights)
+    return np.sqrt(np.divide(squares, counts, out=np.ones(len(counts)), where=counts > 0)).astype(np.float32)
 
 
-def _weights_of_columns(field: Field, weights: NDArray[np.float32] | None) -> NDArray[np.float64]:
-    """Sum of the weights of each column's rows."""
-    omega = None if weights is None else weights if field.rows is None else weights[field.rows]
-    return np.bincount(field.codes, omega, len(field.columns)).astype(np.float64)
+def column_sums(
+    design: Design, weights: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of the weights of each column's rows, times the squares of its entries and by themselves."""
+    squares, counts = np.zeros(design.n_features), np.zeros(design.n_features)
+    tables = [(design.fields, np.arange(design.n_features), weights)]
+    for block in design.blocks:
+        of_rows = np.bincount(block.codes, weights, block.table.n_rows)
+        tables.append((block.table.fields, block.columns, of_rows))
+    for fields, columns, omega in tables:
+        for field in fields:
+            of_entries = None if omega is None else omega if field.rows is None else omega[field.rows]
+            size, at = len(field.columns), columns[field.columns]
+            counts[at] = squares[at] = np.bincount(field.codes, of_entries, size)
+            if field.values is not None:
+                square = np.square(field.values, dtype=np.float64)
+                squares[at] = np.bincount(field.codes, square if of_entries is None else square * of_entries, size)
+    return squares, counts
 
 
-def _per_field(name: str, value: Any, n_fields: int) -> NDArray[np.float64]:
+def _parts(design: Design) -> tuple[NDArray[np.int32], int]:
+    """What has a penalty of its own: every field, and every group of a block's table; its number by column."""
+    part = np.zeros(design.n_features, np.int32)
+    for number, field in enumerate(design.fields):
+        part[field.columns] = number
+    n_parts = len(design.fields)
+    if design.blocks:
+        groups = find_groups(design)
+        for block in design.blocks:
+            of_block, number = np.unique(groups[block.columns], return_inverse=True)
+            part[block.columns] = n_parts + number
+            n_parts += len(of_block)
+    return part, n_parts
+
+
+def _per_part(name: str, value: Any, n_parts: int) -> NDArray[np.float64]:
     values = np.asarray(value, np.float64)
-    if values.shape not in ((), (n_fields,)):
-        raise ValueError(f"{name} must be a number or one for each of {n_fields} fields, got shape {values.shape}")
+    if values.shape not in ((), (n_parts,)):
+        raise ValueError(f"{name} must be a number or one for each of {n_parts} fields, got shape {values.shape}")
     if not (values >= 0).all():  # NaN too
         raise ValueError(f"{name} must not be negative, got {value}")
-    return np.broadcast_to(values, n_fields)
+    return np.broadcast_to(values, n_parts)

@@ -281,6 +281,10 @@ class Sides:
             return float(e.sum(dtype=np.float64)), float(len(e))
         return float(np.dot(weights.astype(np.float64), e)), float(weights.sum(dtype=np.float64))
 
+    def set_last(self, sums: NDArray[np.float64]) -> None:
+        """Take sums as `solve` returns them from a solver that made its own."""
+        self._last = sums
+
     def level_columns(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.intp]] | None:
         """The design's column that stands for each level of a side, and the level; None if there is no such column."""
         side = self.sides[number]
