@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from fmkit.fields import find_fields
+from fmkit.fields import disjoint, find_fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,9 @@ class Design:
     fields : tuple of Field
     blocks : tuple of Block
         Every column belongs to exactly one field or block.
+    groups : ndarray of shape (n_features,), int32, or None
+        Number of the group of columns that each column shares a prior with, where labels or `find_blocks` said so; -1,
+        or None for all, where `fmkit.solvers.groups.find_groups` is to tell.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class Design:
     n_features: int
     fields: tuple[Field, ...]
     blocks: tuple[Block, ...] = ()
+    groups: NDArray[np.int32] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -159,22 +163,25 @@ class Design:
         X : sparse matrix or array of any format, or array-like of shape (n_rows, n_features)
             Duplicate entries are summed, zeros dropped; values become float32. 64-bit indices are accepted.
         fields : array-like of shape (n_features,), optional
-            A label a column, any integers; columns with the same label form a field.
+            A label a column, any integers; columns with the same label form a group, with a prior of its own. They are
+            one field, or several where a row has two entries with one label, as it has of a bag of words.
 
         Raises
         ------
         ValueError
-            If a value is NaN or infinite, or if a row has two entries in one field.
+            If a value is NaN or infinite.
         """
         matrix = canonical_csr(X)
+        groups = None
         if fields is None:
             label = find_fields(matrix)
         else:
             label = np.asarray(fields)
             if label.shape != (matrix.shape[1],):
                 raise ValueError(f"fields must hold a label for each of {matrix.shape[1]} columns, got {label.shape}")
-            label = np.unique(label, return_inverse=True)[1].astype(np.int32)
-        return cls(matrix.shape[0], matrix.shape[1], tuple(_split(matrix, label)))
+            groups = np.unique(label, return_inverse=True)[1].astype(np.int32)
+            label = disjoint(matrix, groups)
+        return cls(matrix.shape[0], matrix.shape[1], tuple(split(matrix, label)), groups=groups)
 
     @classmethod
     def from_blocks(
@@ -209,7 +216,7 @@ class Design:
             flat = cls(len(blocks[0].codes), 0, ())
         else:
             raise ValueError("blocks must hold at least one block, or matrix be given")
-        start, placed = flat.n_features, list(flat.blocks)
+        start, placed, groups = flat.n_features, list(flat.blocks), [flat.groups]
         for position, block in enumerate(blocks):
             if len(block.codes) != flat.n_rows:
                 first = "block 0" if matrix is None else "the matrix"
@@ -221,8 +228,10 @@ class Design:
             if stop > np.iinfo(np.int32).max:
                 raise ValueError(f"a design holds at most 2**31 - 1 columns, with block {position} it has {stop}")
             placed.append(Block(block.table, block.codes, np.arange(start, stop, dtype=np.int32)))
+            groups.append(block.table.groups)
             start = stop
-        return replace(flat, n_features=start, blocks=tuple(placed))
+        sizes = [flat.n_features, *(block.table.n_features for block in blocks)]
+        return replace(flat, n_features=start, blocks=tuple(placed), groups=_side_by_side(groups, sizes))
 
     def to_csr(self, first: int = 0, last: int | None = None) -> sparse.csr_array:
         """Rows first:last, blocks written out, as a sparse float32 matrix with sorted indices."""
@@ -253,7 +262,7 @@ class Design:
             values = None if field.values is None else field.values[chosen]
             fields.append(Field(field.columns, field.codes[chosen], rows, values))
         blocks = tuple(replace(block, codes=block.codes[keep]) for block in self.blocks)
-        return Design(int(np.count_nonzero(keep)), self.n_features, tuple(fields), blocks)
+        return replace(self, n_rows=int(np.count_nonzero(keep)), fields=tuple(fields), blocks=blocks)
 
 
 class RelationBlock:
@@ -342,8 +351,20 @@ def _csr_of_dense(X: Any) -> sparse.csr_array:
         return sparse.csr_array(dense.astype(np.float32))
 
 
-def _split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
-    """The fields of a canonical matrix under given labels 0..n_fields-1."""
+def _side_by_side(groups: Sequence[NDArray[np.int32] | None], sizes: Sequence[int]) -> NDArray[np.int32] | None:
+    """Groups of parts of `sizes` columns that stand beside each other: those of different parts stay different."""
+    if all(part is None for part in groups):
+        return None
+    numbered, first = [], 0
+    for part, size in zip(groups, sizes, strict=True):
+        numbers = np.full(size, -1, np.int32) if part is None else np.where(part < 0, -1, part + first)
+        first = max(first, int(numbers.max(initial=-1)) + 1)
+        numbered.append(numbers.astype(np.int32))
+    return np.concatenate(numbered)
+
+
+def split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
+    """The fields of a canonical matrix under labels 0..n_fields-1, of each of which a row has at most one entry."""
     n_fields = int(label.max(initial=-1)) + 1
     by_label = np.argsort(label, kind="stable").astype(np.int32)
     bounds = np.searchsorted(label[by_label], np.arange(n_fields + 1))
@@ -368,16 +389,8 @@ def _split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
         columns = by_label[bounds[f] : bounds[f + 1]]
         indices = matrix.indices[chosen]
         rows = None if rows_of is None else rows_of[chosen]
-        if rows is not None:
-            twice = np.flatnonzero(rows[1:] == rows[:-1])
-            if len(twice):
-                at = int(twice[0])
-                raise ValueError(
-                    f"row {rows[at]} has two entries in field {f}, columns {indices[at]} and {indices[at + 1]}: "
-                    "give them different labels, or leave fields=None to have fields found"
-                )
-            if len(rows) == matrix.shape[0]:
-                rows = None
+        if rows is not None and len(rows) == matrix.shape[0]:
+            rows = None
         values = values_of(chosen)
         if values is not None and (values == 1).all():
             values = None

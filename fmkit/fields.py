@@ -15,9 +15,10 @@ from fmkit.kernels import kernel
 def find_fields(matrix: csr_array) -> NDArray[np.int32]:
     """Label every column of a matrix with the number of its field, numbered by first column.
 
-    Contiguous ranges of columns come first, since one-hot coded tables consist of them: the fewest ranges in which no
-    row has two entries. Only where these are more than twice as many as the fullest row has entries (bags of words,
-    say) are the columns coloured greedily, the fullest first, instead.
+    Contiguous ranges of columns come first, since one-hot coded tables consist of them: those of which every row has
+    one entry, and between these the fewest ranges in which no row has two. Only where the latter are more than twice as
+    many as the fullest row has entries (bags of words, say) are their columns coloured greedily, the fullest first,
+    instead.
 
     Parameters
     ----------
@@ -28,27 +29,88 @@ def find_fields(matrix: csr_array) -> NDArray[np.int32]:
     -------
     ndarray of shape (n_features,), int32
     """
-    fullest = int(np.diff(matrix.indptr).max(initial=0))
-    ranges: NDArray[np.int32] = _contiguous(matrix.indptr, matrix.indices, matrix.shape[1])
-    if matrix.shape[1] == 0 or ranges[-1] < 2 * max(fullest, 1):
-        return ranges
-    return _first_use_order(_coloured(matrix, fullest))
+    ranges, whole = _contiguous(matrix.indptr, matrix.indices, matrix.shape[1])
+    rest = np.flatnonzero(~whole)
+    n_whole = len(np.unique(ranges[whole]))
+    fullest = int(np.diff(matrix.indptr).max(initial=0)) - n_whole  # every row has one entry in each
+    if len(np.unique(ranges[rest])) <= 2 * max(fullest, 1):
+        return np.asarray(ranges)
+    ranges[rest] = matrix.shape[1] + _coloured(matrix[:, rest], fullest)
+    return _first_use_order(ranges)
+
+
+def disjoint(matrix: csr_array, label: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Labels 0..n-1 of the columns, cut up further where a row has two entries with one label.
+
+    Parameters
+    ----------
+    matrix : csr_array of shape (n_rows, n_features)
+        With sorted indices and without duplicates.
+    label : ndarray of shape (n_features,), int32
+        From 0 to n - 1.
+
+    Returns
+    -------
+    ndarray of shape (n_features,), int32
+        The fields of each label follow each other.
+    """
+    twice = _twice(matrix.indptr, matrix.indices, label, int(label.max(initial=-1)) + 1)
+    if not twice.any():
+        return label
+    part = np.zeros(len(label), np.int64)
+    for crowded in np.flatnonzero(twice):
+        columns = np.flatnonzero(label == crowded)
+        part[columns] = find_fields(matrix[:, columns])
+    pairs = label * (part.max() + 1) + part
+    return np.unique(pairs, return_inverse=True)[1].astype(np.int32)
 
 
 @kernel
 def _contiguous(indptr: Any, indices: Any, n_features: int) -> Any:
-    """Cut the columns, left to right, only where a row would get a second entry."""
+    """Cut the columns, left to right, around ranges of which every row has one entry, and before a row gets a second.
+
+    Returns
+    -------
+    tuple of an int32 and a bool array of shape (n_features,)
+        Number of each column's range, and whether it is one of those that every row has, of two columns or more.
+    """
     before = np.full(n_features, -1, np.int32)  # the rightmost column to the left of column j in any row that has j
+    count = np.zeros(n_features, np.int64)
     for r in range(len(indptr) - 1):
-        for i in range(indptr[r] + 1, indptr[r + 1]):
-            before[indices[i]] = max(before[indices[i]], indices[i - 1])
-    label = np.empty(n_features, np.int32)
-    start, field = 0, 0
+        for i in range(indptr[r], indptr[r + 1]):
+            count[indices[i]] += 1
+            if i > indptr[r]:
+                before[indices[i]] = max(before[indices[i]], indices[i - 1])
+    n_rows = len(indptr) - 1
+    label, whole = np.empty(n_features, np.int32), np.zeros(n_features, np.bool_)
+    start, field, stop, held = 0, 0, 0, 0
+    end, filled = 0, 0  # the columns j:end are those from j on in which no row has two entries; it has `filled` of them
     for j in range(n_features):
-        if before[j] >= start:
-            start, field = j, field + 1
+        while end < n_features and (end == j or before[end] < j):
+            filled, end = filled + count[end], end + 1
+        if j >= stop and filled == n_rows and 0 < count[j] < n_rows:
+            stop = end
+            if held:
+                start, field, held = j, field + 1, 0
+            whole[start:end] = True
+        elif before[j] >= start:
+            start, field, held = j, field + 1, 0
         label[j] = field
-    return label
+        held += count[j]
+        filled -= count[j]
+    return label, whole
+
+
+@kernel
+def _twice(indptr: Any, indices: Any, label: Any, n_labels: int) -> Any:
+    """Whether a row has two entries with a label, for each label."""
+    latest, twice = np.full(n_labels, -1, np.int64), np.zeros(n_labels, np.bool_)
+    for r in range(len(indptr) - 1):
+        for i in range(indptr[r], indptr[r + 1]):
+            l = label[indices[i]]
+            twice[l] |= latest[l] == r
+            latest[l] = r
+    return twice
 
 
 def _coloured(matrix: csr_array, fullest: int) -> NDArray[np.int32]:
@@ -56,13 +118,15 @@ def _coloured(matrix: csr_array, fullest: int) -> NDArray[np.int32]:
     columns = matrix.tocsc()
     label = np.full(matrix.shape[1], -1, np.int32)
     n_words = 1 + fullest // 64
-    pending = np.argsort(-np.diff(columns.indptr), kind="stable")
+    counts = np.diff(columns.indptr)
+    pending = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     base = 0
     while len(pending):
         taken = np.zeros((matrix.shape[0], n_words), np.uint64)
         _colour(columns.indptr, columns.indices, pending, base, taken, label)
         pending = pending[label[pending] < 0]
         base += 64 * n_words
+    label[counts == 0] = max(label.max(initial=0), 0)  # with the rarest, not with a column that every row has
     return label
 
 

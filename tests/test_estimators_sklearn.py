@@ -21,7 +21,14 @@ def expected_failures(estimator):
 
 @pytest.mark.filterwarnings("ignore:Can't check dok sparse matrix for nan or inf:UserWarning")
 @parametrize_with_checks(
-    [FMRegressor(), FMRegressor(solver="sgd"), FMClassifier(), FMClassifier(solver="sgd")],
+    [
+        FMRegressor(),
+        FMRegressor(solver="sgd"),
+        FMRegressor(solver="mcmc"),
+        FMRegressor(solver="vb"),
+        FMClassifier(),
+        FMClassifier(solver="sgd"),
+    ],
     expected_failed_checks=expected_failures,
 )
 def test_scikit_learns_checks(estimator, check):

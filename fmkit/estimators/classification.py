@@ -13,8 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
-from fmkit.estimators.common import FMEstimator
-from fmkit.fitting import FitRecord
+from fmkit.estimators.common import Fit, FMEstimator
 from fmkit.machine import FactorizationMachine
 
 # What the standard deviation of the targets is to regression: logistic noise has one of pi / sqrt(3) = 1.8, and on
@@ -77,6 +76,8 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         self
         """
         design, y, weights = self._check_fit(X, y, sample_weight, numeric=False)
+        if self.solver not in ("als", "sgd"):
+            raise ValueError(f"solver={self.solver!r} is for FMRegressor: FMClassifier takes 'als' or 'sgd'")
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -85,11 +86,11 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         same = np.array_equal(classes, getattr(self, "classes_", []))
         previous = self.machines_ if same else [None] * len(positions)
         rng = self._generator()
-        records: list[FitRecord] = []
+        fits: list[Fit] = []
         for position, before in zip(positions, previous, strict=True):
             is_class = (codes == position).astype(np.float32)
             share = np.average(is_class.astype(np.float64), weights=weights)
-            record, _ = self._fit_machine(
+            fit = self._fit_machine(
                 design,
                 is_class,
                 weights,
@@ -99,10 +100,11 @@ class FMClassifier(ClassifierMixin, FMEstimator):
                 previous=before,
                 rng=rng,
                 # Who ends the fit of one class does not want to wait for the others; but each needs a machine.
-                max_iter=1 if any(r.stopped for r in records) else self.max_iter,
+                max_iter=1 if any(f.record.stopped for f in fits) else self.max_iter,
             )
-            records.append(record)
-        self.classes_, self.machines_ = classes, [record.machine for record in records]
+            fits.append(fit)
+        records = [fit.record for fit in fits]
+        self.classes_, self.machines_ = classes, [fit.machine for fit in fits]
         self.history_ = [row for record in records for row in record.history]
         self.n_iter_ = max(len(record.history) for record in records)
         return self

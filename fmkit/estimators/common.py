@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,15 +14,47 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
+from fmkit.blocks import find_blocks
 from fmkit.design import Design
+from fmkit.estimators.frame import Frame
 from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
+from fmkit.posterior import Posterior
 from fmkit.solvers.als import als
-from fmkit.solvers.centring import centred, shifted
+from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.sgd import sgd
+from fmkit.solvers.vb import Variational
 from fmkit.threads import count_threads
+
+
+BAYESIAN = ("mcmc", "vb")
+SWEEPS = {"als": 30, "mcmc": 500, "sgd": 30, "vb": 60}
+START = {"als": 0.1, "mcmc": 0.1, "sgd": 0.1, "vb": 0.5}  # from small factors, VB prunes most dimensions
+
+
+@dataclass
+class Fit:
+    """What the fit of one machine leaves behind, in the user's units.
+
+    Parameters
+    ----------
+    machine : FactorizationMachine
+    record : FitRecord
+    penalties : Penalties, or None
+        Of ALS and SGD.
+    posterior : Posterior, or None
+        Of MCMC and VB.
+    trace : list of dict
+        What MCMC and VB are watched by, a row a sweep.
+    """
+
+    machine: FactorizationMachine
+    record: FitRecord
+    penalties: Penalties | None
+    posterior: Posterior | None
+    trace: list[dict[str, float]]
 
 
 class FMEstimator(BaseEstimator):
@@ -29,11 +62,14 @@ class FMEstimator(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_factors": [Interval(Integral, 0, 4096, closed="both")],
-        "solver": [StrOptions({"als", "sgd"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "solver": [StrOptions({"als", "mcmc", "sgd", "vb"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "reg_linear": [Interval(Real, 0, None, closed="left"), "array-like"],
         "reg_factors": [Interval(Real, 0, None, closed="left"), "array-like"],
-        "init_scale": [Interval(Real, 0, None, closed="neither")],
+        "noise_fields": [StrOptions({"auto"}), "array-like", None],
+        "burn_in": [Interval(Integral, 0, None, closed="left"), None],
+        "keep_draws": [Interval(Integral, 0, None, closed="left")],
+        "init_scale": [Interval(Real, 0, None, closed="neither"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "fields": ["array-like", None],
         "early_stopping": ["boolean"],
@@ -54,10 +90,13 @@ class FMEstimator(BaseEstimator):
         n_factors: int = 16,
         *,
         solver: str = "als",
-        max_iter: int = 30,
+        max_iter: int | None = None,
         reg_linear: float | ArrayLike = 3.0,
         reg_factors: float | ArrayLike = 0.9,
-        init_scale: float = 0.1,
+        noise_fields: Literal["auto"] | ArrayLike | None = "auto",
+        burn_in: int | None = None,
+        keep_draws: int = 0,
+        init_scale: float | None = None,
         learning_rate: float = 0.1,
         fields: ArrayLike | None = None,
         early_stopping: bool = False,
@@ -74,6 +113,9 @@ class FMEstimator(BaseEstimator):
         self.max_iter = max_iter
         self.reg_linear = reg_linear
         self.reg_factors = reg_factors
+        self.noise_fields = noise_fields
+        self.burn_in = burn_in
+        self.keep_draws = keep_draws
         self.init_scale = init_scale
         self.learning_rate = learning_rate
         self.fields = fields
@@ -132,17 +174,16 @@ class FMEstimator(BaseEstimator):
         spread: float,
         previous: FactorizationMachine | None,
         rng: np.random.Generator,
-        max_iter: int,
-    ) -> tuple[FitRecord, Penalties]:
+        max_iter: int | None,
+    ) -> Fit:
         """Fit one machine to y, which lacks `offset`, from the previous one on or from a random start."""
+        bayesian = self.solver in BAYESIAN
+        if bayesian:
+            design, frame = Frame.of_priors(find_blocks(design), weights, offset, spread)
+            y = y / np.float32(spread)
+        else:
+            design, frame = Frame.of_ridge(design if self.solver == "sgd" else find_blocks(design), weights, offset)
         logistic = is_classifier(self)
-        design, means = centred(design, weights)
-
-        def in_user_units(machine: FactorizationMachine) -> FactorizationMachine:
-            machine = shifted(machine, means)
-            machine.bias += offset
-            return machine
-
         validation_loss = None
         if self.early_stopping:
             aside = np.zeros(design.n_rows, bool)
@@ -154,41 +195,77 @@ class FMEstimator(BaseEstimator):
             design, y, weights = design.select(~aside), y[~aside], None if weights is None else weights[~aside]
 
         units = column_units(design, weights)
-        if self.warm_start and previous is not None and previous.factors.shape == (design.n_features, self.n_factors):
-            start = shifted(previous, -means)
-            start.bias -= offset
-        else:
+        if self.warm_start and previous is not None and len(previous.linear) == design.n_features:
+            start = frame.to_solver(previous)
+            start.factors = np.ascontiguousarray(start.factors[:, : self.n_factors])
+        if not self.warm_start or previous is None or start.factors.shape != (design.n_features, self.n_factors):
             factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
-            factors *= np.float32(self.init_scale * np.sqrt(spread)) / units[:, None]
+            scale = START[self.solver] if self.init_scale is None else self.init_scale
+            factors *= np.float32(scale) if bayesian else np.float32(scale * np.sqrt(spread)) / units[:, None]
             start = FactorizationMachine(bias, np.zeros(design.n_features, np.float32), factors)
 
-        curvature = 0.25 if logistic else 1.0
-        penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
-        objective = Objective(design, y, weights, penalties, logistic)
-        if self.solver == "als":
-            sweeps = als(objective, start, count_threads(self.n_jobs))
+        n_sweeps = SWEEPS[self.solver] if max_iter is None else max_iter
+        n_threads = count_threads(self.n_jobs)
+        penalties, solver = None, None
+        if bayesian:
+            sweeps = solver = self._bayesian_solver(design, y, weights, start, rng, n_sweeps, n_threads)
         else:
-            sweeps = sgd(
-                objective,
-                start,
-                units,
-                learning_rate=self.learning_rate,
-                spread=spread,
-                random_state=rng,
-                n_threads=1 if self.n_jobs is None else count_threads(self.n_jobs),
-            )
+            curvature = 0.25 if logistic else 1.0
+            penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
+            objective = Objective(design, y, weights, penalties, logistic)
+            if self.solver == "als":
+                sweeps = als(objective, start, n_threads)
+            else:
+                sweeps = sgd(
+                    objective,
+                    start,
+                    units,
+                    learning_rate=self.learning_rate,
+                    spread=spread,
+                    random_state=rng,
+                    n_threads=1 if self.n_jobs is None else n_threads,
+                )
         record = run_fit(
-            sweeps,
+            iter(sweeps),
             start,
-            max_iter,
+            n_sweeps,
             validation_loss=validation_loss,
             patience=self.patience,
             callbacks=self.callbacks or (),
-            told_as=in_user_units,
+            told_as=frame.to_user,
             verbose=bool(self.verbose),
         )
-        record.machine = in_user_units(record.machine)
-        return record, penalties
+        if solver is None:
+            return Fit(frame.to_user(record.machine), record, penalties, None, [])
+        posterior = frame.posterior_to_user(solver.posterior())
+        return Fit(posterior.machine, record, None, posterior, solver.trace)
+
+    def _bayesian_solver(
+        self,
+        design: Design,
+        y: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+        start: FactorizationMachine,
+        rng: np.random.Generator,
+        n_sweeps: int,
+        n_threads: int,
+    ) -> Chain | Variational:
+        chosen = self.noise_fields
+        levels = None if isinstance(chosen, str) else [] if chosen is None else np.asarray(chosen, int).tolist()
+        if self.solver == "vb":
+            return Variational(design, y, weights, start, noise_fields=levels, n_threads=n_threads)
+        return Chain(
+            design,
+            y,
+            weights,
+            start,
+            noise_fields=levels,
+            burn_in=n_sweeps // 5 if self.burn_in is None else min(self.burn_in, n_sweeps - 1),
+            n_sweeps=n_sweeps,
+            keep_draws=self.keep_draws,
+            seed=int(rng.integers(1, 2**63)),
+            n_threads=n_threads,
+        )
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31))

@@ -6,11 +6,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
+from fmkit.posterior import Posterior
 from fmkit.solvers.penalties import Penalties
 
 
@@ -115,7 +117,7 @@ class FMRegressor(RegressorMixin, FMEstimator):
         mean = float(np.average(y, weights=weights))
         spread = float(np.sqrt(np.average((y - mean) ** 2, weights=weights))) or 1.0
         # Targets are centred in float64, so that float32 sums see only what varies.
-        record, self.penalties_ = self._fit_machine(
+        fit = self._fit_machine(
             design,
             (y - mean).astype(np.float32),
             weights,
@@ -126,26 +128,75 @@ class FMRegressor(RegressorMixin, FMEstimator):
             rng=self._generator(),
             max_iter=self.max_iter,
         )
-        self.machine_, self.history_, self.n_iter_ = record.machine, record.history, len(record.history)
+        self.machine_, self.history_, self.n_iter_ = fit.machine, fit.record.history, len(fit.record.history)
+        self.penalties_, self.posterior_, self.trace_ = fit.penalties, fit.posterior, fit.trace
         return self
 
-    def predict(self, X: Any) -> NDArray[np.float32]:
-        """Predictions for rows X, a float32 array of shape (n_rows,)."""
+    def predict(self, X: Any, return_std: bool = False) -> NDArray[np.float32] | tuple[Any, Any]:
+        """Predictions for rows X; by MCMC and VB the posterior mean.
+
+        Parameters
+        ----------
+        X : Design, or sparse or dense matrix of shape (n_rows, n_features)
+        return_std : bool, default=False
+            By MCMC and VB only: give the standard deviation of a target, too: of what is not known of the machine, and
+            of the noise that the row's user (item, ...) has.
+
+        Returns
+        -------
+        y : ndarray of shape (n_rows,), float32
+        std : ndarray of shape (n_rows,), float32
+            If `return_std`.
+        """
         X = self._check_predict(X)
-        return self.machine_.predict(X, self.n_jobs)
+        y = self.machine_.predict(X, self.n_jobs)
+        if not return_std:
+            return y
+        posterior = self._posterior("return_std")
+        return y, np.sqrt(posterior.variance(X, self.n_jobs) + posterior.noise_variance(X, self.n_jobs))
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """An interval a row in which the target lies with a given probability, by MCMC and VB.
+
+        Parameters
+        ----------
+        X : Design, or sparse or dense matrix of shape (n_rows, n_features)
+        coverage : float, default=0.9
+            Probability, in (0, 1).
+
+        Returns
+        -------
+        low, high : ndarrays of shape (n_rows,), float32
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage must be a probability between 0 and 1, got {coverage}")
+        self._posterior("predict_interval")
+        y, std = self.predict(X, return_std=True)
+        width = np.float32(ndtri((1 + coverage) / 2)) * std
+        return y - width, y + width
+
+    def _posterior(self, wanted_for: str) -> Posterior:
+        check_is_fitted(self)
+        if self.posterior_ is None:
+            raise ValueError(f"{wanted_for} needs a posterior: fit with solver='mcmc' or solver='vb'")
+        return self.posterior_
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self)
         facts, arrays = state.pack(self, [self.machine_])
-        penalties = {"penalties.linear": self.penalties_.linear, "penalties.factors": self.penalties_.factors}
-        return facts, {**arrays, **penalties}
+        if self.penalties_ is not None:
+            arrays |= {"penalties.linear": self.penalties_.linear, "penalties.factors": self.penalties_.factors}
+        return {**facts, "trace": self.trace_}, {**arrays, **state.pack_posterior(self.posterior_)}
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         model, (machine,) = state.unpack(cls(), facts, arrays)
-        model.machine_ = machine
-        model.penalties_ = Penalties(arrays["penalties.linear"], arrays["penalties.factors"])
-        for penalty in (model.penalties_.linear, model.penalties_.factors):
-            if penalty.dtype.str != "<f4" or penalty.shape != machine.linear.shape or not (penalty >= 0).all():
-                raise ValueError("its penalties do not fit its machine")
+        model.machine_, model.penalties_ = machine, None
+        model.posterior_ = state.unpack_posterior(arrays, machine, model.n_factors)
+        model.trace_ = list(facts.get("trace", []))
+        if model.posterior_ is None:
+            model.penalties_ = Penalties(arrays["penalties.linear"], arrays["penalties.factors"])
+            for penalty in (model.penalties_.linear, model.penalties_.factors):
+                if penalty.dtype.str != "<f4" or penalty.shape != machine.linear.shape or not (penalty >= 0).all():
+                    raise ValueError("its penalties do not fit its machine")
         return model

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.machine import FactorizationMachine
+from fmkit.posterior import Posterior
 
 Model = TypeVar("Model", bound=Any)
 
@@ -29,6 +30,7 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
         "parameters": parameters,
         "n_iter": model.n_iter_,
         "history": model.history_,
+        "more_factors": machines[0].n_factors - model.n_factors,
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
     }
     arrays = {
@@ -49,8 +51,9 @@ def unpack(
     if [a.dtype.str for a in (bias, linear, factors)] != ["<f8", "<f4", "<f4"]:
         raise ValueError("its machines are not of float32")
     n_machines, n_features = len(bias), linear.shape[-1]
-    shapes = (n_machines,), (n_machines, n_features), (n_machines, n_features, model.n_factors)
-    if not n_machines or (bias.shape, linear.shape, factors.shape) != shapes:
+    n_factors = model.n_factors + int(facts.get("more_factors", 0))
+    shapes = (n_machines,), (n_machines, n_features), (n_machines, n_features, n_factors)
+    if not n_machines or n_factors < model.n_factors or (bias.shape, linear.shape, factors.shape) != shapes:
         raise ValueError("the shapes of its machines do not fit together")
     if not all(np.isfinite(a).all() for a in (bias, linear, factors)):
         raise ValueError("its machines hold values that are not finite")
@@ -62,6 +65,67 @@ def unpack(
     model.n_features_in_, model.n_iter_, model.history_ = n_features, int(facts["n_iter"]), list(facts["history"])
     machines = [FactorizationMachine(float(b), w, V) for b, w, V in zip(bias, linear, factors, strict=True)]
     return model, machines
+
+
+def pack_posterior(posterior: Posterior | None, prefix: str = "posterior") -> dict[str, NDArray[Any]]:
+    """A posterior beside its machine as arrays; none if there is none."""
+    if posterior is None:
+        return {}
+    draws = posterior.draws
+    arrays = {
+        "linear_variance": posterior.linear_variance,
+        "factor_variance": posterior.factor_variance,
+        "noise": np.array([posterior.noise]),
+        "noise_levels": posterior.noise_levels,
+        "means": posterior.means,
+    }
+    if draws:
+        arrays["draws.bias"] = np.array([d.bias for d in draws])
+        arrays["draws.linear"] = np.stack([d.linear for d in draws])
+        arrays["draws.factors"] = np.stack([d.factors for d in draws])
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def unpack_posterior(
+    arrays: dict[str, NDArray[Any]], machine: FactorizationMachine, n_factors: int, prefix: str = "posterior"
+) -> Posterior | None:
+    """The reverse of `pack_posterior`; a KeyError or ValueError if the arrays do not fit the machine."""
+    of = {name.removeprefix(f"{prefix}."): array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+    if not of:
+        return None
+    n, n_draws = machine.n_features, len(of.get("draws.bias", []))
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {
+        "linear_variance": ("<f4", (n,)),
+        "factor_variance": ("<f4", (n, n_factors)),
+        "noise": ("<f8", (1,)),
+        "noise_levels": ("<f4", (n,)),
+        "means": ("<f8", (n,)),
+    }
+    if n_draws:
+        expected |= {
+            "draws.bias": ("<f8", (n_draws,)),
+            "draws.linear": ("<f4", (n_draws, n)),
+            "draws.factors": ("<f4", (n_draws, n, n_factors)),
+        }
+    for name, (kind, shape) in expected.items():
+        if of[name].dtype.str != kind or of[name].shape != shape or not np.isfinite(of[name]).all():
+            raise ValueError(f"its posterior's {name} does not fit its machine")
+    positive = of["noise"], of["noise_levels"]
+    if any((a <= 0).any() for a in positive) or any((of[a] < 0).any() for a in ("linear_variance", "factor_variance")):
+        raise ValueError("its posterior has variances that are none")
+    draws = [
+        FactorizationMachine(float(of["draws.bias"][d]), of["draws.linear"][d], of["draws.factors"][d])
+        for d in range(n_draws)
+    ]
+    return Posterior(
+        machine,
+        of["linear_variance"],
+        of["factor_variance"],
+        float(of["noise"][0]),
+        of["noise_levels"],
+        of["means"],
+        draws,
+    )
 
 
 def pack_labels(labels: NDArray[Any]) -> dict[str, Any]:

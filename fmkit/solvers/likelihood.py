@@ -14,6 +14,7 @@ the maximiser of a lower bound: EM for ALS, the update of variational Bayes wher
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,7 @@ ROWS = 1 << 16  # rows of a piece of work: fixed, so that sums are the same for 
 
 SPREAD = 2.0  # prior of the log-gaps between cutpoints: normal about log(4 / classes), with this standard deviation
 LOG_GAP = 25.0  # and within +- this, where no gap is lost to rounding
+BLOCK_ROWS = 10.0  # a block of cutpoints has two classes of so many rows, or more classes of more rows
 TERMS = 4  # of the Polya-Gamma series that are drawn one by one, for a weight other than 1
 LEAST = 1e-12  # least omega a unit of weight: keeps the target finite, and its pull the same
 
@@ -116,7 +118,8 @@ def window_mean(a: float, b: float) -> float:
     """Mean of a standard normal variable given a <= z <= b."""
     width, middle = b - a, 0.5 * (a + b)
     if width * (1.0 + abs(middle)) < NARROW:
-        return middle - middle * width * width / 12.0
+        near: float = middle - middle * width * width / 12.0
+        return near
     _, g_a, g_b = window(a, b)
     return max(a, min(g_a - g_b, b))
 
@@ -455,8 +458,9 @@ class Ordinal:
     parametrised by the logarithms of the gaps between them. One is fixed at 0, that which parts the rows most evenly:
     the machine's bias moves them all. The proposal is a multivariate t about the mode that Newton steps from the
     present value lead to, the reverse one is found in the same way from the proposal, and Metropolis and Hastings
-    accept: near the mode both take one step, and a sweep two passes over the rows. Without a draw, one step towards
-    the mode.
+    accept: near the mode with many rows both take one step, and a sweep two passes over the rows. Classes of few rows
+    have log-gaps that are far from normal: they are drawn in blocks of fewer gaps, a pass a block. Without a draw, one
+    step towards the mode.
 
     Parameters
     ----------
@@ -492,6 +496,7 @@ class Ordinal:
         self.start_bias = -float(cuts[self._fixed])
         self.log_gaps: NDArray[np.float64] = np.clip(np.log(np.diff(cuts)), 1 - LOG_GAP, LOG_GAP - 1)
         self._centre = math.log(4 / n_classes)
+        self._blocks = _blocks(counts[1:-1])
         self.accepted = self.proposed = 0
 
     @property
@@ -551,72 +556,91 @@ class Ordinal:
         parts = _by_rows(sum_classes, len(f), self.n_threads, *rows)
         return np.sum(parts, axis=0) if parts else np.zeros((len(self.log_gaps) + 2, 6))
 
-    def _expand(self, log_gaps: NDArray[np.float64], f: Floats, tau: Floats) -> tuple[float, Any, Any, float]:
-        """Log posterior of the log-gaps, the lower factor of its precision, the Newton step, and slope @ step.
-
-        The precision is minus the second derivative without what could make it indefinite, which at the mode is nearly
-        nothing: always positive definite, and every step goes uphill.
-        """
+    def _expand(self, log_gaps: NDArray[np.float64], f: Floats, tau: Floats) -> "_Expansion":
         sums = self._sums(log_gaps, f, tau)
         gaps, j, i = np.exp(log_gaps), np.arange(len(log_gaps)), np.arange(len(log_gaps) + 1)[:, None]
         J = gaps * np.where(j >= self._fixed, (i > j).astype(float), -(i <= j).astype(float))
         by_cut = J.T @ (sums[:-1, 2] - sums[1:, 1])
-        inner = sums[1:-1, 5]
-        H = np.diag(sums[:-1, 4] + sums[1:, 3]) - np.diag(inner, 1) - np.diag(inner, -1)
-        A = J.T @ H @ J + np.diag(np.maximum(-by_cut, 0) + SPREAD**-2)
+        between = sums[1:-1, 5]
+        H = np.diag(sums[:-1, 4] + sums[1:, 3]) - np.diag(between, 1) - np.diag(between, -1)
+        precision = J.T @ H @ J + np.diag(np.maximum(-by_cut, 0) + SPREAD**-2)
         z = (log_gaps - self._centre) / SPREAD
-        slope = by_cut - z / SPREAD
-        factor = np.linalg.cholesky(A)
-        step = np.linalg.solve(A, slope)
-        return float(sums[:, 0].sum() - 0.5 * z @ z), factor, step, float(slope @ step)
+        return _Expansion(log_gaps, float(sums[:, 0].sum() - 0.5 * z @ z), by_cut - z / SPREAD, precision)
 
-    def _uphill(self, at: NDArray[np.float64], now: Any, f: Floats, tau: Floats) -> tuple[NDArray[np.float64], Any]:
-        """Where a Newton step leads, halved until the log posterior rises; stays where it is if rounding forbids it."""
-        value, _, step, _ = now
-        step = step * min(1.0, 2.0 / float(np.abs(step).max()))
+    def _uphill(self, now: "_Expansion", block: slice, f: Floats, tau: Floats) -> "_Expansion":
+        """Where a block's Newton step leads, halved until the log posterior rises; `now` where rounding forbids it."""
+        step = np.zeros(len(now.at))
+        step[block] = now.step(block)[0]
         for _ in range(20):
-            there = at + step
-            if np.abs(there).max() < LOG_GAP:
-                then = self._expand(there, f, tau)
-                if then[0] > value:
-                    return there, then
-            step = step / 2
-        return at, now
+            if np.abs(now.at + step).max() < LOG_GAP:
+                then = self._expand(now.at + step, f, tau)
+                if then.value > now.value:
+                    return then
+            step /= 2
+        return now
 
     def _ascend(self, f: Floats, tau: Floats) -> None:
+        everything = slice(0, len(self.log_gaps))
         now = self._expand(self.log_gaps, f, tau)
-        if now[3] > 1e-9:
-            self.log_gaps, _ = self._uphill(self.log_gaps, now, f, tau)
+        if now.step(everything)[1] > 1e-9:
+            self.log_gaps = self._uphill(now, everything, f, tau).at
 
-    def _proposal(self, log_gaps: NDArray[np.float64], f: Floats, tau: Floats) -> tuple[float, Any, Any]:
-        """Log posterior at the log-gaps, and centre and factor of the precision of the proposal that starts there."""
-        dimension = len(log_gaps)
-        near = dimension + 4 * math.sqrt(2 * dimension) + 4  # of the squared distance from the mode: as draws have it
-        at, now = log_gaps, self._expand(log_gaps, f, tau)
-        value = now[0]
+    def _proposal(self, now: "_Expansion", block: slice, f: Floats, tau: Floats) -> tuple[Any, Any]:
+        """Centre, and lower factor of the precision, of the proposal for a block that Newton steps from `now` find."""
+        d = block.stop - block.start
+        # As far from the mode as draws are, one more step is enough with many rows; with few, steps cost nothing.
+        near = d + 4 * math.sqrt(2 * d) + 4 if len(self.codes) > ROWS else 1e-2
         for _ in range(30):
-            if now[3] <= near:
+            if now.step(block)[1] <= near:
                 break
-            there, now = self._uphill(at, now, f, tau)
-            if there is at:
+            before, now = now, self._uphill(now, block, f, tau)
+            if now is before:
                 break
-            at = there
-        return value, at + now[2] * min(1.0, 2.0 / max(float(np.abs(now[2]).max()), 2.0)), now[1]
+        return now.at[block] + now.step(block)[0], np.linalg.cholesky(now.precision[block, block])
 
     def _draw_cutpoints(self, f: Floats, tau: Floats, rng: np.random.Generator) -> None:
-        old, d = self.log_gaps, len(self.log_gaps)
-        freedom = 8 + d  # tails that reach any start, at an acceptance near that of the normal in any dimension
-        z, chi_square, u = rng.standard_normal(d), rng.chisquare(freedom), rng.random()
-        value, centre, factor = self._proposal(old, f, tau)
-        new = centre + np.linalg.solve(factor.T, z) * math.sqrt(freedom / chi_square)
-        self.proposed += 1
-        if not np.abs(new).max() < LOG_GAP:
-            return
-        there = self._proposal(new, f, tau)
-        ratio = there[0] - value + _log_t(old, *there[1:], freedom) - _log_t(new, centre, factor, freedom)
-        if math.log(u) < ratio:
-            self.log_gaps = new
-            self.accepted += 1
+        now = self._expand(self.log_gaps, f, tau)
+        for block in self._blocks:
+            d = block.stop - block.start
+            freedom = 8 + d  # tails that reach any start, at an acceptance near that of the normal in any dimension
+            z, chi_square, u = rng.standard_normal(d), rng.chisquare(freedom), rng.random()
+            self.proposed += 1
+            forth = self._proposal(now, block, f, tau)
+            new = now.at.copy()
+            new[block] = forth[0] + np.linalg.solve(forth[1].T, z) * math.sqrt(freedom / chi_square)
+            if not np.abs(new).max() < LOG_GAP:
+                continue
+            then = self._expand(new, f, tau)
+            back = self._proposal(then, block, f, tau)
+            ratio = _log_t(now.at[block], *back, freedom) - _log_t(new[block], *forth, freedom)
+            if math.log(u) < then.value - now.value + ratio:
+                now = then
+                self.accepted += 1
+        self.log_gaps = now.at
+
+
+@dataclass
+class _Expansion:
+    """The log posterior of the log-gaps about a point.
+
+    Parameters
+    ----------
+    at, slope : ndarray of shape (d,), float64
+    value : float
+    precision : ndarray of shape (d, d), float64
+        Minus the second derivative without what could make it indefinite, which at the mode is nearly nothing: always
+        positive definite, so that every step goes uphill.
+    """
+
+    at: NDArray[np.float64]
+    value: float
+    slope: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+    def step(self, block: slice) -> tuple[NDArray[np.float64], float]:
+        """The Newton step of a block, no gap more than e^2 times as wide or narrow, and its squared length."""
+        step = np.linalg.solve(self.precision[block, block], self.slope[block])
+        return step * min(1.0, 2.0 / max(float(np.abs(step).max()), 2.0)), float(self.slope[block] @ step)
 
 
 class Probit(Ordinal):
@@ -677,6 +701,14 @@ def class_moments(
     cuts = np.concatenate([[-np.inf], cutpoints, [np.inf]])
     _by_rows(fill_class_moments, len(f), n_threads, cuts, worth, f, variance, tau, mean, spread)
     return mean, spread
+
+
+def _blocks(counts: NDArray[np.float64]) -> list[slice]:
+    """Cut the gaps of the inner classes into blocks whose posteriors are about as close to normal as one another."""
+    cost = BLOCK_ROWS / (BLOCK_ROWS + counts)
+    number = np.floor(np.cumsum(cost) - 1e-9).astype(int)
+    starts = np.flatnonzero(np.r_[True, np.diff(number) > 0]) if len(cost) else np.empty(0, int)
+    return [slice(int(a), int(b)) for a, b in zip(starts, np.r_[starts[1:], len(cost)], strict=True)]
 
 
 def _log_t(x: NDArray[np.float64], centre: NDArray[np.float64], factor: NDArray[np.float64], freedom: float) -> float:

@@ -106,7 +106,7 @@ def noise_levels(design: Design, weights: NDArray[np.float32] | None) -> NDArray
 def column_units(design: Design, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """Root mean square of each column's entries, shape (n_features,); 1 for one-hot and empty columns."""
     squares, counts = column_sums(design, weights)
-    return np.sqrt(np.divide(squares, counts, out=np.ones(len(counts)), where=counts > 0)).astype(np.float32)
+    return np.sqrt(np.divide(squares, counts, out=np.ones(len(counts)), where=squares > 0)).astype(np.float32)
 
 
 def column_sums(

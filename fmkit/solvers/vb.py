@@ -61,7 +61,7 @@ class Variational:
         n, k = machine.factors.shape
         self.linear_variance = np.full(n, START_VARIANCE, np.float32)
         self.factor_variance = np.full((n, k), START_VARIANCE, np.float32)
-        self.bounds: list[float] = []
+        self.trace: list[dict[str, float]] = []
         self._columns = columns_by_group(sides.groups)
         self._priors: list[Prior] = [Prior(np.ones(k + 1, np.float32), np.zeros(k + 1, np.float32))] * len(self._columns)
         self._hyper: dict[int, tuple[int, float, NDArray[np.float64]]] = {}
@@ -97,7 +97,7 @@ class Variational:
         if curve > 0:
             total -= slope**2 / curve / noise.common
         noise.update_common(total, None)
-        self.bounds.append(self._bound(total))
+        self.trace.append({"bound": self._bound(total), "noise": noise.common})
         return total * noise.common / max(curve, 1e-30)
 
     def _infer_prior(self, g: int) -> None:
