@@ -11,6 +11,7 @@ from scipy import sparse
 from fmkit.blocks import find_blocks
 from fmkit.datasets import load_movielens_small
 from fmkit.design import Design, RelationBlock
+from fmkit.solvers.groups import find_groups
 
 values = st.sampled_from([0.0, 0.0, 0.0, 1.0, 1.0, -2.5, 0.125])
 
@@ -118,7 +119,8 @@ def assert_same_matrix(found, design):
     columns = [f.columns for f in found.fields] + [b.columns for b in found.blocks]
     assert sorted(np.concatenate(columns)) == list(range(design.n_features))
     for block in found.blocks:
-        assert sorted(np.concatenate([f.columns for f in block.table.fields])) == list(range(block.table.n_features))
+        of_fields = [np.empty(0, int), *(f.columns for f in block.table.fields)]
+        assert sorted(np.concatenate(of_fields)) == list(range(block.table.n_features))
     a, b = found.to_csr(), design.to_csr()
     for same in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(a, same), getattr(b, same))
@@ -176,14 +178,64 @@ def test_both_sides_of_a_small_frame_are_found():
     assert find_blocks(found) is found
 
 
-def test_flat_fields_beside_blocks_are_searched():
-    codes = np.arange(40) % 4
-    given_block = RelationBlock([[1, 2], [3, 4]], np.arange(40) % 2)
-    design = Design.from_blocks([given_block], Design.from_codes([codes, codes // 2]))
+def test_a_block_joins_the_finer_key_and_what_follows_nothing_is_left():
+    codes, other = np.arange(40) % 4, np.arange(40) // 5 % 3
+    coarse, alone = RelationBlock([[1, 2], [3, 4]], codes % 2), RelationBlock(np.eye(3), other)
+    design = Design.from_blocks([coarse, alone], Design.from_codes([codes, codes // 2]))
     found = find_blocks(design)
     assert found.fields == ()
-    assert found.blocks[0] is design.blocks[0]
+    left, joined = found.blocks
+    assert left is design.blocks[1]
+    assert joined.codes is design.fields[0].codes
+    assert joined.table.shape == (4, 8)
     assert_same_matrix(found, design)
+    assert find_blocks(found) is found
+
+
+def test_the_ids_join_the_block_of_their_key():
+    """Ids as one-hot columns, a block for the users in another order and with more of them, two for the items."""
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(0, 8, 300), rng.integers(0, 10, 300)
+    order = rng.permutation(12)
+    rated, raters, tags = ((rng.random((m, 6)) < 0.4) * rng.random((m, 1)) for m in (12, 10, 10))
+    blocks = [RelationBlock(rated, order[user]), RelationBlock(raters, item), RelationBlock(tags, item)]
+    design = Design.from_blocks(blocks, Design.from_codes([user, item, item % 3], [8, 10, 3]))
+    found = find_blocks(design)
+    assert found.fields == ()
+    assert [b.columns.tolist() for b in found.blocks] == [
+        [*range(8, 21), *range(27, 39)],
+        [*range(8), *range(21, 27)],
+    ]
+    assert found.blocks[1].table.n_rows == 12
+    assert_same_matrix(found, design)
+    np.testing.assert_array_equal(found.groups, find_groups(design))
+    assert find_blocks(found) is found
+
+
+def test_a_wide_table_of_few_rows_is_not_written_out_for_every_level_of_a_key():
+    user = np.arange(1000) % 100
+    wide = RelationBlock(np.ones((2, 500)), user % 2)
+    found = find_blocks(Design.from_blocks([wide], Design.from_codes([user])))
+    assert len(found.fields) == 1
+    assert found.blocks[0].table.n_rows == 2
+
+
+@given(block_designs(min_rows=1), st.data())
+def test_joined_blocks_are_the_same_matrix(case, data):
+    design, dense = case
+    n = len(dense)
+    key = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, 3)))
+    some = [data.draw(hnp.arrays(np.int64, 4, elements=st.integers(-1, 2)))[key] for _ in range(2)]
+    order = np.array(data.draw(st.permutations(range(5))))
+    again = RelationBlock(data.draw(tables(5, 2)), order[key])
+    design = Design.from_blocks([again, RelationBlock(np.eye(3), key % 3)], design)
+    extra = Design.from_codes([key, *some], [4, 3, 3])
+    first = [RelationBlock(b.table, b.codes) for b in design.blocks]
+    whole = Design.from_blocks(first, extra)
+    found = find_blocks(whole)
+    assert_same_matrix(found, whole)
+    np.testing.assert_array_equal(find_groups(found), find_groups(whole))
+    assert find_blocks(found) is found
 
 
 def test_nothing_is_found_where_it_does_not_pay():
@@ -212,3 +264,18 @@ def test_genres_and_years_of_movies_are_found():
     assert block.table.shape == (9724, design.n_features - 610)
     assert_same_matrix(found, design)
     assert found.n_entries < 0.5 * design.n_entries
+
+
+def test_ids_rated_sets_raters_and_genres_are_two_blocks():
+    ratings = load_movielens_small()
+    users, movies = (np.unique(ids, return_inverse=True)[1] for ids in ratings.data.T)
+    rated = sparse.csr_array((np.ones(len(users)), (users, movies)))
+    rated.data /= np.sqrt(np.repeat(np.diff(rated.indptr), np.diff(rated.indptr)))
+    genre = np.random.default_rng(0).integers(-1, 5, (9724, 3))
+    blocks = [RelationBlock(rated, users), RelationBlock(rated.T, movies)]
+    design = Design.from_blocks(blocks, Design.from_codes([users, movies, *genre[movies].T]))
+    found = find_blocks(design)
+    assert found.fields == ()
+    assert [block.table.shape for block in found.blocks] == [(9724, 9724 + 15 + 610), (610, 610 + 9724)]
+    assert abs(found.to_csr(500, 900) - design.to_csr(500, 900)).max() == 0  # all rows have 50 million entries
+    np.testing.assert_array_equal(found.groups, np.repeat(range(7), [610, 9724, 5, 5, 5, 9724, 610]))

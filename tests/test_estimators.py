@@ -204,7 +204,7 @@ def test_odd_shapes_and_a_constant_target(solver, shape):
         ({"reg_linear": -1.0}, "'reg_linear' parameter of FMRegressor must be a float in the range"),
         ({"reg_factors": [1.0, -2.0]}, "reg_factors must not be negative"),
         ({"reg_factors": [1.0]}, "reg_factors must be a number or one for each of 2 fields"),
-        ({"fields": [0, 0]}, "row 2 has two entries in field 0, columns 0 and 1"),
+        ({"fields": [0]}, "fields must hold a label for each of 2 columns"),
         ({"n_jobs": 0}, "n_jobs must be a positive number of threads or -1"),
     ],
 )
