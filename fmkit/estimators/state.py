@@ -30,7 +30,7 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
         "parameters": parameters,
         "n_iter": model.n_iter_,
         "history": model.history_,
-        "more_factors": machines[0].n_factors - model.n_factors,
+        "more_factors": int(machines[0].n_factors - model.n_factors),
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
     }
     arrays = {

@@ -589,7 +589,7 @@ class Ordinal:
         """Centre, and lower factor of the precision, of the proposal for a block that Newton steps from `now` find."""
         d = block.stop - block.start
         # As far from the mode as draws are, one more step is enough with many rows; with few, steps cost nothing.
-        near = d + 4 * math.sqrt(2 * d) + 4 if len(self.codes) > ROWS else 1e-2
+        near = d + 4 * math.sqrt(2 * d) + 4
         for _ in range(30):
             if now.step(block)[1] <= near:
                 break
