@@ -62,7 +62,8 @@ class Posterior:
             return np.maximum((squares - total**2 / n) / (n - 1), 0).astype(np.float32)
         if self.means.any():
             X = _less_means(X, self.means)
-        return value_variance(self, X, count_threads(n_jobs))
+        V = np.ascontiguousarray(self.machine.factors[:, : self.factor_variance.shape[1]])
+        return value_variance(X, V, self.linear_variance, self.factor_variance, count_threads(n_jobs))
 
     def noise_variance(self, X: Any, n_jobs: int | None = None) -> Floats:
         """Variance of the noise of every row of X, a float32 array of shape (n_rows,)."""
@@ -72,16 +73,21 @@ class Posterior:
         return np.exp(-logs.predict(indicator, n_jobs)) / np.float32(self.noise)
 
 
-def value_variance(posterior: Posterior, X: Any, n_threads: int) -> Floats:
-    """Variance of the machine's value in closed form, for independent columns; X is a Design or a sparse matrix."""
-    k = posterior.factor_variance.shape[1]
-    V = np.ascontiguousarray(posterior.machine.factors[:, :k])
-    var_w, var_v = posterior.linear_variance, posterior.factor_variance
-    cov = np.zeros((0, k), np.float32)
+def value_variance(X: Any, V: Floats, var_w: Floats, var_v: Floats, n_threads: int) -> Floats:
+    """Variance of a machine's value in closed form, for independent columns; X is a Design or a sparse matrix.
+
+    Parameters
+    ----------
+    X : Design, or sparse or dense matrix of shape (n_rows, n_features)
+    V, var_w, var_v : ndarrays of shape (n_features, k), (n_features,), (n_features, k), float32
+        Means of the factors, variances of weights and factors.
+    n_threads : int
+    """
+    cov = np.zeros((0, V.shape[1]), np.float32)
     if not isinstance(X, Design):
         X = canonical_csr(X)
     elif X.blocks:
-        X, V, var_w, var_v, cov = _condensed(X, V, var_w, var_v, n_threads)
+        X, V, var_w, var_v, cov = condensed_spreads(X, V, var_w, var_v, n_threads)
     out = np.empty(X.shape[0], np.float32)
     for_each_block(lambda rows, a, b: spread_rows(*rows, V, var_w, var_v, cov, out[a:b]), X, n_threads)
     return out
@@ -116,7 +122,7 @@ def block_spreads(
     return q, var_q, cov, var_c
 
 
-def _condensed(
+def condensed_spreads(
     X: Design, V: Floats, var_w: Floats, var_v: Floats, n_threads: int
 ) -> tuple[Design, Floats, Floats, Floats, Floats]:
     """As `fmkit.machine.condensed`: every table row as a one-hot column, with a covariance of its factors and weight."""

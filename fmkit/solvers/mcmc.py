@@ -140,7 +140,7 @@ class Chain:
                 tau = noise.levels.get(s)
                 total = float(sums[:, 0].sum() if tau is None else sums[:, 0] @ tau)
         if not sides.pair:
-            total = noise.update_rows(sides.y - sides.f, (key, LEVELS, sweep, rng))
+            total = noise.update_rows(np.square(sides.y - sides.f), (key, LEVELS, sweep, rng))
         noise.update_common(total, rng)
         slope, curve = sides.residual_sums(noise.scale(len(sides.sides) - 1) if sides.pair else noise.of_rows())
         if curve > 0:

@@ -121,21 +121,22 @@ class NoiseLevels:
         self._rows = None
 
     def update_rows(self, errors: NDArray[np.float32], draw: tuple[Any, ...] | None) -> float:
-        """Renew the levels of every chosen side from the errors of the rows; returns their weighted sum of squares.
+        """Renew the levels of every chosen side from the squared errors of the rows; returns their weighted sum.
 
         Parameters
         ----------
         errors : ndarray of shape (n_rows,), float32
+            (Expected) squares.
         draw : tuple, or None
             As `update_side` takes it, with the stream of side 0.
         """
         for s in self.levels:
             codes = _codes(self.sides, s)
             others = self.of_rows() / (np.float32(self.common) * self.levels[s][codes])
-            squares = np.bincount(codes, others * np.square(errors), len(self.levels[s]))
+            squares = np.bincount(codes, others * errors, len(self.levels[s]))
             mine = None if draw is None else (draw[0], np.uint32(draw[1] + s), *draw[2:])
             self.update_side(s, squares, mine)
-        return float(np.dot(self.of_rows().astype(np.float64), np.square(errors))) / self.common
+        return float(np.dot(self.of_rows().astype(np.float64), errors)) / self.common
 
     def update_common(self, square: float, rng: np.random.Generator | None) -> None:
         """Renew the common precision from the sum of squared errors, weighted by everything but itself."""

@@ -26,6 +26,7 @@ from fmkit.progress import Progress
 from fmkit.solvers.mcmc import A0, BETA0, C0, MANY, columns_by_group, groups_of, moments
 from fmkit.solvers.moments import infer_columns, pack_moments, packed_size
 from fmkit.solvers.noise import NoiseLevels, many_rows
+from fmkit.solvers.independent import Spreads
 from fmkit.solvers.sides import Prior, Sides
 from fmkit.threads import even_cuts, for_each
 
@@ -66,11 +67,14 @@ class Variational:
         self._priors: list[Prior] = [Prior(np.ones(k + 1, np.float32), np.zeros(k + 1, np.float32))] * len(self._columns)
         self._hyper: dict[int, tuple[int, float, NDArray[np.float64]]] = {}
         self._determinants = np.zeros(n)
-        self.full = sides.pair and not any(s.table for s in sides.sides) and 4 * n * packed_size(k) <= BUDGET
+        one_hot = sides.pair and not any(side.table for side in sides.sides)
+        self.full = one_hot and 4 * n * packed_size(k) <= BUDGET
+        self._sums = np.zeros((n, 4))
         if self.full:
             self._moments = np.zeros((n, packed_size(k)), np.float32)
             _pack_start(machine.factors, machine.linear, START_VARIANCE, self._moments)
-            self._sums = np.zeros((n, 4))
+        else:
+            self._spreads = Spreads(sides, self.linear_variance, self.factor_variance)
 
     def __iter__(self) -> Iterator[Progress]:
         start, sweep = time.perf_counter(), 0
@@ -87,11 +91,14 @@ class Variational:
             for g in groups_of(sides, s):
                 self._infer_prior(g)
             squares = self._infer_side(s)
-            if s in noise.levels:
-                noise.update_side(s, squares, None)
-            tau = noise.levels.get(s)
-            total = float(squares.sum() if tau is None else squares @ tau)
-        slope, curve = sides.residual_sums(noise.scale(len(sides.sides) - 1))
+            if sides.pair:
+                if s in noise.levels:
+                    noise.update_side(s, squares, None)
+                tau = noise.levels.get(s)
+                total = float(squares.sum() if tau is None else squares @ tau)
+        if not sides.pair:
+            total = noise.update_rows(np.square(sides.y - sides.f) + self._spreads.of_values(), None)
+        slope, curve = sides.residual_sums(noise.scale(len(sides.sides) - 1) if sides.pair else noise.of_rows())
         shift = slope / curve if curve > 0 else 0.0
         sides.move_bias(shift)
         if curve > 0:
@@ -114,17 +121,24 @@ class Variational:
         self._hyper[g] = m, shape, rate
 
     def _infer_side(self, s: int) -> NDArray[np.float64]:
-        side, machine = self.sides.sides[s], self.sides.machine
-        prior = self._priors[side.group]
-        arguments = (side.columns, side.ptr, side.source, side.y, side.omega, self.noise.level(s))
-        arguments += (np.float32(machine.bias), self._moments, machine.linear, machine.factors)
-        arguments += (self.linear_variance, self.factor_variance, self.noise.scale(s))
-        arguments += (prior.precision, prior.centre, self._sums)
-        cuts = even_cuts(side.ptr, self.sides.n_threads)
-        for_each(infer_columns, [(*cut, *arguments) for cut in cuts], self.sides.n_threads)
-        sums: Any = self._sums[side.columns]
-        self._determinants[side.columns] = sums[:, 3]
-        self.sides.set_last(sums[:, :3])
+        """Renew the columns of a side; returns the expected squared errors by level, as `NoiseLevels` takes them."""
+        side, sides = self.sides.sides[s], self.sides
+        scale, level = self.noise.scale(s), self.noise.level(s)
+        if side.table is not None:
+            sums = self._spreads.infer_block(s, self._priors, scale, level, self._determinants)
+        elif self.full:
+            machine, prior = sides.machine, self._priors[side.group]
+            arguments = (side.columns, side.ptr, side.source, side.y, side.omega, level, np.float32(machine.bias))
+            arguments += (self._moments, machine.linear, machine.factors, self.linear_variance, self.factor_variance)
+            arguments += (scale, prior.precision, prior.centre, self._sums)
+            cuts = even_cuts(side.ptr, sides.n_threads)
+            for_each(infer_columns, [(*cut, *arguments) for cut in cuts], sides.n_threads)
+            sums = self._sums[side.columns]
+            self._determinants[side.columns] = sums[:, 3]
+        else:
+            sums = self._spreads.infer_field(s, self._priors[side.group], scale, level)
+            self._determinants[side.columns] = sums[:, 3]
+        sides.set_last(sums[:, :3])
         return np.asarray(sums[:, 0])
 
     def _bound(self, total: float) -> float:
