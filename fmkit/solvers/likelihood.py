@@ -12,6 +12,7 @@ the maximiser of a lower bound: EM for ALS, the update of variational Bayes wher
 | a class of a softmax | omega ~ PG(1, f - C), C the log-sum-exp of the others | Holmes and Held 2006 |
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,10 +119,10 @@ def window_mean(a: float, b: float) -> float:
     """Mean of a standard normal variable given a <= z <= b."""
     width, middle = b - a, 0.5 * (a + b)
     if width * (1.0 + abs(middle)) < NARROW:
-        near: float = middle - middle * width * width / 12.0
-        return near
+        return middle - middle * width * width / 12.0
     _, g_a, g_b = window(a, b)
-    return max(a, min(g_a - g_b, b))
+    mean: float = g_a - g_b
+    return max(a, min(mean, b))
 
 
 @kernel(error_model="numpy")
@@ -302,8 +303,9 @@ def draw_polya_gamma_of(weight: float, key: Any, stream: Any, sweep: Any, index:
     """One draw of PG(weight, z), weight > 0, from a series of gamma variables (Polson, Scott and Windle, section 2.2).
 
     sum g_k lambda_k with g_k ~ Gamma(weight) and 1 / lambda_k = 2 pi^2 ((k - 1/2)^2 + (z / 2 pi)^2). The first few
-    terms are drawn, and one gamma variable with the mean and the variance of all the others. Takes the streams from
-    `stream` to `stream` + `TERMS`.
+    terms are drawn, and one gamma variable with the mean and the variance of all the others: E exp(-t omega) is within
+    .001 of the truth for weights from .5, or |z| up to 2, and within .02 for a weight of .1, at t up to 10 / E omega.
+    Takes the streams from `stream` to `stream` + `TERMS`.
     """
     z = abs(z)
     mean: float = polya_gamma_mean(z)
@@ -317,7 +319,7 @@ def draw_polya_gamma_of(weight: float, key: Any, stream: Any, sweep: Any, index:
         mean -= term
         variance -= term * term
         omega += term * draw_gamma(key, np.uint32(stream + k), sweep, index, weight)
-    rest = draw_gamma(key, np.uint32(stream + TERMS), sweep, index, weight * mean * mean / variance)
+    rest: float = draw_gamma(key, np.uint32(stream + TERMS), sweep, index, weight * mean * mean / variance)
     return omega + rest * variance / mean
 
 
@@ -404,7 +406,7 @@ def bound_curvature(f: Floats, n_threads: int = 1) -> Floats:
 class Logistic:
     """Labels of a logistic model: P(y = 1) = 1 / (1 + exp(C - f)).
 
-    A sample weight w raises a row's likelihood to its power, whose latent variable is exactly PG(w, f - C).
+    A sample weight w raises a row's likelihood to its power, whose latent variable is PG(w, f - C).
 
     Parameters
     ----------
@@ -588,7 +590,8 @@ class Ordinal:
     def _proposal(self, now: "_Expansion", block: slice, f: Floats, tau: Floats) -> tuple[Any, Any]:
         """Centre, and lower factor of the precision, of the proposal for a block that Newton steps from `now` find."""
         d = block.stop - block.start
-        # As far from the mode as draws are, one more step is enough with many rows; with few, steps cost nothing.
+        # Where draws lie, one step. More of them, with few rows, would tie the spread of the proposal to that of the
+        # mode, and a skew posterior has a far wider side: of 5 rows in 3 classes 6 % of the proposals in place of 48 %.
         near = d + 4 * math.sqrt(2 * d) + 4
         for _ in range(30):
             if now.step(block)[1] <= near:
@@ -637,10 +640,12 @@ class _Expansion:
     slope: NDArray[np.float64]
     precision: NDArray[np.float64]
 
-    def step(self, block: slice) -> tuple[NDArray[np.float64], float]:
+    def step(self, block: slice) -> tuple[NDArray[np.floating[Any]], float]:
         """The Newton step of a block, no gap more than e^2 times as wide or narrow, and its squared length."""
-        step = np.linalg.solve(self.precision[block, block], self.slope[block])
-        return step * min(1.0, 2.0 / max(float(np.abs(step).max()), 2.0)), float(self.slope[block] @ step)
+        step: NDArray[np.floating[Any]] = np.linalg.solve(self.precision[block, block], self.slope[block])
+        square = float(self.slope[block] @ step)
+        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 2.0))
+        return step, square
 
 
 class Probit(Ordinal):
@@ -703,12 +708,11 @@ def class_moments(
     return mean, spread
 
 
-def _blocks(counts: NDArray[np.float64]) -> list[slice]:
+def _blocks(counts: NDArray[np.floating[Any]]) -> list[slice]:
     """Cut the gaps of the inner classes into blocks whose posteriors are about as close to normal as one another."""
     cost = BLOCK_ROWS / (BLOCK_ROWS + counts)
-    number = np.floor(np.cumsum(cost) - 1e-9).astype(int)
-    starts = np.flatnonzero(np.r_[True, np.diff(number) > 0]) if len(cost) else np.empty(0, int)
-    return [slice(int(a), int(b)) for a, b in zip(starts, np.r_[starts[1:], len(cost)], strict=True)]
+    starts = np.flatnonzero(np.diff(np.floor(np.cumsum(cost) - 1e-9))) + 1  # where they cost 1 more together
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise([0, *starts, len(cost)]) if b > a]
 
 
 def _log_t(x: NDArray[np.float64], centre: NDArray[np.float64], factor: NDArray[np.float64], freedom: float) -> float:
@@ -730,8 +734,11 @@ def _key(draw: Draw | None, stream: np.uint32) -> tuple[bool, np.uint64, np.uint
 
 def _checked_codes(codes: ArrayLike, n_classes: int, message: str) -> NDArray[np.int32]:
     given = np.asarray(codes)
-    whole = given.astype(np.int32) if given.dtype.kind in "biuf" else np.full(given.shape, -1, np.int32)
-    wrong = (whole != given) | (whole < 0) | (whole >= n_classes)
+    if given.dtype.kind not in "biuf":
+        raise ValueError(f"{message}, got {given.flat[0]} in row 0")
+    wrong = ~((given >= 0) & (given < n_classes))
+    whole = np.where(wrong, 0, given).astype(np.int32)
+    wrong |= whole != given
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"{message}, got {given[row]} in row {row}")
