@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
+from fmkit.draws import GROUP, fill_normals
+
 
 def predict(bias, w, V, X):
     """The pairwise sum, pair by pair."""
@@ -79,3 +81,26 @@ def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v
             square_w[j] += d**2
             w[j] -= rate_w / units[j] * d / np.sqrt(square_w[j])
     return bias, w, V, (square_bias, square_w, square_v), total
+
+
+def gibbs_columns(bias, w, V, X, y, omega, order, precision, centre, draw):
+    """A sweep over the columns of lists of columns, each drawn from its posterior given all else.
+
+    `omega` is the noise precision of each row; `precision` and `centre` of shape (n_features, k + 1) are each column's
+    Gaussian prior, the weight last. The draw is mean + U^-1 z for the posterior precision S = U' U and the standard
+    normals z of `fill_normals`.
+    """
+    w, V = w.copy(), V.copy()
+    k = V.shape[1]
+    z = np.empty(-(-(k + 1) // GROUP) * GROUP, np.float32)
+    for columns in order:
+        for j in columns:
+            x = X[:, j]
+            rows = np.column_stack([x[:, None] * (X @ V - np.outer(x, V[j])), x])
+            target = y - predict(bias, w, V, X) + rows @ np.r_[V[j], w[j]]
+            S = rows.T @ (omega[:, None] * rows) + np.diag(precision[j])
+            mean = np.linalg.solve(S, rows.T @ (omega * target) + precision[j] * centre[j])
+            fill_normals(*draw, j, k + 1, z)
+            theta = mean + np.linalg.solve(np.linalg.cholesky(S).T, z[: k + 1].astype(float))
+            V[j], w[j] = theta[:k], theta[k]
+    return w, V
