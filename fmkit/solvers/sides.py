@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.design import Block, Design
+from fmkit.linalg import padded
 from fmkit.machine import FactorizationMachine, sum_factors
 from fmkit.solvers.columns import NONE, solve_columns, sort_by_code
 from fmkit.solvers.groups import find_groups
-from fmkit.solvers.members import Members, move_rows, solve_members, sum_block_rows
+from fmkit.solvers.members import SYSTEM, Members, move_rows, solve_members, sum_block_rows
 from fmkit.threads import even_cuts, for_each
 
 Floats = NDArray[np.float32]
@@ -38,11 +39,12 @@ class Prior:
 
 @dataclass
 class BlockTable:
-    """A block's table at work: its columns, and what its rows add as they are."""
+    """A block's table at work: its columns, what its rows add as they are, and room for their sums."""
 
     members: Members
     q: Floats
     c: Floats
+    work: tuple[Floats, Floats] | None = None
 
 
 @dataclass
@@ -235,8 +237,10 @@ class Sides:
         """The sums of all block rows, then every column of the table from these alone."""
         machine, members, q, c = self.machine, table.members, table.q, table.c
         n, k = q.shape
-        lanes = max(-(-k // 16) * 16, 1)
-        P, h = np.zeros((n, k + 1, lanes), np.float32), np.zeros((n, lanes + 1), np.float32)
+        if table.work is None:  # kept: fresh memory would cost more than what is written to it
+            lanes = max(padded(k), 1)
+            table.work = np.zeros((n, k + 1, lanes), np.float32), np.zeros((n, lanes + 1), np.float32)
+        P, h = table.work
         counts, sums = np.zeros(n, np.float32), np.zeros((n, 3))
         state = (*entries, *rest, q, c, scale, not self.pair, P, h, counts, sums)
         for_each(sum_block_rows, [(*cut, *state) for cut in cuts], self.n_threads)
@@ -247,13 +251,14 @@ class Sides:
             state += (machine.linear, machine.factors, prior.precision, prior.centre, *penalties, draw)
             parts = [(first, last)]
             if shared:
-                ptr = members.ptr[first : last + 1]
-                parts = [(first + a, first + b) for a, b in even_cuts(ptr - ptr[0], self.n_threads)]
+                work = members.ptr[first : last + 1] + SYSTEM * np.arange(last - first + 1)
+                parts = [(first + a, first + b) for a, b in even_cuts(work - work[0], self.n_threads)]
             for_each(solve_members, [(*part, *state) for part in parts], self.n_threads)
         dq, dc = q - old_q, c - old_c
         if self.pair:
             both = before + h
-            gain = np.einsum("uf,uf->u", dq, both[:, :k]) + dc * both[:, -1]
+            means = P[:, k, :k]
+            gain = np.einsum("uf,uf->u", dq, both[:, :k]) + (np.einsum("uf,uf->u", dq, means) + dc) * both[:, -1]
             sums[:, 0] -= gain / scale
             sums[:, 1] = h[:, -1] / scale
         else:
