@@ -174,7 +174,7 @@ def sum_block_rows(
     counts: Any,
     sums: Any,
 ) -> None:
-    """n_u, m_u, C_u, h_u and g_u of the block rows first:last, `scale` included in the weights omega.
+    """Sums of z z', z, z e and e over the ratings of each of the block rows first:last, weights times `scale`.
 
     Parameters
     ----------
@@ -183,11 +183,11 @@ def sum_block_rows(
     q, c : float32 arrays of shape (n_block_rows, k), (n_block_rows,)
         What the block rows add as they are.
     P : float32 array of shape (n_block_rows, k + 1, max(padded(k), 1))
-        Gets C_u, and m_u in the last row.
+        Gets sum omega z z', all of it, and in the last row sum omega z.
     h : float32 array of shape (n_block_rows, max(padded(k), 1) + 1)
-        Gets h_u, and g_u in the last place.
+        Gets sum omega (z, 1) e, the 1 in the last place.
     counts : float32 array of shape (n_block_rows,)
-        Gets n_u.
+        Gets sum omega.
     sums : float64 array of shape (n_block_rows, 3)
         Gets sums of omega e^2, omega e and omega, without `scale`.
     """
@@ -205,14 +205,12 @@ def sum_block_rows(
             ptr[u], ptr[u + 1], source, NONE, y, omega, level, w0, known, Q, theta, cached, tile, S, S64
         )
         times = scale[u % len(scale)]
-        per = np.float32(1 / curve) if curve > 0 else np.float32(0)
         for i in range(k):
-            mean = per * S[k, i]
-            P[u, k, i] = mean
-            for l in range(i, k):
-                centred = times * (S[i, l] - mean * S[k, l])
-                P[u, i, l] = centred
-                P[u, l, i] = centred
+            P[u, i, i] = times * S[i, i]
+            for l in range(i + 1, k):
+                P[u, i, l] = times * S[i, l]
+                P[u, l, i] = times * S[i, l]
+            P[u, k, i] = times * S[k, i]
         counts[u] = times * np.float32(curve)
         if not cached:  # the residuals so far lack the block row's own part
             moved: Any = 0.0
@@ -231,9 +229,22 @@ def sum_block_rows(
             for i in range(k):
                 h[u, i] = times * S[k + 1, i]
             h[u, end] = times * np.float32(corner_b)
-        for i in range(k):
-            h[u, i] -= P[u, k, i] * h[u, end]
         sums[u, 0], sums[u, 1], sums[u, 2] = loss, slope, curve
+
+
+@kernel(fastmath=FASTMATH)
+def centre_block_rows(first: int, last: int, P: Any, h: Any, counts: Any) -> None:
+    """Turn the sums of `sum_block_rows` into C_u and h_u, m_u and g_u, in their places."""
+    k, end = P.shape[1] - 1, h.shape[1] - 1
+    for u in range(first, last):
+        per = np.float32(1) / counts[u] if counts[u] > 0 else np.float32(0)
+        for i in range(k):
+            mean = per * P[u, k, i]
+            for l in range(P.shape[2]):
+                P[u, i, l] -= mean * P[u, k, l]
+            h[u, i] -= mean * h[u, end]
+        for i in range(k):
+            P[u, k, i] *= per
 
 
 @kernel(fastmath=FASTMATH)
@@ -266,7 +277,7 @@ def solve_members(
     q, c : float32 arrays of shape (n_block_rows, k), (n_block_rows,)
         What the block rows add, kept up to date.
     P, h, counts
-        The sums of `sum_block_rows`; h is kept up to date.
+        Sums, centred by `centre_block_rows`; h is kept up to date.
     w, V, precision, centre, penalty_w, penalty_v, draw
         As in `fmkit.solvers.columns.solve_columns`.
     """

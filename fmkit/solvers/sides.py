@@ -17,7 +17,7 @@ from fmkit.linalg import padded
 from fmkit.machine import FactorizationMachine, sum_factors
 from fmkit.solvers.columns import NONE, solve_columns, sort_by_code
 from fmkit.solvers.groups import find_groups
-from fmkit.solvers.members import SYSTEM, Members, move_rows, solve_members, sum_block_rows
+from fmkit.solvers.members import SYSTEM, Members, centre_block_rows, move_rows, solve_members, sum_block_rows
 from fmkit.threads import even_cuts, for_each
 
 Floats = NDArray[np.float32]
@@ -244,6 +244,7 @@ class Sides:
         counts, sums = np.zeros(n, np.float32), np.zeros((n, 3))
         state = (*entries, *rest, q, c, scale, not self.pair, P, h, counts, sums)
         for_each(sum_block_rows, [(*cut, *state) for cut in cuts], self.n_threads)
+        for_each(centre_block_rows, [(*cut, P, h, counts) for cut in cuts], self.n_threads)
         before, old_q, old_c = h.copy(), q.copy(), c.copy()
         for first, last, group, shared in members.runs:
             prior = priors[group]
