@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,12 +16,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from fmkit.blocks import find_blocks
+from fmkit.checkpoint import Checkpoint, digest
 from fmkit.design import Design
 from fmkit.estimators.frame import Frame
 from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
-from fmkit.solvers.als import als
+from fmkit.progress import Progress
+from fmkit.solvers.als import Als
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
@@ -31,6 +34,10 @@ from fmkit.threads import count_threads
 
 BAYESIAN = ("mcmc", "vb")
 SWEEPS = {"als": 30, "mcmc": 500, "sgd": 30, "vb": 60}
+WITHOUT_EFFECT = (
+    *("callbacks", "checkpoint", "checkpoint_sweeps", "checkpoint_minutes"),
+    *("fields", "n_jobs", "verbose", "warm_start"),
+)
 START = {"als": 0.1, "mcmc": 0.1, "sgd": 0.1, "vb": 0.5}  # from small factors, VB prunes most dimensions
 
 
@@ -80,6 +87,9 @@ class FMEstimator(BaseEstimator):
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
+        "checkpoint": [str, PathLike, None],
+        "checkpoint_sweeps": [Interval(Integral, 1, None, closed="left"), None],
+        "checkpoint_minutes": [Interval(Real, 0, None, closed="left")],
     }
 
     history_: list[dict[str, Any]]
@@ -107,6 +117,9 @@ class FMEstimator(BaseEstimator):
         verbose: int = 0,
         warm_start: bool = False,
         callbacks: list[Any] | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_sweeps: int | None = None,
+        checkpoint_minutes: float = 10.0,
     ) -> None:
         self.n_factors = n_factors
         self.solver = solver
@@ -127,6 +140,9 @@ class FMEstimator(BaseEstimator):
         self.verbose = verbose
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_sweeps = checkpoint_sweeps
+        self.checkpoint_minutes = checkpoint_minutes
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -178,6 +194,12 @@ class FMEstimator(BaseEstimator):
     ) -> Fit:
         """Fit one machine to y, which lacks `offset`, from the previous one on or from a random start."""
         bayesian = self.solver in BAYESIAN
+        n_sweeps = SWEEPS[self.solver] if max_iter is None else max_iter
+        checkpoint = self._open_checkpoint()
+        data = ""
+        if checkpoint is not None:
+            checkpoint.continue_generator(rng)
+            data = digest(design, y, weights, offset, bias, spread)
         if bayesian:
             design, frame = Frame.of_priors(find_blocks(design), weights, offset, spread)
             y = y / np.float32(spread)
@@ -204,17 +226,19 @@ class FMEstimator(BaseEstimator):
             factors *= np.float32(scale) if bayesian else np.float32(scale * np.sqrt(spread)) / units[:, None]
             start = FactorizationMachine(bias, np.zeros(design.n_features, np.float32), factors)
 
-        n_sweeps = SWEEPS[self.solver] if max_iter is None else max_iter
+        if checkpoint is not None:
+            checkpoint.identify(self._told_parameters() | {"max_iter": n_sweeps}, data, digest(start))
         n_threads = count_threads(self.n_jobs)
-        penalties, solver = None, None
+        penalties, bayes = None, None
+        sweeps: Chain | Variational | Als | Iterator[Progress]
         if bayesian:
-            sweeps = solver = self._bayesian_solver(design, y, weights, start, rng, n_sweeps, n_threads)
+            sweeps = bayes = self._bayesian_solver(design, y, weights, start, rng, n_sweeps, n_threads)
         else:
             curvature = 0.25 if logistic else 1.0
             penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
             objective = Objective(design, y, weights, penalties, logistic)
             if self.solver == "als":
-                sweeps = als(objective, start, n_threads)
+                sweeps = Als(objective, start, n_threads)
             else:
                 sweeps = sgd(
                     objective,
@@ -231,14 +255,45 @@ class FMEstimator(BaseEstimator):
             n_sweeps,
             validation_loss=validation_loss,
             patience=self.patience,
+            burn_in=self._burn_in(n_sweeps) if self.solver == "mcmc" else 0,
+            kept=None if bayes is None else bayes.kept,
+            loss_unit=1.0 if logistic else frame.spread**2,
             callbacks=self.callbacks or (),
             told_as=frame.to_user,
+            checkpoint=checkpoint,
+            solver=None if isinstance(sweeps, Iterator) else sweeps,
             verbose=bool(self.verbose),
         )
-        if solver is None:
-            return Fit(frame.to_user(record.machine), record, penalties, None, [])
-        posterior = frame.posterior_to_user(solver.posterior())
-        return Fit(posterior.machine, record, None, posterior, solver.trace)
+        if bayes is None:
+            fit = Fit(frame.to_user(record.machine), record, penalties, None, [])
+        else:
+            posterior = frame.posterior_to_user(bayes.posterior())
+            fit = Fit(posterior.machine, record, None, posterior, bayes.trace)
+        if checkpoint is not None and not record.interrupted:
+            checkpoint.remove()
+        return fit
+
+    def _open_checkpoint(self) -> Checkpoint | None:
+        if self.checkpoint is None:
+            return None
+        if self.solver == "sgd":
+            raise ValueError("a checkpoint is written by the solvers 'als', 'mcmc' and 'vb': for 'sgd' set checkpoint=None")
+        if is_classifier(self):  # one machine a class, and one file for all
+            raise ValueError("a checkpoint is written by FMRegressor only: set checkpoint=None")
+        return Checkpoint(self.checkpoint, self.checkpoint_sweeps, self.checkpoint_minutes)
+
+    def _told_parameters(self) -> dict[str, Any]:
+        """Parameters on which the result depends, as plain facts; the fields show in the design."""
+        told = {name: value for name, value in self.get_params(deep=False).items() if name not in WITHOUT_EFFECT}
+        if not isinstance(self.random_state, Integral):
+            told.pop("random_state")  # the checkpoint knows what was drawn
+        return {
+            name: value if value is None or isinstance(value, str) else np.asarray(value).tolist()
+            for name, value in told.items()
+        }
+
+    def _burn_in(self, n_sweeps: int) -> int:
+        return n_sweeps // 5 if self.burn_in is None else min(self.burn_in, n_sweeps - 1)
 
     def _bayesian_solver(
         self,
@@ -260,11 +315,12 @@ class FMEstimator(BaseEstimator):
             weights,
             start,
             noise_fields=levels,
-            burn_in=n_sweeps // 5 if self.burn_in is None else min(self.burn_in, n_sweeps - 1),
+            burn_in=self._burn_in(n_sweeps),
             n_sweeps=n_sweeps,
             keep_draws=self.keep_draws,
             seed=int(rng.integers(1, 2**63)),
             n_threads=n_threads,
+            tell_mean=self.early_stopping or bool(self.callbacks),
         )
 
     def _generator(self) -> np.random.Generator:

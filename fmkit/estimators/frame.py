@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from fmkit.design import Design, Field
 from fmkit.machine import FactorizationMachine
-from fmkit.posterior import Posterior
+from fmkit.posterior import GroupPriors, Posterior
 from fmkit.solvers.centring import centred, shifted
 from fmkit.solvers.groups import find_groups
+from fmkit.solvers.mcmc import A0, BETA0, C0, Chain, columns_by_group, moments
 from fmkit.solvers.penalties import column_sums
+from fmkit.solvers.vb import Variational
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,17 @@ class Frame:
     def of_priors(
         cls, design: Design, weights: NDArray[np.float32] | None, offset: float, spread: float
     ) -> tuple[Design, Frame]:
-        """For priors that columns share: entries of a group have unit mean square, single columns each by itself."""
+        """For priors that columns share: what a group adds to a row has unit mean square, single columns each by itself.
+
+        So a bag of many small entries starts, and is expected a priori, where a one-hot field is.
+        """
         design, means = centred(design, weights)
         groups = find_groups(design)
         squares, counts = column_sums(design, weights)
         n_groups = int(groups.max(initial=-1)) + 1
+        everywhere = float(design.n_rows if weights is None else weights.sum(dtype=np.float64))
         of_group = np.bincount(groups, squares, n_groups), np.bincount(groups, counts, n_groups)
+        of_group = of_group[0], np.minimum(of_group[1], everywhere)
         alone = means != 0
         square = np.where(alone, squares, of_group[0][groups])
         count = np.where(alone, counts, of_group[1][groups])
@@ -86,11 +93,48 @@ class Frame:
             self.to_user(posterior.machine),
             posterior.linear_variance * (np.float32(self.spread**2) / square),
             posterior.factor_variance * (np.float32(self.spread) / square)[:, None],
+            posterior.covariance * (np.float32(self.spread**1.5) / square[: len(posterior.covariance)])[:, None],
+            posterior.stands_for_row,
             posterior.noise / self.spread**2,
             posterior.noise_levels,
             self.means,
             [self.to_user(machine) for machine in posterior.draws],
+            None if posterior.priors is None else self._priors_to_user(posterior.priors),
         )
+
+    def _priors_to_user(self, priors: GroupPriors) -> GroupPriors:
+        """Of the targets' units; those of the columns go along."""
+        k, spread = priors.precision.shape[1] - 1, self.spread
+        unit = np.append(np.full(k, np.sqrt(spread)), spread).astype(np.float32)  # of factors, of the weight
+        return replace(
+            priors, units=self.units, precision=priors.precision / np.square(unit), centre=priors.centre * unit
+        )
+
+
+def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPriors:
+    """The expected prior of each group given the posterior of its columns.
+
+    As VB infers it: the normal-gamma of a dimension given means and variances. For a chain, these are of draws turned
+    alike (`fmkit.solvers.averaging`), which its own priors are not.
+    """
+    sides, k = solver.sides, posterior.factor_variance.shape[1]
+    n_groups = int(sides.groups.max(initial=-1)) + 1
+    precision, centre = np.ones((n_groups, k + 1), np.float32), np.zeros((n_groups, k + 1), np.float32)
+    machine = FactorizationMachine(0.0, posterior.machine.linear, posterior.machine.factors[:, :k])
+    for g, columns in enumerate(columns_by_group(sides.groups)):
+        m, mean, scatter = moments(machine, columns)
+        of_factors = posterior.factor_variance[columns].sum(axis=0, dtype=np.float64)
+        scatter += np.append(of_factors, posterior.linear_variance[columns].sum(dtype=np.float64))
+        precision[g] = (A0 + m / 2) / (C0 + scatter / 2 + BETA0 * m / (BETA0 + m) * mean**2 / 2)
+        centre[g] = m * mean / (BETA0 + m)
+    shape = np.zeros(n_groups, np.float32)
+    for s, last in solver.noise.shapes.items():
+        columns, _ = sides.level_columns(s) or (np.empty(0, np.int32), None)
+        name = f"noise shape of side {s}"
+        told = [row[name] for row in solver.trace[len(solver.trace) // 2 :] if name in row]
+        shape[sides.groups[columns[:1]]] = np.exp(np.mean(np.log(told))) if told else last
+    units = np.ones(len(sides.groups), np.float32)
+    return GroupPriors(sides.groups.astype(np.int32), units, precision, centre, shape)
 
 
 def _in_units(field: Field, columns: NDArray[np.int32], units: NDArray[np.float32]) -> Field:

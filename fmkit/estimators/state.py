@@ -8,18 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.machine import FactorizationMachine
-from fmkit.posterior import Posterior
+from fmkit.posterior import GroupPriors, Posterior
 
 Model = TypeVar("Model", bound=Any)
+PRIORS = ("groups", "units", "precision", "centre", "noise_shape")
 
 
 def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Parameters, training facts and machines of a fitted estimator.
 
-    A random state that is no integer and callbacks are not kept: they cannot be told in a file of plain data.
+    A random state that is no integer and callbacks are not kept: they cannot be told in a file of plain data. Nor is the
+    path of checkpoints, which belongs to a fit.
     """
     parameters = model.get_params(deep=False)
-    parameters.pop("callbacks")
+    for name in ("callbacks", "checkpoint"):
+        parameters.pop(name)
     if not isinstance(parameters["random_state"], Integral):
         parameters["random_state"] = None
     parameters = {
@@ -75,10 +78,14 @@ def pack_posterior(posterior: Posterior | None, prefix: str = "posterior") -> di
     arrays = {
         "linear_variance": posterior.linear_variance,
         "factor_variance": posterior.factor_variance,
+        "covariance": posterior.covariance,
+        "stands_for_row": posterior.stands_for_row,
         "noise": np.array([posterior.noise]),
         "noise_levels": posterior.noise_levels,
         "means": posterior.means,
     }
+    if posterior.priors is not None:
+        arrays |= {f"priors.{name}": getattr(posterior.priors, name) for name in PRIORS}
     if draws:
         arrays["draws.bias"] = np.array([d.bias for d in draws])
         arrays["draws.linear"] = np.stack([d.linear for d in draws])
@@ -97,6 +104,8 @@ def unpack_posterior(
     expected: dict[str, tuple[str, tuple[int, ...]]] = {
         "linear_variance": ("<f4", (n,)),
         "factor_variance": ("<f4", (n, n_factors)),
+        "covariance": ("<f4", (len(of["covariance"]), n_factors)),
+        "stands_for_row": ("|b1", (n,)),
         "noise": ("<f8", (1,)),
         "noise_levels": ("<f4", (n,)),
         "means": ("<f8", (n,)),
@@ -110,6 +119,8 @@ def unpack_posterior(
     for name, (kind, shape) in expected.items():
         if of[name].dtype.str != kind or of[name].shape != shape or not np.isfinite(of[name]).all():
             raise ValueError(f"its posterior's {name} does not fit its machine")
+    if len(of["covariance"]) not in (0, n):
+        raise ValueError("its posterior's covariance does not fit its machine")
     positive = of["noise"], of["noise_levels"]
     if any((a <= 0).any() for a in positive) or any((of[a] < 0).any() for a in ("linear_variance", "factor_variance")):
         raise ValueError("its posterior has variances that are none")
@@ -121,11 +132,36 @@ def unpack_posterior(
         machine,
         of["linear_variance"],
         of["factor_variance"],
+        of["covariance"],
+        of["stands_for_row"],
         float(of["noise"][0]),
         of["noise_levels"],
         of["means"],
         draws,
+        _unpack_priors(of, n, n_factors),
     )
+
+
+def _unpack_priors(of: dict[str, NDArray[Any]], n: int, n_factors: int) -> GroupPriors | None:
+    if "priors.groups" not in of:
+        return None
+    priors = GroupPriors(*(of[f"priors.{name}"] for name in PRIORS))
+    n_groups = len(priors.precision)
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+        "groups": ("<i4", (n,)),
+        "units": ("<f4", (n,)),
+        "precision": ("<f4", (n_groups, n_factors + 1)),
+        "centre": ("<f4", (n_groups, n_factors + 1)),
+        "noise_shape": ("<f4", (n_groups,)),
+    }
+    for name, (kind, shape) in shapes.items():
+        array = getattr(priors, name)
+        if array.dtype.str != kind or array.shape != shape or not np.isfinite(array).all():
+            raise ValueError(f"its priors' {name} does not fit its machine")
+    wrong = (priors.groups < 0) | (priors.groups >= n_groups)
+    if wrong.any() or (priors.units <= 0).any() or (priors.precision <= 0).any() or (priors.noise_shape < 0).any():
+        raise ValueError("its priors are none of its columns")
+    return priors
 
 
 def pack_labels(labels: NDArray[Any]) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 Factors are told but for a rotation, and a chain drifts among the rotations: each draw is turned towards the mean so far
 (orthogonal Procrustes; Schönemann, Psychometrika 1966) before it is averaged. Measured on MovieLens latest-small, the
 machine of the mean is .0003 (8 factors) to .0009 (16) in RMSE behind the mean of the predictions of all draws: what is
-lost is what two columns have in common beyond their means. Of two one-hot fields, users and items, that is kept as well:
-the mean of A B' over all draws in a low rank, of which what the means do not explain becomes further factors.
+lost is what two columns have in common beyond their means. Of two sides, users and items, that is kept as well: the mean
+of A B' over all draws in a low rank, of which what the means do not explain becomes further factors.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,22 @@ MORE = 8  # columns of the stack of A and B, in multiples of k, before it is cut
 BUDGET = 1 << 27  # bytes of that stack; beyond, further factors are done without
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the end, so that an average takes in the whole of a draw or nothing of it."""
+    if threading.current_thread() is not threading.main_thread():  # Python interrupts no other
+        yield
+        return
+    pressed: list[tuple[int, Any]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed and callable(before):
+        before(*pressed[0])
+
+
 class RunningMoments:
     """Mean and variance of draws of a machine.
 
@@ -27,7 +47,7 @@ class RunningMoments:
     ----------
     n_features, n_factors : int
     pair : tuple of two slices, or None
-        The columns of two one-hot fields that are the whole design.
+        The columns of the two sides of which every row has one each.
     counts : ndarray of shape (n_features,)
         Rows of each column: what the low rank is weighted by.
     """
@@ -39,6 +59,7 @@ class RunningMoments:
         self.bias = 0.0
         self.linear, self.factors = np.zeros(n_features, np.float32), np.zeros((n_features, n_factors), np.float32)
         self.linear_squares, self.factor_squares = np.zeros_like(self.linear), np.zeros_like(self.factors)
+        self.products = np.zeros_like(self.factors)
         self.pair = pair if n_factors and 4 * n_features * MORE * n_factors <= BUDGET else None
         self.stack = np.zeros((n_features if self.pair else 0, MORE * n_factors), np.float32)
         self.filled = 0
@@ -53,18 +74,23 @@ class RunningMoments:
             V = V @ (left @ right).astype(np.float32)
         share = np.float32(1 / self.count)
         self.bias += (machine.bias - self.bias) / self.count
-        for mean, squares, value in (
-            (self.linear, self.linear_squares, machine.linear),
-            (self.factors, self.factor_squares, V),
-        ):
-            change = value - mean
-            mean += share * change
-            squares += change * (value - mean)
+        change_w, change_v = machine.linear - self.linear, V - self.factors
+        self.linear += share * change_w
+        self.factors += share * change_v
+        rest_v = V - self.factors
+        self.linear_squares += change_w * (machine.linear - self.linear)
+        self.factor_squares += change_v * rest_v
+        self.products += change_w[:, None] * rest_v
         if self.pair:
             if self.filled + k > self.stack.shape[1]:
                 self._cut(2 * k)
             self.stack[:, self.filled : self.filled + k] = machine.factors
             self.filled += k
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What `add` changes in place, for a checkpoint."""
+        names = ("linear", "factors", "linear_squares", "factor_squares", "stack")
+        return {f"moments.{name}": getattr(self, name) for name in names}
 
     def mean(self) -> FactorizationMachine:
         """The machine of the means."""
@@ -86,10 +112,10 @@ class RunningMoments:
         self.stack, self.filled = stack, filled
         return FactorizationMachine(self.bias, self.linear.copy(), np.concatenate([self.factors, more], axis=1))
 
-    def variances(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Variances of weights and of factors."""
+    def variances(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Variances of weights and of factors, and their covariances."""
         n = np.float32(max(self.count - 1, 1))
-        return self.linear_squares / n, self.factor_squares / n
+        return self.linear_squares / n, self.factor_squares / n, self.products / n
 
     def _cut(self, rank: int) -> None:
         """Replace the stacks A and B by thinner ones with nearly the same A B', best in the weighted least squares."""

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import lsmr
 
-from fmkit.design import Block, Design
+from fmkit.checkpoint import State, fill, live_arrays, pack_machines, unpack_machines
+from fmkit.design import Design
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
-from fmkit.solvers.averaging import RunningMoments
+from fmkit.solvers.averaging import RunningMoments, uninterrupted
 from fmkit.solvers.noise import NoiseLevels, many_rows
 from fmkit.solvers.sides import Prior, Sides
 
@@ -81,6 +82,8 @@ class Chain:
     seed : int
         Key of the random numbers, positive.
     n_threads : int
+    tell_mean : bool
+        Whether the machines that are told after the burn-in are means, not draws.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Chain:
         keep_draws: int,
         seed: int,
         n_threads: int,
+        tell_mean: bool = False,
     ) -> None:
         self.sides = sides = Sides(design, machine, y, weights, n_threads)
         chosen = many_rows(sides, MANY) if noise_fields is None else noise_fields
@@ -106,10 +110,17 @@ class Chain:
         self.draws: list[FactorizationMachine] = []
         self._columns = columns_by_group(sides.groups)
         self._priors: list[Prior] = [draw_prior(machine, columns, _generator(seed, 0)) for columns in self._columns]
-        self.moments = RunningMoments(design.n_features, machine.n_factors, _pair(sides), _counts(sides))
+        # Rows of tables are averaged beside the columns: they have posteriors of their own, tighter than their columns'.
+        self._table_rows: dict[int, slice] = {}
+        first = design.n_features
+        for s, side in enumerate(sides.sides):
+            if side.table is not None:
+                self._table_rows[s] = slice(first, first + side.n_levels)
+                first += side.n_levels
+        self.moments = RunningMoments(first, machine.n_factors, self._pair(), self._counts(first))
+        self.tell_mean = tell_mean
         self._noise_mean = 0.0
         self._level_means = {s: np.zeros(len(tau)) for s, tau in self.noise.levels.items()}
-        self._own_means = {s: np.zeros(side.n_levels) for s, side in enumerate(sides.sides) if side.table}
 
     def __iter__(self) -> Iterator[Progress]:
         start = time.perf_counter()
@@ -119,8 +130,9 @@ class Chain:
             machine = self.sides.machine
             self.trace.append({"loss": loss, "noise": self.noise.common, **self._told_priors()})
             if self.sweep > self.burn_in:
-                self._average()
-                machine = self.moments.mean()
+                with uninterrupted():
+                    self._average()
+                machine = self._mean(self.moments.mean()) if self.tell_mean else machine
             yield Progress(self.sweep, loss, time.perf_counter() - start, machine)
 
     def _step(self) -> float:
@@ -148,15 +160,16 @@ class Chain:
         return total * noise.common / max(curve, 1e-30)
 
     def _average(self) -> None:
-        self.moments.add(self.sides.machine)
+        machine, tables = self.sides.machine, [self.sides.sides[s].table for s in self._table_rows]
+        if tables:
+            linear = np.concatenate([machine.linear, *(table.c for table in tables if table)])
+            factors = np.concatenate([machine.factors, *(table.q for table in tables if table)])
+            machine = FactorizationMachine(machine.bias, linear, factors)
+        self.moments.add(machine)
         share = 1 / self.moments.count
         self._noise_mean += share * (self.noise.common - self._noise_mean)
         for s, tau in self.noise.levels.items():
             self._level_means[s] += share * (tau - self._level_means[s])
-        for s, mean in self._own_means.items():
-            table = self.sides.sides[s].table
-            assert table
-            mean += share * (table.c - mean)
         due = self.keep_draws * self.moments.count // max(self.n_sweeps - self.burn_in, 1)
         if due > len(self.draws) and len(self.draws) < self.keep_draws:
             self.draws.append(self.sides.machine.copy())
@@ -171,22 +184,105 @@ class Chain:
             told[f"noise shape of side {s}"] = shape
         return told
 
+    def kept(self) -> str:
+        """What `posterior` is of."""
+        n = self.moments.count
+        if n:
+            return f"the average of {n} draws" if n > 1 else "a single draw"
+        return f"the burn-in of {self.burn_in} sweeps was not over: only the present draw"
+
+    def state(self) -> State:
+        """What the chain goes on from after a sweep: priors are drawn anew from the machine."""
+        facts = {
+            "bias": self.sides.machine.bias,
+            "sweep": self.sweep,
+            "trace": self.trace,
+            "noise": self.noise.facts(),
+            "noise_mean": self._noise_mean,
+            "moments": {name: getattr(self.moments, name) for name in ("count", "bias", "filled")},
+        }
+        return State(facts, {**self._arrays(), **pack_machines(self.draws, "draws")})
+
+    def resume(self, state: State) -> None:
+        """Go on from a state of the same chain."""
+        facts = state.facts
+        fill(self._arrays(), state.arrays)
+        self.noise.resume(facts["noise"])
+        self.sides.machine.bias, self._noise_mean = float(facts["bias"]), float(facts["noise_mean"])
+        self.moments.count, self.moments.filled = int(facts["moments"]["count"]), int(facts["moments"]["filled"])
+        self.moments.bias, self.sweep = float(facts["moments"]["bias"]), int(facts["sweep"])
+        self.trace[:] = [dict(row) for row in facts["trace"]]
+        self.draws[:] = unpack_machines(state.arrays, "draws")
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        means = {f"level means.{s}": mean for s, mean in self._level_means.items()}
+        means |= {f"own means.{s}": mean for s, mean in self._own_means.items()}
+        return {**live_arrays(self.sides), **self.noise.arrays(), **self.moments.arrays(), **means}
+
     def posterior(self) -> Posterior:
         """What the draws so far tell; of the present draw alone if none is averaged yet."""
         if not self.moments.count:
             self._average()
-        machine = self.moments.full_mean()
-        for s, mean in self._own_means.items():
-            self._correct_pairs(machine, self.sides.design.blocks[s - len(self.sides.design.fields)], mean)
+        machine = self._mean(self.moments.full_mean())
         levels = self.noise.by_column(self._level_means)
+        spreads = [array[: machine.n_features].copy() for array in self.moments.variances()]
+        stands = np.zeros(machine.n_features, bool)
+        for s, rows in self._table_rows.items():
+            own = self.sides.level_columns(s)
+            if own is not None:
+                for array, of_all in zip(spreads, self.moments.variances(), strict=True):
+                    array[own[0]] = of_all[rows]
+                stands[own[0]] = True
         zero = np.zeros(machine.n_features)
-        return Posterior(machine, *self.moments.variances(), self._noise_mean, levels, zero, self.draws)
+        return Posterior(machine, *spreads, stands, self._noise_mean, levels, zero, self.draws)
 
-    def _correct_pairs(self, machine: FactorizationMachine, block: Block, mean: NDArray[np.float64]) -> None:
-        """Let weights make up for pairs inside a block's rows, whose mean is not the product of the columns' means."""
-        _, c = machine.block_rows(block, self.sides.n_threads)
-        change = lsmr(block.table.csr, mean - c, damp=1e-3, maxiter=100)[0]
-        machine.linear[block.columns] += change.astype(np.float32)
+    def _mean(self, machine: FactorizationMachine) -> FactorizationMachine:
+        """The machine of the columns from one of columns and table rows, true to the means of the rows.
+
+        A pair of columns inside a row has a mean product that is not the product of the means, and what two rows have in
+        common beyond their means is told of rows, not of columns: both go to the row's own column. Where there is none,
+        weights make up for the first in the least squares.
+        """
+        n = self.sides.design.n_features
+        mean = FactorizationMachine(machine.bias, machine.linear[:n], machine.factors[:n])
+        k = self.sides.machine.n_factors
+        for s, rows in self._table_rows.items():
+            block, own = self.sides.design.blocks[s - len(self.sides.design.fields)], self.sides.level_columns(s)
+            if mean.linear.base is not None:
+                mean = mean.copy()
+            if own is not None:
+                mean.factors[own[0], k:] = machine.factors[rows, k:]
+            gap = machine.linear[rows] - mean.block_rows(block, self.sides.n_threads)[1]
+            if own is not None:
+                mean.linear[own[0]] += gap
+            else:
+                change = lsmr(block.table.csr, gap.astype(np.float64), damp=1e-3, maxiter=100)[0]
+                mean.linear[block.columns] += change.astype(np.float32)
+        return mean
+
+    def _pair(self) -> tuple[slice, slice] | None:
+        """Where the levels of two sides, of which every row has one each, stand among columns and table rows."""
+        if not self.sides.pair:
+            return None
+        slices = []
+        for s, side in enumerate(self.sides.sides):
+            if side.table is not None:
+                if self.sides.level_columns(s) is None:
+                    return None
+                slices.append(self._table_rows[s])
+            else:
+                first, last = int(side.columns[0]), int(side.columns[-1])
+                if last - first + 1 != side.n_levels:
+                    return None
+                slices.append(slice(first, last + 1))
+        return slices[0], slices[1]
+
+    def _counts(self, n: int) -> NDArray[np.int64]:
+        """Rows of each column of a field and of each table row; 0 for a table's columns."""
+        counts = np.zeros(n, np.int64)
+        for s, side in enumerate(self.sides.sides):
+            counts[side.columns if side.table is None else self._table_rows[s]] = np.diff(side.ptr)
+        return counts
 
 
 def groups_of(sides: Sides, s: int) -> list[int]:
@@ -199,25 +295,3 @@ def groups_of(sides: Sides, s: int) -> list[int]:
 
 def _generator(seed: int, sweep: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, sweep]))
-
-
-def _pair(sides: Sides) -> tuple[slice, slice] | None:
-    """The columns of two one-hot fields that are all of the design and lie side by side."""
-    if not sides.pair or any(side.table for side in sides.sides):
-        return None
-    slices = []
-    for side in sides.sides:
-        first, last = int(side.columns[0]), int(side.columns[-1])
-        if last - first + 1 != side.n_levels:
-            return None
-        slices.append(slice(first, last + 1))
-    return slices[0], slices[1]
-
-
-def _counts(sides: Sides) -> NDArray[np.int64]:
-    """Rows of each column, of fields; 0 for a block's."""
-    counts = np.zeros(sides.design.n_features, np.int64)
-    for side in sides.sides:
-        if side.table is None:
-            counts[side.columns] = np.diff(side.ptr)
-    return counts

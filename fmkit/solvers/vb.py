@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
 
+from fmkit.checkpoint import State, fill, live_arrays
 from fmkit.design import Design
 from fmkit.kernels import kernel
 from fmkit.machine import FactorizationMachine
@@ -62,6 +63,7 @@ class Variational:
         n, k = machine.factors.shape
         self.linear_variance = np.full(n, START_VARIANCE, np.float32)
         self.factor_variance = np.full((n, k), START_VARIANCE, np.float32)
+        self.sweep = 0
         self.trace: list[dict[str, float]] = []
         self._columns = columns_by_group(sides.groups)
         self._priors: list[Prior] = [Prior(np.ones(k + 1, np.float32), np.zeros(k + 1, np.float32))] * len(self._columns)
@@ -77,11 +79,11 @@ class Variational:
             self._spreads = Spreads(sides, self.linear_variance, self.factor_variance)
 
     def __iter__(self) -> Iterator[Progress]:
-        start, sweep = time.perf_counter(), 0
+        start = time.perf_counter()
         while True:
-            sweep += 1
+            self.sweep += 1
             loss = self._step()
-            yield Progress(sweep, loss, time.perf_counter() - start, self.sides.machine)
+            yield Progress(self.sweep, loss, time.perf_counter() - start, self.sides.machine)
 
     def _step(self) -> float:
         """One sweep; returns the expected squared error."""
@@ -163,14 +165,49 @@ class Variational:
             bound += float(terms.sum())
         return bound
 
+    def kept(self) -> str:
+        """What `posterior` is of."""
+        return f"the posterior of sweep {max(len(self.trace), 1)}"
+
+    def state(self) -> State:
+        """What the fit goes on from after a sweep: the rest follows from the columns' posteriors."""
+        bias = self.sides.machine.bias
+        facts = {"bias": bias, "sweep": self.sweep, "trace": self.trace, "noise": self.noise.facts()}
+        return State(facts, self._arrays())
+
+    def resume(self, state: State) -> None:
+        """Go on from a state of the same fit."""
+        fill(self._arrays(), state.arrays)
+        self.noise.resume(state.facts["noise"])
+        self.sides.machine.bias, self.sweep = float(state.facts["bias"]), int(state.facts["sweep"])
+        self.trace[:] = [dict(row) for row in state.facts["trace"]]
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays = {**live_arrays(self.sides), **self.noise.arrays()}
+        arrays |= {"linear_variance": self.linear_variance, "factor_variance": self.factor_variance}
+        if self.full:
+            return arrays | {"moments": self._moments}
+        spreads = self._spreads
+        for s, table in spreads._tables.items():
+            arrays |= {f"spreads.{s}.{i}": array for i, array in enumerate(table)}
+        return arrays if self.sides.pair else arrays | {"VQ": spreads.VQ, "G": spreads.G}
+
     def posterior(self) -> Posterior:
         """What the fit tells so far."""
         machine, noise = self.sides.machine.copy(), self.noise
         zero = np.zeros(machine.n_features)
         levels = noise.by_column()
-        return Posterior(
-            machine, self.linear_variance, self.factor_variance, noise.common, levels, zero, []
-        )
+        no_covariance = np.zeros((0, machine.n_factors), np.float32)
+        covariance = _covariances(self._moments, machine.n_factors) if self.full else no_covariance
+        stands = np.zeros(machine.n_features, bool)
+        spreads = self.linear_variance, self.factor_variance, covariance
+        return Posterior(machine, *spreads, stands, noise.common, levels, zero, [])
+
+
+def _covariances(M: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """Covariances of weight and factors of columns, from their packed moments."""
+    last = [k + 2 + (i + 1) * (k + 1) - i * (i + 1) // 2 - 1 for i in range(k)]  # of E v_i w
+    return np.asarray(M[:, last] - M[:, 1 : k + 1] * M[:, k + 1 : k + 2])
 
 
 @kernel
