@@ -19,7 +19,7 @@ from fmkit.recommend.reasons import Reason, take_apart
 from fmkit.recommend.saved import arrays_of, checked_array, machine_and_ratings
 from fmkit.recommend.topn import top_n
 from fmkit.recommend.vocabulary import Vocabulary, plain_ids
-from fmkit.solvers.als import fold_in
+from fmkit.solvers.fold import fold_in
 from fmkit.solvers.penalties import Penalties
 from fmkit.threads import count_threads
 

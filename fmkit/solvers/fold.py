@@ -1,0 +1,405 @@
+"""Columns that come later: solved for their own rows, each under a prior of its own, while all else stays.
+
+Given everything else, a column's (v_j, w_j) has a Gaussian posterior (`fmkit.solvers.columns`). In a ridge fit its mean
+is the solution; in a Bayesian one everything else has variances, which add to the system as in mean-field VB
+(`fmkit.solvers.spreads`). With a prior a column, the same step takes in new rows: what is known of an old column, its
+mean and the variance of each dimension, is its prior for them (Broderick et al., "Streaming variational Bayes", NIPS
+2013).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fmkit.design import Design, Field
+from fmkit.kernels import kernel
+from fmkit.linalg import FASTMATH, padded
+from fmkit.machine import NEGLIGIBLE, FactorizationMachine, for_each_block
+from fmkit.posterior import value_variance
+from fmkit.solvers.columns import NONE, TILE, solve_columns, solve_system, sort_by_code, sum_rows
+from fmkit.solvers.penalties import Penalties
+from fmkit.solvers.sides import NO_DRAW
+from fmkit.solvers.spreads import sum_row_spreads, sum_spreads
+from fmkit.threads import even_cuts, for_each
+
+Floats = NDArray[np.float32]
+
+ROUNDS = 8  # of a new column and its noise level, each given the other; users' levels then move by less than 1 %
+
+
+def fold_in(
+    machine: FactorizationMachine,
+    penalties: Penalties,
+    ptr: NDArray[np.int64],
+    source: NDArray[np.int32],
+    y: Floats,
+    n_threads: int,
+) -> None:
+    """Solve the first columns of a machine for their rows alone, everything else as it is: two one-hot fields, ridge.
+
+    Parameters
+    ----------
+    machine : FactorizationMachine
+        Its first len(ptr) - 1 columns are overwritten.
+    penalties : Penalties
+    ptr : ndarray of shape (n_columns + 1,), int64
+        Column j's rows are ptr[j]:ptr[j + 1] of the next arrays.
+    source : ndarray of shape (n_rows,), int32
+        The other column that a row has.
+    y : ndarray of shape (n_rows,), float32
+        Targets.
+    n_threads : int
+    """
+    columns, nothing = np.arange(len(ptr) - 1, dtype=np.int32), np.zeros(machine.n_factors + 1, np.float32)
+    w, V = machine.linear, machine.factors
+    entries = (columns, ptr, source, NONE, y, NONE, NONE)
+    rest = (np.float32(machine.bias), w, V)
+    how = (np.ones(1, np.float32), nothing, nothing, penalties.linear, penalties.factors, NO_DRAW)
+    state = (*entries, *rest, w, V, *how, False, np.zeros((machine.n_features, 3)))
+    for_each(solve_columns, [(*cut, *state) for cut in even_cuts(ptr, n_threads)], n_threads)
+
+
+@dataclass
+class Knowledge:
+    """Mean and variance of every column, the dimensions independent; no bias.
+
+    Parameters
+    ----------
+    w, V : ndarrays of shape (n_features,), (n_features, k), float32
+    var_w, var_v, cov : ndarrays of shape (n_features,), (n_features, k), (n_features, k), float32
+        Variances, and covariances of a column's weight and factors; of shape (0,), (0, k) and (0, k) where all is taken
+        for certain: ridge.
+    """
+
+    w: Floats
+    V: Floats
+    var_w: Floats
+    var_v: Floats
+    cov: Floats
+
+    def machine(self) -> FactorizationMachine:
+        """The means."""
+        return FactorizationMachine(0.0, self.w, self.V)
+
+    def of_rows(self, X: Any, n_threads: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """f, Q, VQ and G of rows (`fmkit.solvers.spreads`), without a bias; the last two of shape (0, k) for ridge.
+
+        Parameters
+        ----------
+        X : Design without blocks, or canonical matrix
+        n_threads : int
+        """
+        f = self.machine().predict(X, n_threads)
+        matrix = X.to_csr() if isinstance(X, Design) else X
+        Q = np.asarray(matrix @ self.V, np.float32)
+        if not len(self.var_v):
+            return f, Q, self.var_v, self.cov
+        V, var_v, cov = self.V, self.var_v, self.cov
+        VQ, G = np.empty_like(Q), np.empty_like(Q)
+        for_each_block(lambda rows, a, b: sum_row_spreads(*rows, V, var_v, cov, VQ[a:b], G[a:b]), matrix, n_threads)
+        return f, Q, VQ, G
+
+    def variance_of_rows(self, X: Any, n_threads: int) -> Floats:
+        """Variance of every row's value; zeros for ridge."""
+        if not len(self.var_w):
+            return np.zeros(X.shape[0], np.float32)
+        return value_variance(X, self.V, self.var_w, self.var_v, n_threads, self.cov)
+
+
+def fold_columns(
+    X: sparse.csr_array,
+    y: Floats,
+    omega: Floats,
+    codes: NDArray[np.int32],
+    counts: Floats,
+    known: Knowledge,
+    precision: Floats,
+    centre: Floats,
+    shape: float,
+    n_threads: int,
+) -> tuple[Knowledge, Floats]:
+    """Posteriors of new one-hot columns, one a row, from the rows' known columns.
+
+    Parameters
+    ----------
+    X : canonical csr_array of shape (n_rows, n_features)
+        The rows without the new columns.
+    y, omega : ndarrays of shape (n_rows,), float32
+        Targets less the bias, and noise precisions (1 or weights for ridge).
+    codes : ndarray of shape (n_rows,), int32
+        Which new column each row has.
+    counts : ndarray of shape (n_new,), float32
+        Rows of each new column, as they are weighted.
+    known : Knowledge
+        Of the columns of X.
+    precision, centre : ndarrays of shape (1 or n_new, k + 1), float32
+        Prior of the new columns, factors first.
+    shape : float
+        The level of a column's noise is Gamma(shape, shape) a priori; 0 for none.
+    n_threads : int
+
+    Returns
+    -------
+    new : Knowledge
+        Of the new columns.
+    levels : ndarray of shape (n_new,), float32
+        Noise precision of each one's rows, as a multiple of what they have beside it; 1 without a shape.
+    """
+    n, k = len(counts), known.V.shape[1]
+    ptr, order = sort_by_code(codes, n)
+    uncertain = len(known.var_v) > 0
+    if (np.diff(X.indptr) == 1).all() and (X.data == 1).all():
+        # The row's one known column is all that there is to know of it: nothing is made a row.
+        source = X.indices.astype(np.int32, copy=False)[order]
+        f, Q, VQ, G, var_c = known.w, known.V, known.var_v, known.cov, known.var_w
+    else:
+        source = order
+        f, Q, VQ, G = known.of_rows(X, n_threads)
+        G, var_c = G + VQ * Q if uncertain else G, known.variance_of_rows(X, n_threads)
+    of_spreads = n if uncertain else 0
+    sizes = n, (n, k), of_spreads, (of_spreads, k), (of_spreads, k)
+    new, levels = Knowledge(*(np.zeros(size, np.float32) for size in sizes)), np.ones(n, np.float32)
+    rest = (np.float32(0), f, Q, VQ, G, var_c, new.w, new.V, new.var_w, new.var_v, new.cov)
+    how = (precision, centre, np.full(1, shape, np.float32), counts, levels, False, ROUNDS)
+    state = (np.arange(n, dtype=np.int32), ptr, source, NONE, y[order], omega[order], NONE, *rest, *how)
+    for_each(infer_each, [(*cut, *state) for cut in even_cuts(ptr, n_threads)], n_threads)
+    return new, levels
+
+
+def take_in(
+    design: Design,
+    y: Floats,
+    omega: Floats,
+    counts: Floats,
+    known: Knowledge,
+    precision: Floats,
+    centre: Floats,
+    shapes: Floats,
+    levels: Floats,
+    sweeps: int,
+    n_threads: int,
+    every: bool = False,
+) -> float:
+    """Solve the columns that rows touch, in sweeps over the fields, each under a prior of its own.
+
+    Parameters
+    ----------
+    design : Design
+        Without blocks.
+    y, omega : ndarrays of shape (n_rows,), float32
+        Targets less the bias; noise precisions, without the levels that are to be found.
+    counts : ndarray of shape (n_rows,), float32
+        What each row counts.
+    known : Knowledge
+        What is known; changed in place for the columns that have a row here.
+    precision, centre : ndarrays of shape (n_features, k + 1), float32
+        Priors.
+    shapes : ndarray of shape (n_features,), float32
+        As for `fold_columns`; 0 for columns whose noise level stays.
+    levels : ndarray of shape (n_features,), float32
+        Noise levels; changed in place where there is a shape.
+    sweeps, n_threads : int
+    every : bool
+        Solve the columns without a row, too, which takes them to their prior's mean, and move the bias.
+
+    Returns
+    -------
+    float
+        What the bias is to be moved by.
+    """
+    f, Q, VQ, G = known.of_rows(design, n_threads)
+    one, bias = np.ones(1, np.float32), 0.0
+    fields = [(field, *_touched(field, every)) for field in design.fields]
+    for _ in range(sweeps):
+        for field, codes, ptr, order in fields:
+            columns = field.columns[codes]
+            rows = order if field.rows is None else field.rows[order]
+            x = NONE if field.values is None else field.values[order]
+            rest = (np.float32(0), f, Q, VQ, G, NONE, known.w, known.V, known.var_w, known.var_v, known.cov)
+            how = (precision[columns], centre[columns], np.zeros(1, np.float32), one, np.ones(len(columns), np.float32))
+            state = (columns, ptr, rows, x, y, NONE, omega, *rest, *how, True, 1)
+            for_each(infer_each, [(*cut, *state) for cut in even_cuts(ptr, n_threads)], n_threads)
+        if every:
+            shift = float(np.average(y - f, weights=omega))
+            y, bias = y - np.float32(shift), bias + shift
+        if shapes.any():
+            errors = np.square(y - f) + known.variance_of_rows(design, n_threads)
+            for field in design.fields:
+                omega = _renew_levels(field, errors, omega, counts, shapes, levels)
+    return bias
+
+
+def _touched(field: Field, every: bool) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int32]]:
+    """The codes of a field that rows have (or all), where their entries begin, and the entries in that order."""
+    ptr, order = sort_by_code(field.codes, len(field.columns))
+    codes = np.arange(len(field.columns)) if every else np.flatnonzero(np.diff(ptr))
+    return codes, np.append(ptr[codes], ptr[-1]), order
+
+
+def _renew_levels(
+    field: Field, errors: Floats, omega: Floats, counts: Floats, shapes: Floats, levels: Floats
+) -> Floats:
+    """Renew the noise levels of a field's columns that have a shape; returns the precisions of all rows."""
+    shape = shapes[field.columns]
+    if not shape.any():
+        return omega
+    rows = slice(None) if field.rows is None else field.rows
+    old = levels[field.columns]
+    squares = np.bincount(field.codes, omega[rows] * errors[rows], len(old)) / old
+    total = np.bincount(field.codes, counts[rows], len(old))
+    new = np.where(shape > 0, (shape + total / 2) / np.maximum(shape + squares / 2, 1e-30), old).astype(np.float32)
+    levels[field.columns] = new
+    omega = omega.copy()
+    omega[rows] *= (new / old)[field.codes]
+    return omega
+
+
+@kernel(fastmath=FASTMATH)
+def invert_diagonal(U: Any, n: int, R: Any, diagonal: Any, last: Any) -> None:
+    """The diagonal and the last column of (U' U)^-1 for the upper triangular U[:n, :n]; R is work space of U's shape."""
+    for i in range(n - 1, -1, -1):  # R = U^-1, as in `fmkit.solvers.moments.invert_factor`
+        for m in range(n):
+            R[i, m] = 0
+        for l in range(i + 1, n):
+            u = U[i, l]
+            for m in range(l, n):
+                R[i, m] -= u * R[l, m]
+        R[i, i] = 1
+        d = np.float32(1) / U[i, i] if U[i, i] > 0 else np.float32(0)
+        s = np.float32(0)
+        for m in range(i, n):
+            R[i, m] *= d
+            s += R[i, m] * R[i, m]
+        diagonal[i], last[i] = s, R[i, n - 1] * R[n - 1, n - 1]
+
+
+@kernel(fastmath=FASTMATH)
+def infer_each(
+    first: int,
+    last: int,
+    columns: Any,
+    ptr: Any,
+    source: Any,
+    x: Any,
+    y: Any,
+    omega: Any,
+    level: Any,
+    w0: Any,
+    known: Any,
+    Q: Any,
+    VQ: Any,
+    G: Any,
+    var_c: Any,
+    w: Any,
+    V: Any,
+    var_w: Any,
+    var_v: Any,
+    cov: Any,
+    precision: Any,
+    centre: Any,
+    shape: Any,
+    counts: Any,
+    levels: Any,
+    cached: bool,
+    rounds: int,
+) -> None:
+    """The Gaussian of each of the columns first:last, under a prior of its own.
+
+    Parameters
+    ----------
+    columns, ptr, source, x, y, omega, level, w0, known, Q, w, V, cached
+        As in `fmkit.solvers.columns.solve_columns`; w and V are means.
+    VQ, G, var_c
+        As in `fmkit.solvers.spreads.sum_spreads`; VQ of shape (0, k) where all but these columns is certain.
+    var_w, var_v, cov : float32 arrays of shape (n_features,), (n_features, k), (n_features, k)
+        Get the diagonal of the joint covariance and that of weight and factors, if there is a VQ.
+    precision, centre : float32 arrays of shape (1 or n_levels, k + 1)
+        Priors, factors first.
+    shape : float32 array of shape (1,) or (n_levels,)
+        Of the levels' Gamma(shape, shape) prior, 0 for no level of its own; not cached.
+    counts : float32 array of shape (1,) or (n_levels,)
+        Rows, as they are weighted.
+    levels : float32 array of shape (n_levels,)
+        Noise levels: the first guess, and the result.
+    rounds : int
+        Steps of a column; between two of them its level is set to its posterior's mean.
+    """
+    k = V.shape[1]
+    uncertain = len(VQ) > 0
+    width = padded(k + 4)
+    tile, S64 = np.zeros((TILE, width), np.float32), np.empty((k + 2, k), np.float64)
+    S, R = np.zeros((width, width), np.float32), np.zeros((width, width), np.float32)
+    sums = np.zeros((width, width), np.float32)
+    theta, step, own_g = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
+    prior, pull, none = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(padded(k + 1), np.float32)
+    h, variance, old = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
+    D, C, joint = np.zeros(k, np.float32), np.zeros(k, np.float32), np.zeros(k + 1, np.float32)
+    for j in range(first, last):
+        c, p = columns[j], j % len(precision)
+        if cached:
+            for i in range(k):
+                theta[i] = V[c, i]
+                if uncertain:
+                    old[i] = var_v[c, i]
+                    own_g[i] = cov[c, i] - old[i] * theta[i]
+            theta[k] = w[c]
+        loss, _, _, corner, corner_b = sum_rows(
+            ptr[j], ptr[j + 1], source, x, y, omega, level, w0, known, Q, theta, cached, tile, S, S64
+        )
+        if uncertain:
+            loss += sum_spreads(
+                ptr[j], ptr[j + 1], source, x, omega, level, Q, VQ, G, var_c, theta, old, own_g, cached, D, C
+            )
+            for i in range(k):
+                S[i, i] += D[i]
+                S[k + 1, i] -= C[i] + D[i] * theta[i]
+        for i in range(k + 1):
+            h[i] = S[k + 1, i] if i < k else np.float32(corner_b)
+            prior[i] = precision[p, i]
+            pull[i] = prior[i] * (centre[p, i] - theta[i])
+        c_shape, tau = shape[j % len(shape)], levels[j]
+        n_rounds = rounds if c_shape > 0 else 1
+        if n_rounds > 1:
+            sums[:, :] = S
+        for r in range(n_rounds):
+            if r:
+                S[:, :] = sums
+            square = solve_system(S, k, corner, corner_b, tau, prior, pull, none, step)
+            if uncertain:
+                invert_diagonal(S, k + 1, R, variance, joint)
+            if r < n_rounds - 1:
+                error = loss + square
+                spread = np.float32(k + 1)  # trace(tau P (tau P + Lambda)^-1)
+                for i in range(k + 1):
+                    error -= 2 * h[i] * step[i]
+                    spread -= prior[i] * variance[i]
+                error += spread / tau
+                tau = np.float32((c_shape + counts[j % len(counts)] / 2) / (c_shape + max(error, 0.0) / 2))
+        levels[j] = tau
+        for i in range(k):
+            v = theta[i] + step[i]
+            V[c, i] = v if abs(v) > NEGLIGIBLE else np.float32(0)
+            if uncertain:
+                var_v[c, i], cov[c, i] = variance[i], joint[i]
+        w[c] = theta[k] + step[k]
+        if uncertain:
+            var_w[c] = variance[k]
+        if cached:
+            for e in range(ptr[j], ptr[j + 1]):
+                s = source[e]
+                value = x[e] if len(x) else np.float32(1)
+                change = step[k]
+                for i in range(k):
+                    change += (Q[s, i] - value * theta[i]) * step[i]
+                    Q[s, i] += value * step[i]
+                if uncertain:
+                    for i in range(k):
+                        VQ[s, i] += value * value * (variance[i] - old[i])
+                        own = value * value * value * (own_g[i] + variance[i] * V[c, i])
+                        G[s, i] += value * value * joint[i] - own
+                known[s] += value * change
