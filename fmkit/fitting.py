@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
 
 from tqdm.auto import tqdm
 
+from fmkit.checkpoint import Checkpoint, Resumable, State, pack_machines, unpack_machines
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
 
@@ -32,11 +33,36 @@ class FitRecord:
         `sweep`, `train_loss`, `validation_loss`, `seconds` of every sweep: rows for a DataFrame.
     stopped : bool
         Whether somebody ended it, by a callback or Ctrl-C.
+    interrupted : bool
+        Whether it was Ctrl-C.
     """
 
     machine: FactorizationMachine
     history: list[dict[str, Any]] = field(default_factory=list)
     stopped: bool = False
+    interrupted: bool = False
+
+
+@dataclass
+class Best:
+    """The best validation loss so far, and the one from which patience is counted.
+
+    Patience is not renewed by gains that nobody would wait for.
+    """
+
+    loss: float = float("inf")
+    sweep: int = 0
+    goal: float = float("inf")
+    goal_sweep: int = 0
+
+    def meet(self, loss: float, sweep: int) -> bool:
+        """Take in a sweep's loss; returns whether it is the best."""
+        if loss < self.goal:
+            self.goal, self.goal_sweep = loss * (1 - WORTHWHILE), sweep
+        if loss >= self.loss:
+            return False
+        self.loss, self.sweep = loss, sweep
+        return True
 
 
 def run_fit(
@@ -46,8 +72,13 @@ def run_fit(
     *,
     validation_loss: Callable[[FactorizationMachine], float] | None = None,
     patience: int = 3,
+    burn_in: int = 0,
+    kept: Callable[[], str] | None = None,
+    loss_unit: float = 1.0,
     callbacks: Sequence[Callback] = (),
     told_as: Callable[[FactorizationMachine], FactorizationMachine] = lambda machine: machine,
+    checkpoint: Checkpoint | None = None,
+    solver: Resumable | None = None,
     verbose: bool = False,
 ) -> FitRecord:
     """Sweep until `max_iter`, early stopping, a callback that returns True, or Ctrl-C.
@@ -63,10 +94,22 @@ def run_fit(
     validation_loss : callable, optional
         Loss of a machine on the part set aside; if given, the best machine is kept, and the fit ends after `patience`
         sweeps that make it no better, by 0.01 % at least.
+    patience : int
+    burn_in : int
+        Sweeps before the validation loss counts: a chain's single draws cannot be compared with the average after them.
+    kept : callable, optional
+        Of a solver whose result is not one of its machines, but a posterior of all sweeps done: says what is kept if
+        Ctrl-C ends the fit now. No machine is kept for it.
+    loss_unit : float
+        What a loss of 1 in the solver's units is in the user's, in which losses are told.
     callbacks : sequence of callable
         Each is called with the Progress of every sweep; one that returns True ends the fit.
     told_as : callable, optional
         Turns the solver's machine into the one that callbacks see, in the user's units.
+    checkpoint : Checkpoint, optional
+        Where the fit goes on from, and what it writes after the callbacks of a sweep.
+    solver : Resumable
+        What is behind `sweeps`, with a checkpoint.
     verbose : bool
         Show a progress bar on stderr, where that is a terminal, or in a notebook.
 
@@ -75,21 +118,25 @@ def run_fit(
     FitInterrupted
         On Ctrl-C after at least one sweep; before that the KeyboardInterrupt goes on.
     """
-    record = FitRecord(start)
-    best, best_sweep = float("inf"), 0
-    goal, goal_sweep = float("inf"), 0  # patience is not renewed by gains that nobody would wait for
-    with tqdm(total=max_iter, desc="fit", unit="sweep", disable=None if verbose else True) as bar:
+    record, best = FitRecord(start), Best(goal_sweep=burn_in)
+    if checkpoint is not None and solver is not None and checkpoint.found is not None:
+        with checkpoint.reading():
+            best = _resume(record, solver, checkpoint.found)
+        checkpoint.found = None
+    before = record.history[-1]["seconds"] if record.history else 0.0
+    done = len(record.history)
+    with tqdm(total=max_iter, initial=done, desc="fit", unit="sweep", disable=None if verbose else True) as bar:
         try:
             for progress in sweeps:
                 if not isfinite(progress.train_loss):
                     raise ValueError("the fit diverged: lower learning_rate (SGD), or bring X and y to about unit size")
+                progress.seconds += before
+                progress.train_loss *= loss_unit
+                counts = validation_loss is not None and progress.sweep > burn_in
                 if validation_loss is not None:
-                    progress.validation_loss = validation_loss(progress.machine)
-                    if progress.validation_loss < best:
-                        best, best_sweep = progress.validation_loss, progress.sweep
+                    progress.validation_loss = loss_unit * validation_loss(progress.machine)
+                    if counts and best.meet(progress.validation_loss, progress.sweep) and kept is None:
                         record.machine = progress.machine.copy()
-                    if progress.validation_loss < goal:
-                        goal, goal_sweep = progress.validation_loss * (1 - WORTHWHILE), progress.sweep
                 row = {name: getattr(progress, name) for name in ("sweep", "train_loss", "validation_loss", "seconds")}
                 record.history.append(row)
                 bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("loss") and row[name]})
@@ -98,18 +145,36 @@ def run_fit(
                     told = replace(progress, machine=told_as(progress.machine))
                     answers = [callback(told) for callback in callbacks]
                     record.stopped = any(answers)
-                worse = validation_loss is not None and progress.sweep - goal_sweep >= patience
+                worse = counts and progress.sweep - best.goal_sweep >= patience
                 if progress.sweep >= max_iter or worse or record.stopped:
                     break
+                if checkpoint is not None and solver is not None and checkpoint.due(progress.sweep):
+                    checkpoint.write(_state(record, best, solver, record.machine is not start))
         except KeyboardInterrupt:
             if not record.history:
                 raise
-            record.stopped = True
-            kept = best_sweep or len(record.history)
+            record.stopped = record.interrupted = True
+            what = f"the machine of sweep {best.sweep or len(record.history)}" if kept is None else kept()
             warnings.warn(
-                f"the fit was interrupted in sweep {len(record.history) + 1} of {max_iter}; "
-                f"the machine of sweep {kept} is kept",
+                f"the fit was interrupted in sweep {len(record.history) + 1} of {max_iter}; {what} is kept",
                 FitInterrupted,
                 stacklevel=4,
             )
     return record
+
+
+def _state(record: FitRecord, best: Best, solver: Resumable, has_best: bool) -> State:
+    state = solver.state()
+    machines = [record.machine] if has_best else []
+    facts = {"history": record.history, "best": asdict(best), "solver": state.facts}
+    return State(facts, {**state.arrays, **pack_machines(machines, "best")})
+
+
+def _resume(record: FitRecord, solver: Resumable, state: State) -> Best:
+    """Fill record and solver from a state; returns the best so far."""
+    best = Best(**state.facts["best"])
+    solver.resume(State(state.facts["solver"], state.arrays))
+    record.history += [dict(row) for row in state.facts["history"]]
+    if machines := unpack_machines(state.arrays, "best"):
+        record.machine = machines[0]
+    return best

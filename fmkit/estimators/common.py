@@ -31,7 +31,6 @@ from fmkit.solvers.sgd import sgd
 from fmkit.solvers.vb import Variational
 from fmkit.threads import count_threads
 
-
 BAYESIAN = ("mcmc", "vb")
 SWEEPS = {"als": 30, "mcmc": 500, "sgd": 30, "vb": 60}
 WITHOUT_EFFECT = (
@@ -277,9 +276,9 @@ class FMEstimator(BaseEstimator):
         if self.checkpoint is None:
             return None
         if self.solver == "sgd":
-            raise ValueError("a checkpoint is written by the solvers 'als', 'mcmc' and 'vb': for 'sgd' set checkpoint=None")
+            raise ValueError("checkpoints are written by 'als', 'mcmc' and 'vb': for solver='sgd' set checkpoint=None")
         if is_classifier(self):  # one machine a class, and one file for all
-            raise ValueError("a checkpoint is written by FMRegressor only: set checkpoint=None")
+            raise ValueError("checkpoints are written by FMRegressor only: set checkpoint=None")
         return Checkpoint(self.checkpoint, self.checkpoint_sweeps, self.checkpoint_minutes)
 
     def _told_parameters(self) -> dict[str, Any]:

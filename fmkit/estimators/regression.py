@@ -63,6 +63,14 @@ class FMRegressor(RegressorMixin, FMEstimator):
         Start from the machine of the last fit, if it has as many columns and factors.
     callbacks : list of callable, optional
         Each is called with the `fmkit.progress.Progress` of every sweep; one that returns True ends the fit.
+    checkpoint : str or path, optional
+        A file from which a fit that did not come to its end (its process was killed, Ctrl-C was pressed) goes on, bit
+        for bit, when `fit` is called once more with the same parameters and data; of these, `n_jobs`, `verbose` and
+        `callbacks` may differ. The file of another fit is refused. It is removed when the fit has ended. Not for SGD.
+    checkpoint_sweeps : int, optional
+        Write the checkpoint after so many sweeps each; None goes by `checkpoint_minutes`.
+    checkpoint_minutes : float, default=10.0
+        Minutes between checkpoints, without `checkpoint_sweeps`.
 
     Attributes
     ----------

@@ -17,8 +17,8 @@ PRIORS = ("groups", "units", "precision", "centre", "noise_shape")
 def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Parameters, training facts and machines of a fitted estimator.
 
-    A random state that is no integer and callbacks are not kept: they cannot be told in a file of plain data. Nor is the
-    path of checkpoints, which belongs to a fit.
+    A random state that is no integer and callbacks are not kept: they cannot be told in a file of plain data. The path
+    of checkpoints is a fit's, not the model's.
     """
     parameters = model.get_params(deep=False)
     for name in ("callbacks", "checkpoint"):

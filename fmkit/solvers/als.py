@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.checkpoint import State, fill, live_arrays
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
 from fmkit.solvers.columns import NONE, solve_columns
@@ -37,34 +38,55 @@ def als(objective: Objective, machine: FactorizationMachine, n_threads: int) -> 
     Progress
         One a sweep.
     """
-    start = time.perf_counter()
-    y, weights, logistic = objective.y, objective.weights, objective.logistic
-    sides = Sides(objective.design, machine, y, weights, n_threads, changing=logistic)
-    priors = [no_prior(machine.n_factors)] * (int(sides.groups.max(initial=0)) + 1)
-    penalties = objective.penalties.linear, objective.penalties.factors
-    sweep, f = 0, sides.predict() if logistic else NONE
-    while True:
-        sweep += 1
-        if logistic:
-            curvature = bound_curvature(f)
-            sides.set_targets(
-                (y - np.float32(0.5)) / curvature, curvature if weights is None else curvature * weights
-            )
-        loss = 0.0
-        for s in range(len(sides.sides)):
-            loss = float(sides.solve(s, priors, penalties)[:, 0].sum())
-        slope, curve = sides.residual_sums(None if sides.pair else sides.weights)
-        if curve > 0:
-            sides.move_bias(slope / curve)
-            loss -= slope**2 / curve
-        if logistic:
-            f = sides.predict()
-            loss = float(np.average(np.logaddexp(0, f) - y * f, weights=weights))
-        elif sides.pair:
-            loss /= objective.total_weight
-        else:
-            loss = float(np.average(np.square(y - sides.f), weights=weights))
-        yield Progress(sweep, loss, time.perf_counter() - start, machine)
+    return iter(Als(objective, machine, n_threads))
+
+
+class Als:
+    """`als` as something that can be left after a sweep and taken up again (`fmkit.checkpoint.Resumable`)."""
+
+    def __init__(self, objective: Objective, machine: FactorizationMachine, n_threads: int) -> None:
+        self.objective, self.sweep = objective, 0
+        changing = objective.logistic
+        self.sides = Sides(objective.design, machine, objective.y, objective.weights, n_threads, changing=changing)
+
+    def __iter__(self) -> Iterator[Progress]:
+        start = time.perf_counter()
+        objective, sides, machine = self.objective, self.sides, self.sides.machine
+        y, weights, logistic = objective.y, objective.weights, objective.logistic
+        priors = [no_prior(machine.n_factors)] * (int(sides.groups.max(initial=0)) + 1)
+        penalties = objective.penalties.linear, objective.penalties.factors
+        f = sides.predict() if logistic else NONE
+        while True:
+            self.sweep += 1
+            if logistic:
+                curvature = bound_curvature(f)
+                sides.set_targets(
+                    (y - np.float32(0.5)) / curvature, curvature if weights is None else curvature * weights
+                )
+            loss = 0.0
+            for s in range(len(sides.sides)):
+                loss = float(sides.solve(s, priors, penalties)[:, 0].sum())
+            slope, curve = sides.residual_sums(None if sides.pair else sides.weights)
+            if curve > 0:
+                sides.move_bias(slope / curve)
+                loss -= slope**2 / curve
+            if logistic:
+                f = sides.predict()
+                loss = float(np.average(np.logaddexp(0, f) - y * f, weights=weights))
+            elif sides.pair:
+                loss /= objective.total_weight
+            else:
+                loss = float(np.average(np.square(y - sides.f), weights=weights))
+            yield Progress(self.sweep, loss, time.perf_counter() - start, machine)
+
+    def state(self) -> State:
+        """What the descent goes on from after a sweep."""
+        return State({"bias": self.sides.machine.bias, "sweep": self.sweep}, live_arrays(self.sides))
+
+    def resume(self, state: State) -> None:
+        """Go on from a state of the same fit."""
+        fill(live_arrays(self.sides), state.arrays)
+        self.sides.machine.bias, self.sweep = float(state.facts["bias"]), int(state.facts["sweep"])
 
 
 def no_prior(n_factors: int) -> Prior:

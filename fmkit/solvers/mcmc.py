@@ -216,7 +216,6 @@ class Chain:
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         means = {f"level means.{s}": mean for s, mean in self._level_means.items()}
-        means |= {f"own means.{s}": mean for s, mean in self._own_means.items()}
         return {**live_arrays(self.sides), **self.noise.arrays(), **self.moments.arrays(), **means}
 
     def posterior(self) -> Posterior:

@@ -146,6 +146,19 @@ class NoiseLevels:
         self.common = shape / rate if rng is None else float(rng.gamma(shape) / rate)
         self._rows = None
 
+    def facts(self) -> dict[str, Any]:
+        """Numbers that `resume` takes, for a checkpoint."""
+        return {"common": self.common, "shapes": list(self.shapes.values())}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The levels, for a checkpoint."""
+        return {f"levels.{s}": tau for s, tau in self.levels.items()}
+
+    def resume(self, facts: dict[str, Any]) -> None:
+        """Go on from `facts`, the levels being filled already."""
+        self.common = float(facts["common"])
+        self.shapes = dict(zip(self.shapes, map(float, facts["shapes"]), strict=True))
+        self._rows = None
 
     def by_column(self, means: dict[int, NDArray[Any]] | None = None) -> NDArray[np.float32]:
         """The levels, or their means, at the design's columns that stand for them; 1 elsewhere."""
