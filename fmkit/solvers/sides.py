@@ -1,8 +1,8 @@
 """The rows of a design as every exact solver reads them: side by side, sorted by what the side has.
 
-A side is a field, or a relation block. Where a design is two sides, of both of which every row has one (users and items,
-each with or without a block), a row's rest is the other side's row of a small table, and nothing is kept a row. Else the
-prediction f and the sum of factors Q = X V are kept a row and follow each change at once.
+A side is a field, or a relation block. Where a design is two sides, of both of which every row has one (users and
+items, each with or without a block), a row's rest is the other side's row of a small table, and nothing is kept a row.
+Else the prediction f and the sum of factors Q = X V are kept a row and follow each change at once.
 """
 
 from collections.abc import Sequence
@@ -125,7 +125,8 @@ class Sides:
         self.sides = [self._of_field(f) for f in design.fields] + [self._of_block(b) for b in design.blocks]
         if self.pair:
             for side, other in zip(self.sides, self.sides[::-1], strict=True):
-                assert side.order is not None and other.codes is not None
+                assert side.order is not None
+                assert other.codes is not None
                 source = other.codes[side.order]
                 side.source = source if other.table else other.columns[source]
                 side.y, side.omega = y[side.order], NONE if weights is None else weights[side.order]
@@ -217,8 +218,8 @@ class Sides:
             for_each(solve_columns, [(*cut, *state) for cut in cuts], self.n_threads)
             sums: NDArray[np.float64] = self.sums[side.columns]
         else:
-            entries = (side.ptr, side.source, side.y, side.omega, level)
-            sums = self._solve_block(side, side.table, entries, rest, cuts, priors, penalties, scale, draw)
+            of_rows = (side.ptr, side.source, side.y, side.omega, level)
+            sums = self._solve_block(side, side.table, of_rows, rest, cuts, priors, penalties, scale, draw)
         self._last = sums
         return sums
 
@@ -279,7 +280,9 @@ class Sides:
             was solved last have in common, of shape (n_levels,) or (1,).
         """
         if self.pair:
-            sums = self._last[:, 1:].sum(axis=0) if weights is None or len(weights) == 1 else weights @ self._last[:, 1:]
+            sums = (
+                self._last[:, 1:].sum(axis=0) if weights is None or len(weights) == 1 else weights @ self._last[:, 1:]
+            )
             sums = sums * weights[0] if weights is not None and len(weights) == 1 else sums
             return float(sums[0]), float(sums[1])
         e = self.y - self.f
