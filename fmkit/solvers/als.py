@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from fmkit.checkpoint import State, fill, live_arrays
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
-from fmkit.solvers.columns import NONE, solve_columns
+from fmkit.solvers.columns import NONE
 from fmkit.solvers.objective import Objective
-from fmkit.solvers.penalties import Penalties
-from fmkit.solvers.sides import NO_DRAW, Prior, Sides
-from fmkit.threads import even_cuts, for_each
+from fmkit.solvers.sides import Prior, Sides
 
 
 def als(objective: Objective, machine: FactorizationMachine, n_threads: int) -> Iterator[Progress]:
@@ -98,35 +96,3 @@ def bound_curvature(f: NDArray[np.float32]) -> NDArray[np.float32]:
     """Curvature tanh(f/2) / 2f of the quadratic bound of the log loss that touches it at f."""
     flat = np.abs(f) < np.float32(0.01)
     return np.where(flat, np.float32(0.25), np.tanh(f / 2) / np.where(flat, np.float32(1), 2 * f))
-
-
-def fold_in(
-    machine: FactorizationMachine,
-    penalties: Penalties,
-    ptr: NDArray[np.int64],
-    source: NDArray[np.int32],
-    y: NDArray[np.float32],
-    n_threads: int,
-) -> None:
-    """Solve the first columns of a machine for their rows alone, everything else as it is.
-
-    Parameters
-    ----------
-    machine : FactorizationMachine
-        Its first len(ptr) - 1 columns are overwritten.
-    penalties : Penalties
-    ptr : ndarray of shape (n_columns + 1,), int64
-        Column j's rows are ptr[j]:ptr[j + 1] of the next arrays.
-    source : ndarray of shape (n_rows,), int32
-        The other column that a row has.
-    y : ndarray of shape (n_rows,), float32
-        Targets.
-    n_threads : int
-    """
-    columns = np.arange(len(ptr) - 1, dtype=np.int32)
-    w, V, prior = machine.linear, machine.factors, no_prior(machine.n_factors)
-    entries = (columns, ptr, source, NONE, y, NONE, NONE)
-    rest = (np.float32(machine.bias), w, V)
-    how = (np.ones(1, np.float32), prior.precision, prior.centre, penalties.linear, penalties.factors, NO_DRAW)
-    state = (*entries, *rest, w, V, *how, False, np.zeros((machine.n_features, 3)))
-    for_each(solve_columns, [(*cut, *state) for cut in even_cuts(ptr, n_threads)], n_threads)
