@@ -93,7 +93,7 @@ class Posterior:
             n = len(self.draws)
             return np.maximum((squares - total**2 / n) / (n - 1), 0).astype(np.float32)
         if self.means.any():
-            X = _less_means(X, self.means)
+            X = less_means(X, self.means)
         V = np.ascontiguousarray(self.machine.factors[:, : self.factor_variance.shape[1]])
         spreads = self.linear_variance, self.factor_variance
         return value_variance(X, V, *spreads, count_threads(n_jobs), self.covariance, self.stands_for_row)
@@ -197,7 +197,7 @@ def condensed_spreads(
     return Design(X.n_rows, first, tuple(fields)), V, var_w, var_v, cov
 
 
-def _less_means(X: Any, means: NDArray[np.float64]) -> Any:
+def less_means(X: Any, means: NDArray[np.float64]) -> Any:
     """X with the means taken off the columns that have one."""
     if isinstance(X, Design):
         fields = []

@@ -18,12 +18,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from fmkit.blocks import find_blocks
 from fmkit.checkpoint import Checkpoint, digest
 from fmkit.design import Design
-from fmkit.estimators.frame import Frame
+from fmkit.estimators.frame import Frame, group_priors
 from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.als import Als
+from fmkit.solvers.fold import Evidence
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
@@ -54,6 +55,8 @@ class Fit:
         Of MCMC and VB.
     trace : list of dict
         What MCMC and VB are watched by, a row a sweep.
+    evidence : Evidence, or None
+        Of ALS and SGD, what later rows need to know of these.
     """
 
     machine: FactorizationMachine
@@ -61,6 +64,7 @@ class Fit:
     penalties: Penalties | None
     posterior: Posterior | None
     trace: list[dict[str, float]]
+    evidence: Evidence | None
 
 
 class FMEstimator(BaseEstimator):
@@ -264,10 +268,13 @@ class FMEstimator(BaseEstimator):
             verbose=bool(self.verbose),
         )
         if bayes is None:
-            fit = Fit(frame.to_user(record.machine), record, penalties, None, [])
+            evidence = None if logistic else Evidence.of_fit(design, weights, record.machine, frame.means)
+            fit = Fit(frame.to_user(record.machine), record, penalties, None, [], evidence)
         else:
-            posterior = frame.posterior_to_user(bayes.posterior())
-            fit = Fit(posterior.machine, record, None, posterior, bayes.trace)
+            posterior = bayes.posterior()
+            posterior.priors = group_priors(bayes, posterior)
+            posterior = frame.posterior_to_user(posterior)
+            fit = Fit(posterior.machine, record, None, posterior, bayes.trace, None)
         if checkpoint is not None and not record.interrupted:
             checkpoint.remove()
         return fit

@@ -11,12 +11,12 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.estimators import state
-from fmkit.estimators.common import FMEstimator
+from fmkit.estimators.growing import Growing
 from fmkit.posterior import Posterior
 from fmkit.solvers.penalties import Penalties
 
 
-class FMRegressor(RegressorMixin, FMEstimator):
+class FMRegressor(RegressorMixin, Growing):
     """Factorization machine for regression: y(x) = bias + <w, x> + sum_{i<j} <v_i, v_j> x_i x_j.
 
     Parameters
@@ -138,6 +138,7 @@ class FMRegressor(RegressorMixin, FMEstimator):
         )
         self.machine_, self.history_, self.n_iter_ = fit.machine, fit.record.history, len(fit.record.history)
         self.penalties_, self.posterior_, self.trace_ = fit.penalties, fit.posterior, fit.trace
+        self.evidence_ = fit.evidence
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> NDArray[np.float32] | tuple[Any, Any]:
@@ -194,7 +195,8 @@ class FMRegressor(RegressorMixin, FMEstimator):
         facts, arrays = state.pack(self, [self.machine_])
         if self.penalties_ is not None:
             arrays |= {"penalties.linear": self.penalties_.linear, "penalties.factors": self.penalties_.factors}
-        return {**facts, "trace": self.trace_}, {**arrays, **state.pack_posterior(self.posterior_)}
+        arrays |= state.pack_posterior(self.posterior_) | state.pack_evidence(self.evidence_)
+        return {**facts, "trace": self.trace_}, arrays
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
@@ -202,6 +204,7 @@ class FMRegressor(RegressorMixin, FMEstimator):
         model.machine_, model.penalties_ = machine, None
         model.posterior_ = state.unpack_posterior(arrays, machine, model.n_factors)
         model.trace_ = list(facts.get("trace", []))
+        model.evidence_ = state.unpack_evidence(arrays, machine)
         if model.posterior_ is None:
             model.penalties_ = Penalties(arrays["penalties.linear"], arrays["penalties.factors"])
             for penalty in (model.penalties_.linear, model.penalties_.factors):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import GroupPriors, Posterior
+from fmkit.solvers.fold import Evidence
 
 Model = TypeVar("Model", bound=Any)
 PRIORS = ("groups", "units", "precision", "centre", "noise_shape")
@@ -162,6 +163,31 @@ def _unpack_priors(of: dict[str, NDArray[Any]], n: int, n_factors: int) -> Group
     if wrong.any() or (priors.units <= 0).any() or (priors.precision <= 0).any() or (priors.noise_shape < 0).any():
         raise ValueError("its priors are none of its columns")
     return priors
+
+
+def pack_evidence(evidence: Evidence | None) -> dict[str, NDArray[Any]]:
+    """What later rows need to know of those of a ridge fit, as arrays; none if there is none."""
+    if evidence is None:
+        return {}
+    return {f"evidence.{name}": getattr(evidence, name) for name in ("counts", "groups", "squares", "means")}
+
+
+def unpack_evidence(arrays: dict[str, NDArray[Any]], machine: FactorizationMachine) -> Evidence | None:
+    """The reverse of `pack_evidence`; a KeyError or ValueError if the arrays do not fit the machine."""
+    if "evidence.counts" not in arrays:
+        return None
+    evidence = Evidence(*(arrays[f"evidence.{name}"] for name in ("counts", "groups", "squares", "means")))
+    n, k = machine.factors.shape
+    told = [(a.dtype.str, a.shape) for a in (evidence.counts, evidence.groups, evidence.squares, evidence.means)]
+    n_groups = len(evidence.squares)
+    if told != [("<f4", (n,)), ("<i4", (n,)), ("<f4", (n_groups, k)), ("<f8", (n,))]:
+        raise ValueError("its evidence does not fit its machine")
+    numbers = evidence.counts, evidence.squares, evidence.means
+    if not all(np.isfinite(a).all() for a in numbers) or min(a.min(initial=0) for a in numbers[:2]) < 0:
+        raise ValueError("its evidence is none")
+    if ((evidence.groups < 0) | (evidence.groups >= n_groups)).any():
+        raise ValueError("its evidence is of other groups")
+    return evidence
 
 
 def pack_labels(labels: NDArray[Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ mean and the variance of each dimension, is its prior for them (Broderick et al.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,15 @@ from fmkit.linalg import FASTMATH, padded
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine, for_each_block
 from fmkit.posterior import value_variance
 from fmkit.solvers.columns import NONE, TILE, solve_columns, solve_system, sort_by_code, sum_rows
-from fmkit.solvers.penalties import Penalties
+from fmkit.solvers.groups import find_groups
+from fmkit.solvers.penalties import Penalties, column_sums
 from fmkit.solvers.sides import NO_DRAW
 from fmkit.solvers.spreads import sum_row_spreads, sum_spreads
 from fmkit.threads import even_cuts, for_each
 
 Floats = NDArray[np.float32]
 
+SAMPLE = 1 << 14  # rows from which means of q^2 are told, to 1 %
 ROUNDS = 8  # of a new column and its noise level, each given the other; users' levels then move by less than 1 %
 
 
@@ -62,6 +64,57 @@ def fold_in(
     how = (np.ones(1, np.float32), nothing, nothing, penalties.linear, penalties.factors, NO_DRAW)
     state = (*entries, *rest, w, V, *how, False, np.zeros((machine.n_features, 3)))
     for_each(solve_columns, [(*cut, *state) for cut in even_cuts(ptr, n_threads)], n_threads)
+
+
+@dataclass
+class Evidence:
+    """What the rows of a ridge fit say of its columns, in place of the rows: the precision they give each dimension.
+
+    With z = x (q, 1) that is sum omega z^2, of a weight sum omega x^2. For factors, q is taken for that of an average
+    row of the column's group: so a column takes a number, not one a dimension.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_features,), float32
+        sum omega x^2 of each column.
+    groups : ndarray of shape (n_features,), int32
+        `fmkit.solvers.groups.find_groups` of the design.
+    squares : ndarray of shape (n_groups, k), float32
+        Mean of q^2 over the rows of a group's columns.
+    means : ndarray of shape (n_features,), float64
+        The fit sees x - means.
+    """
+
+    counts: Floats
+    groups: NDArray[np.int32]
+    squares: Floats
+    means: NDArray[np.float64]
+
+    @classmethod
+    def of_fit(
+        cls, design: Design, weights: Floats | None, machine: FactorizationMachine, means: NDArray[np.float64]
+    ) -> Evidence:
+        """Of a machine and the rows that it was fitted to, less the means; squares from `SAMPLE` rows at most."""
+        groups = find_groups(design)
+        counts, _ = column_sums(design, weights)
+        chosen = np.zeros(design.n_rows, bool)
+        chosen[:: -(-design.n_rows // SAMPLE)] = True
+        sample = design.select(chosen).to_csr()
+        rows, columns, x = np.repeat(np.arange(sample.shape[0]), np.diff(sample.indptr)), sample.indices, sample.data
+        Q = np.asarray(sample @ machine.factors)
+        total = x**2 if weights is None else x**2 * weights[chosen][rows]
+        squares = np.zeros((int(groups.max(initial=-1)) + 1, machine.n_factors), np.float32)
+        of_group = groups[columns]
+        for g in range(len(squares)):
+            mine = np.flatnonzero(of_group == g)
+            rest = Q[rows[mine]] - x[mine, None] * machine.factors[columns[mine]]
+            squares[g] = total[mine] @ np.square(rest) / max(float(total[mine].sum()), 1e-30)
+        return cls(counts.astype(np.float32), groups, squares, means)
+
+    def precision(self) -> Floats:
+        """What the rows give each column, of shape (n_features, k + 1), factors first."""
+        one = np.ones(len(self.squares), np.float32)
+        return np.column_stack([self.squares, one])[self.groups] * self.counts[:, None]
 
 
 @dataclass
@@ -212,7 +265,8 @@ def take_in(
     float
         What the bias is to be moved by.
     """
-    f, Q, VQ, G = known.of_rows(design, n_threads)
+    apart = replace(known, cov=known.cov[:0])  # a column's dimensions are independent here, as in `infer_independent`
+    f, Q, VQ, G = apart.of_rows(design, n_threads)
     one, bias = np.ones(1, np.float32), 0.0
     fields = [(field, *_touched(field, every)) for field in design.fields]
     for _ in range(sweeps):
@@ -228,7 +282,7 @@ def take_in(
             shift = float(np.average(y - f, weights=omega))
             y, bias = y - np.float32(shift), bias + shift
         if shapes.any():
-            errors = np.square(y - f) + known.variance_of_rows(design, n_threads)
+            errors = np.square(y - f) + apart.variance_of_rows(design, n_threads)
             for field in design.fields:
                 omega = _renew_levels(field, errors, omega, counts, shapes, levels)
     return bias
@@ -261,7 +315,7 @@ def _renew_levels(
 
 @kernel(fastmath=FASTMATH)
 def invert_diagonal(U: Any, n: int, R: Any, diagonal: Any, last: Any) -> None:
-    """The diagonal and the last column of (U' U)^-1 for the upper triangular U[:n, :n]; R is work space of U's shape."""
+    """Diagonal and last column of (U' U)^-1 for the upper triangular U[:n, :n]; R is work space of U's shape."""
     for i in range(n - 1, -1, -1):  # R = U^-1, as in `fmkit.solvers.moments.invert_factor`
         for m in range(n):
             R[i, m] = 0
@@ -346,7 +400,7 @@ def infer_each(
                 theta[i] = V[c, i]
                 if uncertain:
                     old[i] = var_v[c, i]
-                    own_g[i] = cov[c, i] - old[i] * theta[i]
+                    own_g[i] = -old[i] * theta[i]
             theta[k] = w[c]
         loss, _, _, corner, corner_b = sum_rows(
             ptr[j], ptr[j + 1], source, x, y, omega, level, w0, known, Q, theta, cached, tile, S, S64
@@ -400,6 +454,5 @@ def infer_each(
                 if uncertain:
                     for i in range(k):
                         VQ[s, i] += value * value * (variance[i] - old[i])
-                        own = value * value * value * (own_g[i] + variance[i] * V[c, i])
-                        G[s, i] += value * value * joint[i] - own
+                        G[s, i] -= value * value * value * (variance[i] * V[c, i] - old[i] * theta[i])
                 known[s] += value * change
