@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Self
 
 import numpy as np
@@ -11,8 +12,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.estimators import state
+from fmkit.estimators.common import SWEEPS
 from fmkit.estimators.growing import Growing
 from fmkit.posterior import Posterior
+from fmkit.solvers.diagnostics import Diagnostics, diagnose_bound, diagnose_chain
 from fmkit.solvers.penalties import Penalties
 
 
@@ -47,7 +50,8 @@ class FMRegressor(RegressorMixin, Growing):
         are found. They decide which columns are solved at once, not what is modelled.
     early_stopping : bool, default=False
         Set `validation_fraction` of the rows aside, keep the machine that is best there, and stop after `patience`
-        sweeps that make it no better, by 0.01 % at least.
+        sweeps that make it no better, by 0.01 % at least. By MCMC it is the average of the draws so far that must get
+        better, so the burn-in is never cut short; by MCMC and VB the posterior of all sweeps done is kept.
     patience : int, default=3
         Sweeps.
     validation_fraction : float, default=0.1
@@ -58,7 +62,7 @@ class FMRegressor(RegressorMixin, Growing):
     random_state : int, RandomState instance or None, default=None
         Draws the first factors, the part set aside, and SGD's orders of the rows.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar and, by MCMC and VB, says whether the fit was long enough.
     warm_start : bool, default=False
         Start from the machine of the last fit, if it has as many columns and factors.
     callbacks : list of callable, optional
@@ -139,6 +143,8 @@ class FMRegressor(RegressorMixin, Growing):
         self.machine_, self.history_, self.n_iter_ = fit.machine, fit.record.history, len(fit.record.history)
         self.penalties_, self.posterior_, self.trace_ = fit.penalties, fit.posterior, fit.trace
         self.evidence_ = fit.evidence
+        if self.verbose and self.posterior_ is not None:
+            print(self.diagnostics(), file=sys.stderr)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> NDArray[np.float32] | tuple[Any, Any]:
@@ -183,6 +189,34 @@ class FMRegressor(RegressorMixin, Growing):
         y, std = self.predict(X, return_std=True)
         width = np.float32(ndtri((1 + coverage) / 2)) * std
         return y - width, y + width
+
+    def diagnostics(self) -> Diagnostics:
+        """Whether the fit was long enough, by MCMC and VB.
+
+        Of a chain after its burn-in: split R-hat and effective sample size of the loss, of the noise's precision and
+        shapes, and of the priors' precisions by group of columns; a sentence says whether the chain is too short, and
+        what to ask for. Of VB: whether the bound of the log evidence still rises.
+
+        Returns
+        -------
+        Diagnostics
+            `sentence` (its `str`, too), `settled`, and `rows` of `name`, `mean`, `sd`, `r_hat`, `size`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fmkit import FMRegressor
+        >>> X = np.eye(4)[np.arange(80) % 4]
+        >>> y = np.random.default_rng(0).standard_normal(80)
+        >>> model = FMRegressor(0, solver="mcmc", max_iter=5, random_state=0).fit(X, y)
+        >>> print(model.diagnostics())
+        the chain is too short: 4 sweeps after a burn-in of 1 tell nothing of it; ask for max_iter=250
+        """
+        self._posterior("diagnostics")
+        if self.solver == "vb":
+            return diagnose_bound(self.trace_)
+        n_sweeps = SWEEPS[self.solver] if self.max_iter is None else self.max_iter
+        return diagnose_chain(self.trace_, self._burn_in(n_sweeps), n_sweeps, 0.2 if self.burn_in is None else None)
 
     def _posterior(self, wanted_for: str) -> Posterior:
         check_is_fitted(self)
