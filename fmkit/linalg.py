@@ -167,3 +167,89 @@ def back_substitute(U: Any, n: int, x: Any) -> None:
         for j in range(i + 1, n):
             s -= U[i, j] * x[j]
         x[i] = s / U[i, i] if U[i, i] > 0 else np.float32(0)
+
+
+@intrinsic(prefer_literal=True)
+def _less_products(
+    typing_context: Any, A: Any, to: Any, left: Any, right: Any, stride: Any, n: Any, height: Any
+) -> Any:
+    """A[to+r] -= sum_p A[left+p stride] A[right+p stride+r], p < n, r < height, of vectors of LANES floats.
+
+    A is a C-contiguous float32 array, places are counted in vectors; `height` is a literal integer. Nothing is checked.
+    """
+    if not isinstance(height, types.IntegerLiteral):
+        return None
+    rows, index = height.literal_value, types.intp
+    signature = types.void(A, index, index, index, index, index, height)
+    vector = ir.VectorType(ir.FloatType(), LANES)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, to_, left_, right_, stride_, count, _ = arguments
+        data = context.make_array(signature.args[0])(context, builder, a).data
+        lanes = count.type(LANES)
+
+        def at(place: Any) -> Any:
+            return builder.bitcast(builder.gep(data, [builder.mul(place, lanes)]), vector.as_pointer())
+
+        def load(place: Any) -> Any:
+            value = builder.load(at(place))
+            value.align = 4
+            return value
+
+        sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * LANES)) for _ in range(rows)]
+        for r, total in enumerate(sums):
+            builder.store(load(builder.add(to_, count.type(r))), total)
+        with cgutils.for_range(builder, count, intp=count.type) as loop:
+            skip = builder.mul(loop.index, stride_)
+            one = builder.fneg(load(builder.add(left_, skip)))
+            for r, total in enumerate(sums):
+                other = load(builder.add(builder.add(right_, skip), count.type(r)))
+                product = builder.fmul(one, other, flags=("contract",))
+                builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+        for r, total in enumerate(sums):
+            stored = builder.store(builder.load(total), at(builder.add(to_, count.type(r))))
+            stored.align = 4
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@kernel(fastmath=FASTMATH)
+def cholesky_lanes(A: Any, n: int) -> None:
+    """As `cholesky` and U'^-1 b, of `LANES` systems side by side, one a lane: no system waits for its own square roots.
+
+    Parameters
+    ----------
+    A : float32 array of shape (n, n + 1, LANES)
+        The upper triangles and, in column n, the right-hand sides. Overwritten by U and U'^-1 b; on the diagonal stands
+        1 / U[i, i] (0 for a pivot that is not positive: that unknown becomes 0).
+    n : int
+        Unknowns.
+    """
+    stride = n + 1
+    for q in range(n):
+        row = q * stride
+        j = q
+        while j + 4 <= stride:
+            _less_products(A, row + j, q, j, stride, q, 4)
+            j += 4
+        while j < stride:
+            _less_products(A, row + j, q, j, stride, q, 1)
+            j += 1
+        for l in range(LANES):
+            d = A[q, q, l]
+            A[q, q, l] = np.float32(1) / np.sqrt(d) if d > 0 else np.float32(0)
+        for j in range(q + 1, stride):
+            for l in range(LANES):
+                A[q, j, l] *= A[q, q, l]
+
+
+@kernel(fastmath=FASTMATH)
+def back_substitute_lanes(A: Any, n: int) -> None:
+    """Solve U x = b for what `cholesky_lanes` left behind; x overwrites column n."""
+    for i in range(n - 1, -1, -1):
+        for l in range(LANES):
+            A[i, n, l] *= A[i, i, l]
+        for p in range(i):
+            for l in range(LANES):
+                A[p, n, l] -= A[p, i, l] * A[i, n, l]
