@@ -171,47 +171,72 @@ def back_substitute(U: Any, n: int, x: Any) -> None:
 
 @intrinsic(prefer_literal=True)
 def _less_products(
-    typing_context: Any, A: Any, to: Any, left: Any, right: Any, stride: Any, n: Any, height: Any
+    typing_context: Any,
+    C: Any,
+    to: Any,
+    A: Any,
+    left: Any,
+    left_stride: Any,
+    B: Any,
+    right: Any,
+    right_stride: Any,
+    n: Any,
+    height: Any,
 ) -> Any:
-    """A[to+r] -= sum_p A[left+p stride] A[right+p stride+r], p < n, r < height, of vectors of LANES floats.
+    """C[to+r] -= sum_p A[left + p left_stride] B[right + p right_stride + r], p < n, r < height, vectors of LANES floats.
 
-    A is a C-contiguous float32 array, places are counted in vectors; `height` is a literal integer. Nothing is checked.
+    A, B, C are C-contiguous float32 arrays, places are counted in vectors; `height` is a literal integer. Nothing is
+    checked.
     """
     if not isinstance(height, types.IntegerLiteral):
         return None
     rows, index = height.literal_value, types.intp
-    signature = types.void(A, index, index, index, index, index, height)
+    signature = types.void(C, index, A, index, index, B, index, index, index, height)
     vector = ir.VectorType(ir.FloatType(), LANES)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, to_, left_, right_, stride_, count, _ = arguments
-        data = context.make_array(signature.args[0])(context, builder, a).data
+        c, to_, a, left_, stride_a, b, right_, stride_b, count, _ = arguments
         lanes = count.type(LANES)
 
-        def at(place: Any) -> Any:
-            return builder.bitcast(builder.gep(data, [builder.mul(place, lanes)]), vector.as_pointer())
+        def vectors(position: int, value: Any) -> Any:
+            data = context.make_array(signature.args[position])(context, builder, value).data
+            return lambda place: builder.bitcast(builder.gep(data, [builder.mul(place, lanes)]), vector.as_pointer())
 
-        def load(place: Any) -> Any:
-            value = builder.load(at(place))
+        def load(pointer: Any) -> Any:
+            value = builder.load(pointer)
             value.align = 4
             return value
 
+        of_a, of_b, of_c = vectors(2, a), vectors(5, b), vectors(0, c)
         sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * LANES)) for _ in range(rows)]
         for r, total in enumerate(sums):
-            builder.store(load(builder.add(to_, count.type(r))), total)
+            builder.store(load(of_c(builder.add(to_, count.type(r)))), total)
         with cgutils.for_range(builder, count, intp=count.type) as loop:
-            skip = builder.mul(loop.index, stride_)
-            one = builder.fneg(load(builder.add(left_, skip)))
+            one = builder.fneg(load(of_a(builder.add(left_, builder.mul(loop.index, stride_a)))))
+            place = builder.add(right_, builder.mul(loop.index, stride_b))
             for r, total in enumerate(sums):
-                other = load(builder.add(builder.add(right_, skip), count.type(r)))
-                product = builder.fmul(one, other, flags=("contract",))
+                product = builder.fmul(one, load(of_b(builder.add(place, count.type(r)))), flags=("contract",))
                 builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
         for r, total in enumerate(sums):
-            stored = builder.store(builder.load(total), at(builder.add(to_, count.type(r))))
+            stored = builder.store(builder.load(total), of_c(builder.add(to_, count.type(r))))
             stored.align = 4
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+@kernel(fastmath=FASTMATH)
+def _less_row(
+    C: Any, to: int, A: Any, left: int, left_stride: int, B: Any, right: int, right_stride: int, n: int, width: int
+) -> None:
+    """`_less_products` for r < width."""
+    r = 0
+    while r + 4 <= width:
+        _less_products(C, to + r, A, left, left_stride, B, right + r, right_stride, n, 4)
+        r += 4
+    while r < width:
+        _less_products(C, to + r, A, left, left_stride, B, right + r, right_stride, n, 1)
+        r += 1
 
 
 @kernel(fastmath=FASTMATH)
@@ -228,14 +253,7 @@ def cholesky_lanes(A: Any, n: int) -> None:
     """
     stride = n + 1
     for q in range(n):
-        row = q * stride
-        j = q
-        while j + 4 <= stride:
-            _less_products(A, row + j, q, j, stride, q, 4)
-            j += 4
-        while j < stride:
-            _less_products(A, row + j, q, j, stride, q, 1)
-            j += 1
+        _less_row(A, q * stride + q, A, q, stride, A, q, stride, q, stride - q)
         for l in range(LANES):
             d = A[q, q, l]
             A[q, q, l] = np.float32(1) / np.sqrt(d) if d > 0 else np.float32(0)
@@ -253,3 +271,31 @@ def back_substitute_lanes(A: Any, n: int) -> None:
         for p in range(i):
             for l in range(LANES):
                 A[p, n, l] -= A[p, i, l] * A[i, n, l]
+
+
+@kernel(fastmath=FASTMATH)
+def invert_lanes(A: Any, n: int, T: Any, cov: Any) -> None:
+    """cov = (U' U)^-1, its upper triangle, for what `cholesky_lanes` left behind.
+
+    Parameters
+    ----------
+    A : float32 array of shape (n, n + 1, LANES)
+    T, cov : float32 arrays of shape (n, n, LANES)
+        T becomes U'^-1.
+    """
+    for m in range(n):
+        T[m, : m + 1] = 0
+        for l in range(LANES):
+            T[m, m, l] = 1
+        for p in range(m):  # row p of T ends at its diagonal
+            _less_row(T, m * n, A, p * (n + 1) + m, 0, T, p * n, 0, 1, p + 1)
+        for i in range(m + 1):
+            for l in range(LANES):
+                T[m, i, l] *= A[m, m, l]
+    for i in range(n):
+        for j in range(i, n):
+            for l in range(LANES):
+                cov[i, j, l] = 0
+            _less_products(cov, i * n + j, T, j * n + i, n, T, j * n + j, n, n - j, 1)
+            for l in range(LANES):
+                cov[i, j, l] = -cov[i, j, l]

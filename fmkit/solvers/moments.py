@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.kernels import kernel
-from fmkit.linalg import FASTMATH, back_substitute, cholesky, padded
+from fmkit.linalg import FASTMATH, LANES, back_substitute_lanes, cholesky_lanes, invert_lanes, padded
 from fmkit.solvers.columns import EXACT, JITTER
 
 
@@ -23,7 +23,7 @@ def packed_size(k: int) -> int:
 
 @kernel(fastmath=FASTMATH)
 def pack_moments(mean_v: Any, mean_w: Any, cov: Any, k: int, out: Any) -> None:
-    """Write E zeta zeta' of a column; `cov` is of shape (k + 1, k + 1), factors first."""
+    """Write E zeta zeta' of a column; of `cov`, of shape (k + 1, k + 1), factors first, the upper triangle is read."""
     out[0] = 1
     for i in range(k):
         out[1 + i] = mean_v[i]
@@ -36,29 +36,6 @@ def pack_moments(mean_v: Any, mean_w: Any, cov: Any, k: int, out: Any) -> None:
         out[at] = mean_v[i] * mean_w + cov[i, k]
         at += 1
     out[at] = mean_w * mean_w + cov[k, k]
-
-
-@kernel(fastmath=FASTMATH)
-def invert_factor(U: Any, n: int, R: Any, cov: Any) -> None:
-    """cov = (U' U)^-1 for the upper triangular U[:n, :n]; R is work space of U's shape."""
-    for i in range(n - 1, -1, -1):  # R = U^-1, row by row from below: R[i] = (e_i - sum_{l > i} U[i, l] R[l]) / U[i, i]
-        for m in range(n):
-            R[i, m] = 0
-        for l in range(i + 1, n):
-            u = U[i, l]
-            for m in range(l, n):
-                R[i, m] -= u * R[l, m]
-        R[i, i] = 1
-        d = np.float32(1) / U[i, i] if U[i, i] > 0 else np.float32(0)
-        for m in range(i, n):
-            R[i, m] *= d
-    for i in range(n):
-        for l in range(i, n):
-            s = np.float32(0)
-            for m in range(l, n):
-                s += R[i, m] * R[l, m]
-            cov[i, l] = s
-            cov[l, i] = s
 
 
 @kernel(fastmath=FASTMATH)
@@ -97,74 +74,79 @@ def infer_columns(
         determinant of the covariance.
     """
     k = V.shape[1]
-    size, front = M.shape[1], padded(k + 2)
-    width = padded(k + 4)
-    S, R = np.zeros((width, width), np.float32), np.zeros((width, width), np.float32)
-    cov, mean = np.zeros((k + 1, k + 1), np.float32), np.zeros(k + 1, np.float32)
+    n, size, front = k + 1, M.shape[1], padded(k + 2)
+    A = np.zeros((n, n + 1, LANES), np.float32)
+    T, covs = np.zeros((n, n, LANES), np.float32), np.zeros((n, n, LANES), np.float32)
+    cov, mean = np.zeros((n, n), np.float32), np.zeros(n, np.float32)
     acc, acc_y = np.zeros(size, np.float32), np.zeros(front, np.float32)
-    acc64, acc_y64 = np.zeros(size, np.float64), np.zeros(front, np.float64)
-    h = np.zeros(k + 1, np.float64)
-    zero: Any = 0.0
-    for j in range(first, last):
-        c = columns[j]
-        squares = zero
-        acc64[:] = 0
-        acc_y64[:] = 0
-        for begin in range(ptr[j], ptr[j + 1], EXACT):
-            acc[:] = 0
-            acc_y[:] = 0
-            for e in range(begin, min(begin + EXACT, ptr[j + 1])):
-                s = source[e]
-                weight = omega[e] if len(omega) else np.float32(1)
-                if len(level):
-                    weight *= level[s]
-                target = y[e] - w0
-                g = weight * target
-                squares += g * target
+    total, total_y, squares = np.zeros((LANES, size)), np.zeros((LANES, front)), np.zeros(LANES)
+    for start in range(first, last, LANES):
+        some = min(LANES, last - start)
+        for lane in range(some):
+            j = start + lane
+            square: Any = 0.0
+            total[lane] = 0
+            total_y[lane] = 0
+            for begin in range(ptr[j], ptr[j + 1], EXACT):
+                acc[:] = 0
+                acc_y[:] = 0
+                for e in range(begin, min(begin + EXACT, ptr[j + 1])):
+                    s = source[e]
+                    weight = omega[e] if len(omega) else np.float32(1)
+                    if len(level):
+                        weight *= level[s]
+                    target = y[e] - w0
+                    g = weight * target
+                    square += g * target
+                    for i in range(size):
+                        acc[i] += weight * M[s, i]
+                    for i in range(front):
+                        acc_y[i] += g * M[s, i]
                 for i in range(size):
-                    acc[i] += weight * M[s, i]
+                    total[lane, i] += acc[i]
                 for i in range(front):
-                    acc_y[i] += g * M[s, i]
-            for i in range(size):
-                acc64[i] += acc[i]
-            for i in range(front):
-                acc_y64[i] += acc_y[i]
-        n = acc64[0]
-        times = scale[j % len(scale)]
-        S.fill(0)
-        at = k + 2
-        for i in range(k):
-            for l in range(i, k):
-                S[i, l] = times * acc64[at]
+                    total_y[lane, i] += acc_y[i]
+            squares[lane] = square
+            times, sum_z, sum_y = scale[j % len(scale)], total[lane], total_y[lane]
+            at = k + 2
+            for i in range(k):
+                for l in range(i, k):
+                    A[i, l, lane] = times * sum_z[at]
+                    at += 1
+                A[i, k, lane] = times * sum_z[1 + i]
+                A[i, n, lane] = times * (sum_y[1 + i] - sum_z[at]) + precision[i] * centre[i]
+                A[i, i, lane] = A[i, i, lane] * (1 + JITTER) + precision[i]
                 at += 1
-            h[i] = acc_y64[1 + i] - acc64[at]
-            at += 1
-            S[i, k] = times * acc64[1 + i]
-            S[i, k + 1] = times * h[i] + precision[i] * centre[i]
-            S[i, i] += precision[i] + JITTER * S[i, i]
-        h[k] = acc_y64[0] - acc64[k + 1]
-        S[k, k] = times * n * (1 + JITTER) + precision[k]
-        S[k, k + 1] = times * h[k] + precision[k] * centre[k]
-        loss = squares - 2 * acc_y64[k + 1] + acc64[at]
-        cholesky(S, k + 1)
-        back_substitute(S, k + 1, mean)
-        invert_factor(S, k + 1, R, cov)
-        determinant = zero
-        for i in range(k + 1):
-            determinant -= math.log(max(S[i, i], np.float32(1e-30)))
-        slope = h[k] - n * mean[k]
-        at = k + 2
-        for i in range(k):
-            loss -= 2 * h[i] * mean[i]
-            slope -= acc64[1 + i] * mean[i]
-            loss += 2 * acc64[1 + i] * (mean[i] * mean[k] + cov[i, k])
-            for l in range(i, k):
-                twice = 1 if l == i else 2
-                loss += twice * acc64[at] * (mean[i] * mean[l] + cov[i, l])
+            A[k, k, lane] = times * sum_z[0] * (1 + JITTER) + precision[k]
+            A[k, n, lane] = times * (sum_y[0] - sum_z[k + 1]) + precision[k] * centre[k]
+        for lane in range(some, LANES):
+            A[:, :, lane] = 0
+        cholesky_lanes(A, n)
+        invert_lanes(A, n, T, covs)
+        back_substitute_lanes(A, n)
+        for lane in range(some):
+            c, sum_z, sum_y = columns[start + lane], total[lane], total_y[lane]
+            determinant: Any = 0.0
+            for i in range(n):
+                mean[i] = A[i, n, lane]
+                determinant += math.log(max(A[i, i, lane], np.float32(1e-30)))
+                for l in range(i, n):
+                    cov[i, l] = covs[i, l, lane]
+            loss, slope = squares[lane] - 2 * sum_y[k + 1] + sum_z[(k + 2) * (k + 3) // 2 - 1], sum_y[0] - sum_z[k + 1]
+            loss -= 2 * slope * mean[k]
+            slope -= sum_z[0] * mean[k]
+            loss += sum_z[0] * (mean[k] * mean[k] + cov[k, k])
+            at = k + 2
+            for i in range(k):
+                slope -= sum_z[1 + i] * mean[i]
+                loss += 2 * sum_z[1 + i] * (mean[i] * mean[k] + cov[i, k])
+                for l in range(i, k):
+                    twice = 1 if l == i else 2
+                    loss += twice * sum_z[at] * (mean[i] * mean[l] + cov[i, l])
+                    at += 1
+                loss -= 2 * (sum_y[1 + i] - sum_z[at]) * mean[i]
                 at += 1
-            at += 1
-            V[c, i], var_v[c, i] = mean[i], cov[i, i]
-        loss += n * (mean[k] * mean[k] + cov[k, k]) - 2 * h[k] * mean[k]
-        w[c], var_w[c] = mean[k], cov[k, k]
-        pack_moments(mean, mean[k], cov, k, M[c])
-        sums[c, 0], sums[c, 1], sums[c, 2], sums[c, 3] = loss, slope, n, determinant
+                V[c, i], var_v[c, i] = mean[i], cov[i, i]
+            w[c], var_w[c] = mean[k], cov[k, k]
+            pack_moments(mean, mean[k], cov, k, M[c])
+            sums[c, 0], sums[c, 1], sums[c, 2], sums[c, 3] = loss, slope, sum_z[0], determinant
