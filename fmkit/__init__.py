@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fmkit.design import Design, RelationBlock
     from fmkit.estimators import FMClassifier, FMRegressor
+    from fmkit.estimators.regularisation import regularisation_path
     from fmkit.machine import FactorizationMachine
     from fmkit.modelfile import load, save
 
@@ -21,6 +22,7 @@ _HOME = {
     "FactorizationMachine": "machine",
     "RelationBlock": "design",
     "load": "modelfile",
+    "regularisation_path": "estimators.regularisation",
     "save": "modelfile",
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "FactorizationMachine",
     "RelationBlock",
     "load",
+    "regularisation_path",
     "save",
 ]
 

@@ -29,12 +29,13 @@ class FMClassifier(ClassifierMixin, FMEstimator):
 
     Parameters
     ----------
-    n_factors, solver, max_iter, init_scale, learning_rate, fields, early_stopping, patience, validation_fraction, \
+    n_factors, solver, max_iter, nonnegative, average, init_scale, learning_rate, fields, early_stopping, patience, validation_fraction, \
     n_jobs, random_state, verbose, warm_start, callbacks
         As those of `FMRegressor`, the log odds being taken for targets with a standard deviation of 2.2. ALS lowers the
         log loss through a quadratic bound that is renewed at every column's step.
     reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 0.9
-        As those of `FMRegressor`, times 1/4, the greatest curvature of the log loss.
+        As those of `FMRegressor`, times 1/4, the greatest curvature of the log loss. reg_factors="auto" chooses for each
+        machine.
 
     Attributes
     ----------
@@ -42,6 +43,8 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         The labels, sorted.
     machines_ : list of FactorizationMachine
         One for the second of two classes, or one a class.
+    reg_factors_ : list
+        `reg_factors` of each machine, as given or as chosen.
     history_ : list of dict
         As that of `FMRegressor`, losses as mean log losses; of all machines, one after the other.
     n_iter_ : int
@@ -105,6 +108,7 @@ class FMClassifier(ClassifierMixin, FMEstimator):
             fits.append(fit)
         records = [fit.record for fit in fits]
         self.classes_, self.machines_ = classes, [fit.machine for fit in fits]
+        self.reg_factors_ = [fit.reg_factors for fit in fits]
         self.history_ = [row for record in records for row in record.history]
         self.n_iter_ = max(len(record.history) for record in records)
         return self

@@ -34,6 +34,7 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
         "parameters": parameters,
         "n_iter": model.n_iter_,
         "history": model.history_,
+        "reg_factors": np.asarray(model.reg_factors_).tolist(),
         "more_factors": int(machines[0].n_factors - model.n_factors),
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
     }
@@ -67,6 +68,7 @@ def unpack(
             raise ValueError("its feature names are not those of its machines")
         model.feature_names_in_ = np.array(names, object)
     model.n_features_in_, model.n_iter_, model.history_ = n_features, int(facts["n_iter"]), list(facts["history"])
+    model.reg_factors_ = facts.get("reg_factors", model.reg_factors)
     machines = [FactorizationMachine(float(b), w, V) for b, w, V in zip(bias, linear, factors, strict=True)]
     return model, machines
 

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from fmkit.checkpoint import State, fill, live_arrays
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
-from fmkit.solvers.columns import NONE
+from fmkit.solvers.columns import NONE, solve_columns
+from fmkit.solvers.nonnegative import solve_nonnegative
 from fmkit.solvers.objective import Objective
+from fmkit.solvers.shaking import Shaking
 from fmkit.solvers.sides import Prior, Sides
 
 
@@ -40,12 +42,34 @@ def als(objective: Objective, machine: FactorizationMachine, n_threads: int) -> 
 
 
 class Als:
-    """`als` as something that can be left after a sweep and taken up again (`fmkit.checkpoint.Resumable`)."""
+    """`als` as something that can be left after a sweep and taken up again (`fmkit.checkpoint.Resumable`).
 
-    def __init__(self, objective: Objective, machine: FactorizationMachine, n_threads: int) -> None:
-        self.objective, self.sweep = objective, 0
+    Parameters
+    ----------
+    objective, machine, n_threads
+        As for `als`. The machine is the result, too, unless sweeps are averaged.
+    nonnegative : bool
+        Keep the factors from falling below zero; those of the start must not be. For designs without blocks.
+    """
+
+    def __init__(
+        self, objective: Objective, machine: FactorizationMachine, n_threads: int, nonnegative: bool = False
+    ) -> None:
+        assert not (nonnegative and objective.design.blocks), "blocks have no non-negative steps"
+        self.objective, self.sweep, self.nonnegative = objective, 0, nonnegative
+        step = solve_nonnegative if nonnegative else solve_columns
         changing = objective.logistic
-        self.sides = Sides(objective.design, machine, objective.y, objective.weights, n_threads, changing=changing)
+        self.sides = Sides(objective.design, machine, objective.y, objective.weights, n_threads, changing, step)
+        self.shaking: Shaking | None = None
+
+    def average(self, spread: float, burn_in: int, seed: int) -> None:
+        """Shake the sweeps to come and average those after `burn_in`; see `fmkit.solvers.shaking`."""
+        self.shaking = Shaking(self.objective, self.sides, spread, burn_in, seed, self.nonnegative)
+
+    @property
+    def machine(self) -> FactorizationMachine:
+        """The result so far."""
+        return self.shaking.machine if self.shaking else self.sides.machine
 
     def __iter__(self) -> Iterator[Progress]:
         start = time.perf_counter()
@@ -54,8 +78,12 @@ class Als:
         priors = [no_prior(machine.n_factors)] * (int(sides.groups.max(initial=0)) + 1)
         penalties = objective.penalties.linear, objective.penalties.factors
         f = sides.predict() if logistic else NONE
+        last = len(sides.sides) - 1
+        shaking = self.shaking
         while True:
             self.sweep += 1
+            if shaking:
+                shaking.begin(self.sweep)
             if logistic:
                 curvature = bound_curvature(f)
                 sides.set_targets(
@@ -64,6 +92,10 @@ class Als:
             loss = 0.0
             for s in range(len(sides.sides)):
                 loss = float(sides.solve(s, priors, penalties)[:, 0].sum())
+                if shaking:
+                    shaking.take(s)
+                    if s < last:
+                        shaking.shake(s)
             slope, curve = sides.residual_sums(None if sides.pair else sides.weights)
             if curve > 0:
                 sides.move_bias(slope / curve)
@@ -75,16 +107,27 @@ class Als:
                 loss /= objective.total_weight
             else:
                 loss = float(np.average(np.square(y - sides.f), weights=weights))
-            yield Progress(self.sweep, loss, time.perf_counter() - start, machine)
+            if shaking:
+                shaking.end(self.sweep)
+                shaking.shake(last)
+                f = sides.predict() if logistic else NONE
+            yield Progress(self.sweep, loss, time.perf_counter() - start, self.machine)
 
     def state(self) -> State:
         """What the descent goes on from after a sweep."""
-        return State({"bias": self.sides.machine.bias, "sweep": self.sweep}, live_arrays(self.sides))
+        facts = {"bias": self.sides.machine.bias, "sweep": self.sweep}
+        if self.shaking is None:
+            return State(facts, live_arrays(self.sides))
+        facts |= {"count": self.shaking.count, "mean": self.shaking.mean.bias}
+        return State(facts, live_arrays(self.sides) | self.shaking.arrays())
 
     def resume(self, state: State) -> None:
         """Go on from a state of the same fit."""
         fill(live_arrays(self.sides), state.arrays)
         self.sides.machine.bias, self.sweep = float(state.facts["bias"]), int(state.facts["sweep"])
+        if self.shaking is not None:
+            fill(self.shaking.arrays(), state.arrays)
+            self.shaking.count, self.shaking.mean.bias = int(state.facts["count"]), float(state.facts["mean"])
 
 
 def no_prior(n_factors: int) -> Prior:

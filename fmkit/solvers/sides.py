@@ -98,6 +98,8 @@ class Sides:
     changing : bool
         Whether `set_targets` will be called: targets and weights that a likelihood other than the Gaussian makes up
         a sweep.
+    step : callable
+        The kernel that solves a field's columns: `solve_columns`, or one with its parameters; tables have their own.
 
     Attributes
     ----------
@@ -115,8 +117,10 @@ class Sides:
         weights: Floats | None,
         n_threads: int,
         changing: bool = False,
+        step: Any = solve_columns,
     ) -> None:
         self.design, self.machine, self.n_threads = design, machine, n_threads
+        self._step = step
         self.y, self.weights = y, weights
         self.groups = find_groups(design)
         one_hot = [f for f in design.fields if f.rows is None and f.values is None]
@@ -215,7 +219,7 @@ class Sides:
             prior = priors[side.group]
             how = (scale, prior.precision, prior.centre, *penalties, draw, not self.pair, self.sums)
             state = (*entries, *rest, machine.linear, machine.factors, *how)
-            for_each(solve_columns, [(*cut, *state) for cut in cuts], self.n_threads)
+            for_each(self._step, [(*cut, *state) for cut in cuts], self.n_threads)
             sums: NDArray[np.float64] = self.sums[side.columns]
         else:
             of_rows = (side.ptr, side.source, side.y, side.omega, level)
@@ -306,6 +310,16 @@ class Sides:
             if field.rows is None and field.values is None and len(np.unique(field.codes)) == block.table.n_rows:
                 return block.columns[field.columns[field.codes]], np.arange(block.table.n_rows)
         return None
+
+    def scale(self, times: np.float32) -> None:
+        """Multiply the machine's values by a number, positive."""
+        machine, root = self.machine, np.sqrt(times)
+        machine.bias *= float(times)
+        tables = [side.table for side in self.sides if side.table is not None]
+        for array in (machine.linear, *(table.c for table in tables), *(() if self.pair else (self.f,))):
+            array *= times
+        for array in (machine.factors, *(table.q for table in tables), *(() if self.pair else (self.Q,))):
+            array *= root
 
     def move_bias(self, shift: float) -> None:
         """Add to the bias."""
