@@ -89,8 +89,8 @@ class RunningMoments:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `add` changes in place, for a checkpoint."""
-        names = ("linear", "factors", "linear_squares", "factor_squares", "stack")
-        return {f"moments.{name}": getattr(self, name) for name in names}
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {f"moments.{name}": value for name, value in own.items() if isinstance(value, np.ndarray)}
 
     def mean(self) -> FactorizationMachine:
         """The machine of the means."""
