@@ -103,8 +103,8 @@ class Growing(FMEstimator):
         A new column's weight and factors are the exact solution of the one system that they have: ridge regression
         under the penalties of a column like them (ALS, SGD), or their Gaussian posterior under the prior of its group,
         given means and variances of all else (MCMC, VB). In the latter its noise level, if such columns have one each,
-        starts from its prior's mean 1 and is renewed seven times in turn with the column. Thousands at once take some
-        microseconds each.
+        starts from its prior's mean 1 and is renewed in turn with the column until it moves by less than .5 %.
+        Thousands at once take some microseconds each.
 
         Parameters
         ----------

@@ -31,7 +31,7 @@ from fmkit.threads import even_cuts, for_each
 Floats = NDArray[np.float32]
 
 SAMPLE = 1 << 14  # rows from which means of q^2 are told, to 1 %
-ROUNDS = 8  # of a new column and its noise level, each given the other; users' levels then move by less than 1 %
+ROUNDS, SETTLED = 20, 0.005  # of a new column and its noise level in turn: at most; until the level moves by less
 
 
 def fold_in(
@@ -314,22 +314,17 @@ def _renew_levels(
 
 
 @kernel(fastmath=FASTMATH)
-def invert_diagonal(U: Any, n: int, R: Any, diagonal: Any, last: Any) -> None:
-    """Diagonal and last column of (U' U)^-1 for the upper triangular U[:n, :n]; R is work space of U's shape."""
-    for i in range(n - 1, -1, -1):  # R = U^-1, as in `fmkit.solvers.moments.invert_factor`
-        for m in range(n):
-            R[i, m] = 0
-        for l in range(i + 1, n):
-            u = U[i, l]
-            for m in range(l, n):
-                R[i, m] -= u * R[l, m]
-        R[i, i] = 1
-        d = np.float32(1) / U[i, i] if U[i, i] > 0 else np.float32(0)
-        s = np.float32(0)
-        for m in range(i, n):
-            R[i, m] *= d
-            s += R[i, m] * R[i, m]
-        diagonal[i], last[i] = s, R[i, n - 1] * R[n - 1, n - 1]
+def inverse_diagonal(S: Any, n: int, right: int, diagonal: Any, last: Any) -> None:
+    """Diagonal and last column of the inverse of a system that `cholesky` went over with the identity beside it.
+
+    S[:n, right:right + n] is W = U'^-1, and (U' U)^-1 = W' W.
+    """
+    diagonal[:] = 0
+    for m in range(n):
+        for i in range(m + 1):
+            diagonal[i] += S[m, right + i] * S[m, right + i]
+    for i in range(n):
+        last[i] = S[n - 1, right + i] * S[n - 1, right + n - 1]
 
 
 @kernel(fastmath=FASTMATH)
@@ -381,14 +376,15 @@ def infer_each(
     levels : float32 array of shape (n_levels,)
         Noise levels: the first guess, and the result.
     rounds : int
-        Steps of a column; between two of them its level is set to its posterior's mean.
+        Steps of a column at most; between two of them its level is set to its posterior's mean, if that is another.
     """
     k = V.shape[1]
     uncertain = len(VQ) > 0
     width = padded(k + 4)
     tile, S64 = np.zeros((TILE, width), np.float32), np.empty((k + 2, k), np.float64)
-    S, R = np.zeros((width, width), np.float32), np.zeros((width, width), np.float32)
-    sums = np.zeros((width, width), np.float32)
+    # Where the inverse is wanted, the identity stands to the right of the system: `cholesky` takes it along.
+    both = width + padded(k + 1) if uncertain else width
+    S, sums = np.zeros((width, both), np.float32), np.zeros((width, both), np.float32)
     theta, step, own_g = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
     prior, pull, none = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(padded(k + 1), np.float32)
     h, variance, old = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
@@ -412,6 +408,8 @@ def infer_each(
             for i in range(k):
                 S[i, i] += D[i]
                 S[k + 1, i] -= C[i] + D[i] * theta[i]
+            for i in range(k + 1):
+                S[i, width + i] = 1
         for i in range(k + 1):
             h[i] = S[k + 1, i] if i < k else np.float32(corner_b)
             prior[i] = precision[p, i]
@@ -425,7 +423,7 @@ def infer_each(
                 S[:, :] = sums
             square = solve_system(S, k, corner, corner_b, tau, prior, pull, none, step)
             if uncertain:
-                invert_diagonal(S, k + 1, R, variance, joint)
+                inverse_diagonal(S, k + 1, width, variance, joint)
             if r < n_rounds - 1:
                 error = loss + square
                 spread = np.float32(k + 1)  # trace(tau P (tau P + Lambda)^-1)
@@ -433,7 +431,10 @@ def infer_each(
                     error -= 2 * h[i] * step[i]
                     spread -= prior[i] * variance[i]
                 error += spread / tau
-                tau = np.float32((c_shape + counts[j % len(counts)] / 2) / (c_shape + max(error, 0.0) / 2))
+                other = (c_shape + counts[j % len(counts)] / 2) / (c_shape + max(error, 0.0) / 2)
+                if abs(other - tau) < SETTLED * tau:
+                    break
+                tau = np.float32(other)
         levels[j] = tau
         for i in range(k):
             v = theta[i] + step[i]
