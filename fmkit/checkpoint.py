@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,7 +61,7 @@ class Checkpoint:
 
     Parameters
     ----------
-    path : str or Path
+    path : str or path
     sweeps : int, optional
         Write after so many sweeps each; None goes by the time.
     minutes : float
@@ -79,7 +80,7 @@ class Checkpoint:
         If the file cannot be read or written.
     """
 
-    def __init__(self, path: str | Path, sweeps: int | None = None, minutes: float = 10.0) -> None:
+    def __init__(self, path: str | PathLike[str], sweeps: int | None = None, minutes: float = 10.0) -> None:
         self.path, self.sweeps, self.minutes = Path(path), sweeps, minutes
         check_writable(self.path)
         self.identity: dict[str, Any] = {}
@@ -195,25 +196,24 @@ def digest(*parts: Any) -> str:
 
     def take(part: Any) -> None:
         if isinstance(part, Design):
-            take(np.array(part.shape))
+            take_all(np.array(part.shape), part.groups)
             for field in part.fields:
-                for array in (field.columns, field.codes, field.rows, field.values):
-                    take(array)
+                take_all(field.columns, field.codes, field.rows, field.values)
             for block in part.blocks:
-                for item in (block.table, block.codes, block.columns):
-                    take(item)
-            take(part.groups)
+                take_all(block.table, block.codes, block.columns)
         elif isinstance(part, FactorizationMachine):
-            for item in (part.bias, part.linear, part.factors):
-                take(item)
+            take_all(part.bias, part.linear, part.factors)
         elif isinstance(part, np.ndarray):
             total.update(f"{part.dtype.str}{part.shape}".encode())
-            total.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+            total.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
         else:
             total.update(repr(part).encode())
 
-    for part in parts:
-        take(part)
+    def take_all(*parts: Any) -> None:
+        for part in parts:
+            take(part)
+
+    take_all(*parts)
     return total.hexdigest()
 
 

@@ -62,6 +62,8 @@ sys.path.insert(0, {root!r})
 from tests.test_checkpoint import data, regressor
 
 jobs = {jobs!r}
+for solver, kind in dict.fromkeys(job[:2] for job in jobs):  # kernels are loaded once, not in each of the processes
+    regressor(solver, None, max_iter=1).fit(*data(kind))
 for solver, kind, path, sweep, n_jobs, more in jobs:
     if os.fork():
         os.wait()
@@ -92,7 +94,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """Fits in processes that ended with SIGKILL in the callback of a sweep, that is before its checkpoint is written."""
+    """Fits whose processes were killed in the callback of a sweep, that is before its checkpoint is written."""
     folder = tmp_path_factory.mktemp("killed")
     jobs = [
         (solver, kind, str(folder / f"{solver}-{i}.fmkit"), *rest)

@@ -184,7 +184,7 @@ def bulk_size(chains: ArrayLike) -> float:
     negative = np.flatnonzero(pairs[:end] <= 0)
     end = int(negative[0]) if len(negative) else end
     time = 2 * float(np.minimum.accumulate(pairs[:end]).sum()) - 1 + max(float(correlations[2 * end]), 0)
-    return m * n / max(time, 1 / math.log10(m * n))
+    return float(m * n) / max(time, 1 / math.log10(m * n))
 
 
 def _split(chains: ArrayLike) -> NDArray[np.float64]:
@@ -214,5 +214,5 @@ def _autocovariances(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _rounded(n: float) -> int:
     """Up to two digits."""
-    unit = 10 ** max(math.floor(math.log10(n)) - 1, 0)
+    unit: int = 10 ** max(math.floor(math.log10(n)) - 1, 0)
     return math.ceil(n / unit) * unit
