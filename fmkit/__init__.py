@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fmkit.design import Design, RelationBlock
-    from fmkit.estimators import FMClassifier, FMRegressor
+    from fmkit.estimators import FMClassifier, FMOrdinal, FMRegressor
     from fmkit.estimators.regularisation import regularisation_path
     from fmkit.machine import FactorizationMachine
     from fmkit.modelfile import load, save
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Design": "design",
     "FMClassifier": "estimators",
+    "FMOrdinal": "estimators",
     "FMRegressor": "estimators",
     "FactorizationMachine": "machine",
     "RelationBlock": "design",
@@ -29,6 +30,7 @@ _HOME = {
 __all__ = [
     "Design",
     "FMClassifier",
+    "FMOrdinal",
     "FMRegressor",
     "FactorizationMachine",
     "RelationBlock",

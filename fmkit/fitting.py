@@ -142,7 +142,8 @@ def run_fit(
                 bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("loss") and row[name]})
                 bar.update()
                 if callbacks:
-                    told = replace(progress, machine=told_as(progress.machine))
+                    machines = [told_as(machine) for machine in progress.machines]
+                    told = replace(progress, machine=told_as(progress.machine), machines=machines)
                     answers = [callback(told) for callback in callbacks]
                     record.stopped = any(answers)
                 worse = counts and progress.sweep - best.goal_sweep >= patience

@@ -18,6 +18,7 @@ from fmkit.files import written_beside
 FORMAT = 1
 _CLASSES = {
     "FMClassifier": "fmkit.estimators",
+    "FMOrdinal": "fmkit.estimators",
     "FMRegressor": "fmkit.estimators",
     "Recommender": "fmkit.recommend.recommender",
 }
@@ -28,7 +29,7 @@ def save(model: Any, path: str | Path) -> None:
 
     Parameters
     ----------
-    model : FMRegressor, FMClassifier or Recommender
+    model : FMRegressor, FMClassifier, FMOrdinal or Recommender
         Fitted.
     path : str or Path
         Customarily with the suffix `.fmkit`. The file is written beside it and renamed.

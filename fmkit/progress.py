@@ -1,6 +1,6 @@
 """What a solver tells after each pass over the data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fmkit.machine import FactorizationMachine
 
@@ -22,6 +22,8 @@ class Progress:
         The machine so far; the solver goes on changing it.
     validation_loss : float or None
         The same loss on the part set aside, filled in by the fit loop.
+    machines : list of FactorizationMachine
+        Where several classes are fitted at once, one a class, the first of them being `machine`; else empty.
     """
 
     sweep: int
@@ -29,3 +31,4 @@ class Progress:
     seconds: float
     machine: FactorizationMachine
     validation_loss: float | None = None
+    machines: list[FactorizationMachine] = field(default_factory=list)

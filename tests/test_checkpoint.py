@@ -245,7 +245,7 @@ def test_where_no_file_can_be_is_told_before_the_fit(tmp_path):
         regressor("als", tmp_path).fit(design, y)
     with pytest.raises(ValueError, match="written by 'als', 'mcmc' and 'vb': for solver='sgd' set checkpoint=None"):
         regressor("als", tmp_path / "fit.fmkit").set_params(solver="sgd").fit(design, y)
-    with pytest.raises(ValueError, match="written by FMRegressor only"):
+    with pytest.raises(ValueError, match="classes are written by 'mcmc' and 'vb'"):
         FMClassifier(2, checkpoint=tmp_path / "fit.fmkit").fit(design, y > 0)
 
 

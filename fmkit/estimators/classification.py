@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from os import PathLike
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_expit, logit, softmax
+from scipy.special import expit, log_expit, log_ndtr, logit, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
-from fmkit.estimators.common import Fit, FMEstimator
+from fmkit.estimators.common import BAYESIAN, Fit, FMEstimator
+from fmkit.estimators.latent import LatentFitter
 from fmkit.machine import FactorizationMachine
+from fmkit.posterior import Posterior
+from fmkit.solvers.classes import softmax_probabilities
+from fmkit.solvers.likelihood import Logistic, Probit
 
 # What the standard deviation of the targets is to regression: logistic noise has one of pi / sqrt(3) = 1.8, and on
 # ratings (4 stars or more, or fewer) it makes two thirds of the variance. 2.0 to 2.5 differ by less than .001 in AUC.
 LOG_ODDS_SPREAD = 2.2
 
 
-class FMClassifier(ClassifierMixin, FMEstimator):
+class FMClassifier(ClassifierMixin, LatentFitter):
     """Factorization machine for classification: the log odds of a class are a machine's value.
 
-    Two classes take one machine; of more, each takes one that tells it from the rest, and the probabilities are scaled
-    to a sum of 1.
+    Two classes take one machine. Of more, each takes one: by ALS and SGD one that tells it from the rest, and the
+    probabilities are scaled to a sum of 1; by MCMC and VB all are fitted together, as a softmax. By these,
+    probabilities take into account what is not known of the machine, and so do the log odds.
 
     Parameters
     ----------
-    n_factors, solver, max_iter, nonnegative, average, init_scale, learning_rate, fields, early_stopping, patience, validation_fraction, \
-    n_jobs, random_state, verbose, warm_start, callbacks
+    n_factors, solver, max_iter, nonnegative, average, init_scale, learning_rate, fields, early_stopping, patience, \
+    validation_fraction, n_jobs, random_state, verbose, warm_start, callbacks
         As those of `FMRegressor`, the log odds being taken for targets with a standard deviation of 2.2. ALS lowers the
         log loss through a quadratic bound that is renewed at every column's step.
     reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 0.9
-        As those of `FMRegressor`, times 1/4, the greatest curvature of the log loss. reg_factors="auto" chooses for each
-        machine.
+        As those of `FMRegressor`, times 1/4, the greatest curvature of the log loss. reg_factors="auto" chooses for
+        each machine.
+    likelihood : {"auto", "probit", "logistic"}, default="auto"
+        Of two classes by MCMC and VB: what turns a machine's value f into a probability. The logistic function, or the
+        normal distribution's: the class is then the sign of f plus a normal noise, which may differ by user and item
+        (`noise_fields`). "auto" takes the second.
+    noise_fields : "auto", array-like of int or None, default="auto"
+        As that of `FMRegressor`, with likelihood="probit".
+    burn_in, keep_draws, checkpoint, checkpoint_sweeps, checkpoint_minutes
+        As those of `FMRegressor`. Checkpoints are of two classes, by MCMC and VB.
 
     Attributes
     ----------
@@ -49,6 +64,12 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         As that of `FMRegressor`, losses as mean log losses; of all machines, one after the other.
     n_iter_ : int
         Sweeps done, the most of any machine.
+    likelihood_ : {"probit", "logistic"}
+        Of two classes, which one it was; always "logistic" by ALS and SGD, and of several classes.
+    posterior_ : list of fmkit.posterior.Posterior, or None
+        By MCMC and VB, one a machine.
+    trace_ : list of dict
+        What MCMC and VB are watched by, a row a sweep.
     n_features_in_, feature_names_in_
         As those of `FMRegressor`.
 
@@ -60,8 +81,71 @@ class FMClassifier(ClassifierMixin, FMEstimator):
     array(['no', 'yes', 'yes', 'no'], dtype='<U3')
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **FMEstimator._parameter_constraints,
+        "likelihood": [StrOptions({"auto", "probit", "logistic"})],
+    }
+
     classes_: NDArray[Any]
     machines_: list[FactorizationMachine]
+    posterior_: list[Posterior] | None
+
+    def __init__(
+        self,
+        n_factors: int = 16,
+        *,
+        solver: str = "als",
+        max_iter: int | None = None,
+        reg_linear: float | ArrayLike = 3.0,
+        reg_factors: float | ArrayLike | Literal["auto"] = 0.9,
+        nonnegative: bool = False,
+        average: bool = False,
+        likelihood: str = "auto",
+        noise_fields: Literal["auto"] | ArrayLike | None = "auto",
+        burn_in: int | None = None,
+        keep_draws: int = 0,
+        init_scale: float | None = None,
+        learning_rate: float = 0.1,
+        fields: ArrayLike | None = None,
+        early_stopping: bool = False,
+        patience: int = 3,
+        validation_fraction: float = 0.1,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        callbacks: list[Any] | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_sweeps: int | None = None,
+        checkpoint_minutes: float = 10.0,
+    ) -> None:
+        super().__init__(
+            n_factors,
+            solver=solver,
+            max_iter=max_iter,
+            reg_linear=reg_linear,
+            reg_factors=reg_factors,
+            nonnegative=nonnegative,
+            average=average,
+            noise_fields=noise_fields,
+            burn_in=burn_in,
+            keep_draws=keep_draws,
+            init_scale=init_scale,
+            learning_rate=learning_rate,
+            fields=fields,
+            early_stopping=early_stopping,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_sweeps=checkpoint_sweeps,
+            checkpoint_minutes=checkpoint_minutes,
+        )
+        self.likelihood = likelihood
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to rows X with labels y.
@@ -79,16 +163,24 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         self
         """
         design, y, weights = self._check_fit(X, y, sample_weight, numeric=False)
-        if self.solver not in ("als", "sgd"):
-            raise ValueError(f"solver={self.solver!r} is for FMRegressor: FMClassifier takes 'als' or 'sgd'")
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"a classifier needs rows of at least two classes, y holds one class only: {classes[0]!r}")
+        kind = self._likelihood(len(classes))
         positions = [1] if len(classes) == 2 else list(range(len(classes)))
         same = np.array_equal(classes, getattr(self, "classes_", []))
         previous = self.machines_ if same else [None] * len(positions)
         rng = self._generator()
+        if self.solver in BAYESIAN:
+            make = Probit if kind == "probit" else Logistic
+            known = [machine for machine in previous if machine is not None]
+            latent = self._fit_latent(design, codes, weights, make, len(classes), known, rng)
+            self.classes_, self.likelihood_, self.posterior_ = classes, kind, latent.posteriors
+            self.machines_ = [posterior.machine for posterior in latent.posteriors]
+            self.reg_factors_ = [self.reg_factors] * len(self.machines_)
+            self.history_, self.trace_, self.n_iter_ = latent.record.history, latent.trace, len(latent.record.history)
+            return self
         fits: list[Fit] = []
         for position, before in zip(positions, previous, strict=True):
             is_class = (codes == position).astype(np.float32)
@@ -109,21 +201,50 @@ class FMClassifier(ClassifierMixin, FMEstimator):
         records = [fit.record for fit in fits]
         self.classes_, self.machines_ = classes, [fit.machine for fit in fits]
         self.reg_factors_ = [fit.reg_factors for fit in fits]
+        self.likelihood_, self.posterior_, self.trace_ = kind, None, []
         self.history_ = [row for record in records for row in record.history]
         self.n_iter_ = max(len(record.history) for record in records)
         return self
 
+    def _likelihood(self, n_classes: int) -> str:
+        """The likelihood of that many classes."""
+        if self.likelihood == "probit" and (self.solver not in BAYESIAN or n_classes > 2):
+            what = f"solver={self.solver!r}" if self.solver not in BAYESIAN else f"{n_classes} classes"
+            raise ValueError(f"likelihood='probit' is for two classes by 'mcmc' or 'vb': for {what} leave it 'auto'")
+        if self.likelihood == "auto" and self.solver in BAYESIAN and n_classes == 2:
+            return "probit"
+        return "probit" if self.likelihood == "probit" else "logistic"
+
     def decision_function(self, X: Any) -> NDArray[np.float32]:
-        """Log odds, float32: of the second of two classes, shape (n_rows,), or of every class, (n_rows, n_classes)."""
+        """Log odds, float32: of the second of two classes, shape (n_rows,), or of every class, (n_rows, n_classes).
+
+        Of several classes by MCMC and VB they are logarithms of the probabilities.
+        """
         X = self._check_predict(X)
         if not isinstance(X, Design):
             X = canonical_csr(X)
+        if self.posterior_ is not None:
+            return self._latent_odds(X, self.posterior_)
         odds = [machine.predict(X, self.n_jobs) for machine in self.machines_]
         return odds[0] if len(odds) == 1 else np.stack(odds, axis=1)
+
+    def _latent_odds(self, X: Any, posteriors: list[Posterior]) -> NDArray[np.float32]:
+        """`decision_function` with what is not known of the machines taken into account."""
+        means = np.stack([posterior.machine.predict(X, self.n_jobs) for posterior in posteriors])
+        variances = np.stack([posterior.variance(X, self.n_jobs) for posterior in posteriors])
+        if len(posteriors) > 1:
+            with np.errstate(divide="ignore"):
+                return np.log(softmax_probabilities(means, variances))
+        if self.likelihood_ == "logistic":  # MacKay's approximation of the mean of the logistic function
+            return np.asarray(means[0] / np.sqrt(1 + np.float32(np.pi / 8) * variances[0]))
+        z = means[0] / np.sqrt(variances[0] + posteriors[0].noise_variance(X, self.n_jobs))
+        return np.asarray(log_ndtr(z) - log_ndtr(-z))
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probabilities of the classes, in the order of `classes_`: shape (n_rows, n_classes), float32."""
         odds = self.decision_function(X)
+        if odds.ndim == 2 and self.posterior_ is not None:
+            return np.exp(odds)
         if odds.ndim == 1:
             return np.stack([expit(-odds), expit(odds)], axis=1)
         return np.asarray(
@@ -138,11 +259,25 @@ class FMClassifier(ClassifierMixin, FMEstimator):
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self)
         facts, arrays = state.pack(self, self.machines_)
-        return {**facts, "classes": state.pack_labels(self.classes_)}, arrays
+        facts |= {"classes": state.pack_labels(self.classes_), "trace": self.trace_, "likelihood": self.likelihood_}
+        for c, posterior in enumerate(self.posterior_ or []):
+            arrays |= state.pack_posterior(posterior, f"posterior.{c}")
+        return facts, arrays
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         model, machines = state.unpack(cls(), facts, arrays)
         model.machines_ = machines
         model.classes_ = state.unpack_labels(facts["classes"], len(machines))
+        found = [
+            state.unpack_posterior(arrays, machine, model.n_factors, f"posterior.{c}")
+            for c, machine in enumerate(machines)
+        ]
+        posteriors = [posterior for posterior in found if posterior is not None]
+        if len(posteriors) not in (0, len(machines)):
+            raise ValueError("its posteriors are not those of its machines")
+        model.posterior_, model.trace_ = posteriors or None, list(facts.get("trace", []))
+        model.likelihood_ = facts.get("likelihood", "logistic")
+        if model.likelihood_ not in ("probit", "logistic"):
+            raise ValueError(f"its likelihood is {model.likelihood_!r}")
         return model

@@ -26,6 +26,7 @@ from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.als import Als
 from fmkit.solvers.fold import Evidence
+from fmkit.solvers.likelihood import Likelihood
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
@@ -323,8 +324,8 @@ class FMEstimator(BaseEstimator):
             return None
         if self.solver == "sgd":
             raise ValueError("checkpoints are written by 'als', 'mcmc' and 'vb': for solver='sgd' set checkpoint=None")
-        if is_classifier(self):  # one machine a class, and one file for all
-            raise ValueError("checkpoints are written by FMRegressor only: set checkpoint=None")
+        if is_classifier(self) and self.solver == "als":  # one machine a class, and one file for all
+            raise ValueError("checkpoints of classes are written by 'mcmc' and 'vb': for solver='als' set checkpoint=None")
         return Checkpoint(self.checkpoint, self.checkpoint_sweeps, self.checkpoint_minutes)
 
     def _told_parameters(self) -> dict[str, Any]:
@@ -349,11 +350,12 @@ class FMEstimator(BaseEstimator):
         rng: np.random.Generator,
         n_sweeps: int,
         n_threads: int,
+        likelihood: Likelihood | None = None,
     ) -> Chain | Variational:
         chosen = self.noise_fields
         levels = None if isinstance(chosen, str) else [] if chosen is None else np.asarray(chosen, int).tolist()
         if self.solver == "vb":
-            return Variational(design, y, weights, start, noise_fields=levels, n_threads=n_threads)
+            return Variational(design, y, weights, start, noise_fields=levels, n_threads=n_threads, likelihood=likelihood)
         return Chain(
             design,
             y,
@@ -366,6 +368,7 @@ class FMEstimator(BaseEstimator):
             seed=int(rng.integers(1, 2**63)),
             n_threads=n_threads,
             tell_mean=self.early_stopping or bool(self.callbacks),
+            likelihood=likelihood,
         )
 
     def _generator(self) -> np.random.Generator:

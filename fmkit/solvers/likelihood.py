@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 Draw = tuple[np.uint64, int, np.random.Generator]
 """Key, sweep, and a generator in the state that belongs to the sweep."""
 
-STREAM, STREAMS = 64, 8  # first stream of random numbers, and how many a likelihood has for itself
+STREAM, STREAMS = 1 << 16, 8  # first stream of random numbers, behind those of noise levels, and how many one has
 ROWS = 1 << 16  # rows of a piece of work: fixed, so that sums are the same for any number of threads
 
 SPREAD = 2.0  # prior of the log-gaps between cutpoints: normal about log(4 / classes), with this standard deviation
@@ -47,7 +47,29 @@ NODES, SHARES = (0.5 * a for a in np.polynomial.legendre.leggauss(20))  # of Gau
 
 
 class Likelihood(Protocol):
-    """What solvers ask of a likelihood."""
+    """What solvers ask of a likelihood.
+
+    Attributes
+    ----------
+    has_noise : bool
+        Whether rows may differ in their noise precision tau.
+    total : float
+        Sum of the sample weights.
+    log_gaps : ndarray of shape (n,), float64
+        All that a sweep leaves behind: logarithms of the gaps between cutpoints, (0,) without any.
+    start_bias : float
+        Prediction for all rows from which a fit starts: that of the classes' shares.
+    """
+
+    has_noise: bool
+    total: float
+    start_bias: float
+    log_gaps: NDArray[np.float64]
+
+    @property
+    def cutpoints(self) -> NDArray[np.float64]:
+        """Cutpoints between the classes (n_classes - 1,), float64."""
+        ...
 
     def augment(
         self, f: Floats, tau: Floats = NONE, draw: Draw | None = None, variance: Floats = NONE
@@ -74,6 +96,14 @@ class Likelihood(Protocol):
 
     def log_likelihood(self, f: Floats, tau: Floats = NONE, variance: Floats = NONE) -> float:
         """The rows' log likelihood at f; with variances, the bound of its expectation that `augment` maximises."""
+        ...
+
+    def latent_variance(self, f: Floats, tau: Floats = NONE) -> Floats:
+        """Variances (n_rows,), float32, of the latent variables about their expectations; where rows have a noise."""
+        ...
+
+    def log_prior(self) -> float:
+        """Log density of the cutpoints' prior, up to a constant."""
         ...
 
 
@@ -422,12 +452,20 @@ class Logistic:
     offset : ndarray of shape (n_rows,) or (0,), float32
         C, (0,) for 0; to be set each sweep. With C the log-sum-exp of the other classes' f and labels that say whether
         a row is of the class, it is the class's likelihood in a softmax, given the others.
+    start_bias : float
+        Log odds of the labels' shares.
     """
+
+    has_noise = False
 
     def __init__(self, labels: ArrayLike, weights: Floats | None = None, n_threads: int = 1, number: int = 0) -> None:
         self.labels = _checked_codes(labels, 2, "labels must be 0 or 1")
         self.weights, self.n_threads = _checked_weights(weights, len(self.labels)), n_threads
         self.offset: Floats = NONE
+        self.log_gaps: NDArray[np.float64] = np.zeros(0)
+        self.total = float(self.weights.sum(dtype=np.float64)) if len(self.weights) else float(len(self.labels))
+        counts = np.bincount(self.labels, self.weights if len(self.weights) else None, 2) + 0.5
+        self.start_bias = float(np.log(counts[1] / counts[0]))
         self._stream = np.uint32(STREAM + STREAMS * number)
 
     def augment(
@@ -445,6 +483,19 @@ class Logistic:
         self._refuse(tau)
         rows = (self.labels, f, self.offset, self.weights, variance)
         return float(sum(_by_rows(sum_logistic, len(f), self.n_threads, *rows)))
+
+    @property
+    def cutpoints(self) -> NDArray[np.float64]:
+        """The one between the two classes, 0."""
+        return np.zeros(1)
+
+    def latent_variance(self, f: Floats, tau: Floats = NONE) -> Floats:
+        """Refused: there is no noise."""
+        raise NotImplementedError("the logistic likelihood has no noise")
+
+    def log_prior(self) -> float:
+        """As `Likelihood.log_prior`: 0."""
+        return 0.0
 
     def _refuse(self, tau: Floats) -> None:
         if len(tau):
@@ -484,6 +535,8 @@ class Ordinal:
         Draws of the cutpoints.
     """
 
+    has_noise = True
+
     def __init__(self, codes: ArrayLike, n_classes: int, weights: Floats | None = None, n_threads: int = 1) -> None:
         if n_classes < 2:
             raise ValueError(f"an ordinal target needs at least 2 classes, got {n_classes}")
@@ -492,6 +545,7 @@ class Ordinal:
         self.weights, self.n_threads = _checked_weights(weights, len(self.codes)), n_threads
         self._ones = self.weights if len(self.weights) else np.ones(len(self.codes), np.float32)
         self._stream = np.uint32(STREAM)
+        self.total = float(self._ones.sum(dtype=np.float64))
         counts = np.bincount(self.codes, self._ones, n_classes) + 0.5
         cuts = ndtri(np.cumsum(counts)[:-1] / counts.sum())
         self._fixed = int(np.argmin(np.abs(cuts)))

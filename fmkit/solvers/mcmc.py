@@ -21,13 +21,13 @@ from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.averaging import RunningMoments, uninterrupted
-from fmkit.solvers.noise import NoiseLevels, many_rows
+from fmkit.solvers.latent import LatentRows, noise_levels
+from fmkit.solvers.likelihood import Likelihood
 from fmkit.solvers.sides import Prior, Sides
 
 # The hyper-prior of a dimension's mean and precision, for targets of unit variance: Gamma(1/2, 1/2), and a mean that is
 # worth one column more.
 A0, C0, BETA0 = 0.5, 0.5, 1.0
-MANY = 5  # rows a level, on average, from which on its noise can be told
 COLUMNS, LEVELS = 1, 2  # streams of random numbers; the second and those after it are the sides' levels
 
 
@@ -66,7 +66,7 @@ class Chain:
     ----------
     design : Design
     y : ndarray of shape (n_rows,), float32
-        Targets, of about unit variance.
+        Targets, of about unit variance; not looked at with a likelihood.
     weights : ndarray of shape (n_rows,), float32, or None
     machine : FactorizationMachine
         The start; it becomes the draw of each sweep.
@@ -84,6 +84,13 @@ class Chain:
     n_threads : int
     tell_mean : bool
         Whether the machines that are told after the burn-in are means, not draws.
+    likelihood : Likelihood, optional
+        Of the rows, with the same weights; by default they are Gaussian.
+
+    Attributes
+    ----------
+    cutpoints : ndarray of shape (n_classes - 1,), float64
+        Of the likelihood, averaged as the draws are.
     """
 
     def __init__(
@@ -100,10 +107,12 @@ class Chain:
         seed: int,
         n_threads: int,
         tell_mean: bool = False,
+        likelihood: Likelihood | None = None,
     ) -> None:
-        self.sides = sides = Sides(design, machine, y, weights, n_threads)
-        chosen = many_rows(sides, MANY) if noise_fields is None else noise_fields
-        self.noise = NoiseLevels(sides, chosen, weights)
+        self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
+        self.noise = noise_levels(sides, noise_fields, weights, likelihood)
+        self.rows = None if likelihood is None else LatentRows(sides, self.noise, likelihood)
+        self.cutpoints = np.zeros(0) if likelihood is None else np.zeros_like(likelihood.cutpoints)
         self.seed, self.burn_in, self.n_sweeps, self.keep_draws = seed, burn_in, n_sweeps, keep_draws
         self.sweep = 0
         self.trace: list[dict[str, float]] = []
@@ -125,22 +134,39 @@ class Chain:
     def __iter__(self) -> Iterator[Progress]:
         start = time.perf_counter()
         while True:
-            self.sweep += 1
-            loss = self._step()
-            machine = self.sides.machine
-            self.trace.append({"loss": loss, "noise": self.noise.common, **self._told_priors()})
-            if self.sweep > self.burn_in:
-                with uninterrupted():
-                    self._average()
-                machine = self._mean(self.moments.mean()) if self.tell_mean else machine
+            loss = self.advance()
+            machine = self.collect(loss)
             yield Progress(self.sweep, loss, time.perf_counter() - start, machine)
 
+    def advance(self) -> float:
+        """One sweep; returns its loss."""
+        self.sweep += 1
+        return self._step()
+
+    def collect(self, loss: float) -> FactorizationMachine:
+        """Take the draw in, after the burn-in; returns the machine to be told."""
+        self.trace.append({"loss": loss, "noise": self.noise.common, **self._told_priors()})
+        if self.sweep <= self.burn_in:
+            return self.sides.machine
+        with uninterrupted():
+            self._average()
+        return self._mean(self.moments.mean()) if self.tell_mean else self.sides.machine
+
+    @property
+    def told_cutpoints(self) -> NDArray[np.float64]:
+        """Cutpoints that go with the machine that is told, (n_classes - 1,), float64."""
+        assert self.rows is not None
+        return self.cutpoints if self.tell_mean and self.moments.count else self.rows.likelihood.cutpoints
+
     def _step(self) -> float:
-        """One sweep; returns the mean squared error of the draw, rows weighted as their noise has it."""
+        """One sweep; returns the draw's mean squared error, rows weighted as their noise has it, or mean log loss."""
         sides, noise, machine = self.sides, self.noise, self.sides.machine
         rng = _generator(self.seed, self.sweep)
         key, sweep = np.uint64(self.seed), np.uint32(self.sweep)
         total = 0.0
+        if self.rows is not None:
+            self.rows.rescale(self._chance_of_scale, rng)
+            self.rows.augment((np.uint64(self.seed), self.sweep, rng))
         for s in range(len(sides.sides)):
             for g in groups_of(sides, s):
                 self._priors[g] = draw_prior(machine, self._columns[g], rng)
@@ -157,6 +183,8 @@ class Chain:
         slope, curve = sides.residual_sums(noise.scale(len(sides.sides) - 1) if sides.pair else noise.of_rows())
         if curve > 0:
             sides.move_bias(slope / curve + rng.standard_normal() / np.sqrt(curve))
+        if self.rows is not None:
+            return self.rows.loss()
         return total * noise.common / max(curve, 1e-30)
 
     def _average(self) -> None:
@@ -167,12 +195,24 @@ class Chain:
             machine = FactorizationMachine(machine.bias, linear, factors)
         self.moments.add(machine)
         share = 1 / self.moments.count
+        if self.rows is not None:
+            self.cutpoints += share * (self.rows.likelihood.cutpoints - self.cutpoints)
         self._noise_mean += share * (self.noise.common - self._noise_mean)
         for s, tau in self.noise.levels.items():
             self._level_means[s] += share * (tau - self._level_means[s])
         due = self.keep_draws * self.moments.count // max(self.n_sweeps - self.burn_in, 1)
         if due > len(self.draws) and len(self.draws) < self.keep_draws:
             self.draws.append(self.sides.machine.copy())
+
+    def _chance_of_scale(self, step: float) -> float:
+        """Log ratio of prior densities, volumes included, of the machine times e^step and of itself."""
+        chance = step * (1 + self.sides.machine.n_features * (1 + self.sides.machine.n_factors / 2))
+        powers = np.append(np.ones(self.sides.machine.n_factors), 2.0)
+        for of_group in self._columns:
+            m, mean, scatter = moments(self.sides.machine, of_group)
+            rate = C0 + (scatter + BETA0 * m / (BETA0 + m) * mean**2) / 2
+            chance -= (A0 + m / 2) * float(np.log1p((1 - C0 / rate) * np.expm1(powers * step)).sum())
+        return chance
 
     def _told_priors(self) -> dict[str, float]:
         told = {}
@@ -182,6 +222,8 @@ class Chain:
                 told[f"factors of group {g}"] = float(1 / np.mean(1 / prior.precision[:-1]))
         for s, shape in self.noise.shapes.items():
             told[f"noise shape of side {s}"] = shape
+        if self.rows is not None and len(self.rows.likelihood.log_gaps):
+            told |= {f"cutpoint {i}": float(cut) for i, cut in enumerate(self.rows.likelihood.cutpoints)}
         return told
 
     def kept(self) -> str:
@@ -199,6 +241,7 @@ class Chain:
             "trace": self.trace,
             "noise": self.noise.facts(),
             "noise_mean": self._noise_mean,
+            "log_gaps": [] if self.rows is None else self.rows.likelihood.log_gaps.tolist(),
             "moments": {name: getattr(self.moments, name) for name in ("count", "bias", "filled")},
         }
         return State(facts, {**self._arrays(), **pack_machines(self.draws, "draws")})
@@ -208,6 +251,8 @@ class Chain:
         facts = state.facts
         fill(self._arrays(), state.arrays)
         self.noise.resume(facts["noise"])
+        if self.rows is not None:
+            self.rows.likelihood.log_gaps[:] = facts["log_gaps"]
         self.sides.machine.bias, self._noise_mean = float(facts["bias"]), float(facts["noise_mean"])
         self.moments.count, self.moments.filled = int(facts["moments"]["count"]), int(facts["moments"]["filled"])
         self.moments.bias, self.sweep = float(facts["moments"]["bias"]), int(facts["sweep"])
@@ -216,6 +261,7 @@ class Chain:
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         means = {f"level means.{s}": mean for s, mean in self._level_means.items()}
+        means["cutpoint means"] = self.cutpoints
         return {**live_arrays(self.sides), **self.noise.arrays(), **self.moments.arrays(), **means}
 
     def posterior(self) -> Posterior:

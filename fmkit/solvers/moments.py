@@ -150,3 +150,35 @@ def infer_columns(
             w[c], var_w[c] = mean[k], cov[k, k]
             pack_moments(mean, mean[k], cov, k, M[c])
             sums[c, 0], sums[c, 1], sums[c, 2], sums[c, 3] = loss, slope, sum_z[0], determinant
+
+
+@kernel(fastmath=FASTMATH)
+def fill_variances(begin: int, end: int, columns: Any, others: Any, M: Any, k: int, out: Any) -> None:
+    """Variance of the prediction of the rows begin:end.
+
+    Parameters
+    ----------
+    columns, others : int32 arrays of shape (n_rows,)
+        The row's column of either field.
+    M : float32 array of shape (n_features, packed_size(k))
+    k : int
+    out : float32 array of shape (n_rows,)
+        The result.
+    """
+    for r in range(begin, end):
+        a, b = M[columns[r]], M[others[r]]
+        mean: Any = 0.0
+        square: Any = 0.0
+        at = k + 2
+        for i in range(k):
+            mean += a[1 + i] * b[1 + i]
+            square += a[at] * b[at]
+            at += 1
+            for _ in range(i + 1, k):
+                square += 2 * a[at] * b[at]
+                at += 1
+            square += 2 * (a[at] * b[1 + i] + b[at] * a[1 + i])
+            at += 1
+        square += a[at] + b[at] + 2 * a[k + 1] * b[k + 1]
+        mean += a[k + 1] + b[k + 1]
+        out[r] = max(square - mean * mean, 0.0)

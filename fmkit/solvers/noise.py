@@ -52,6 +52,7 @@ class NoiseLevels:
         self, sides: Sides, chosen: Sequence[int], weights: NDArray[np.float32] | None, fixed: bool = False
     ) -> None:
         self.sides, self.weights, self.fixed = sides, weights, fixed
+        self.sample_weights = weights
         self.common = 1.0
         self.levels = {s: np.ones(sides.sides[s].n_levels, np.float32) for s in chosen}
         self.shapes = dict.fromkeys(chosen, float(SHAPES[np.searchsorted(SHAPES, 4.0)]))
@@ -63,6 +64,19 @@ class NoiseLevels:
         n_rows = sides.design.n_rows
         self._total = float(n_rows if weights is None else weights.sum(dtype=np.float64))
         self._rows: NDArray[np.float32] | None = None
+        self._unseen: NDArray[np.float32] = NONE
+
+    def set_rows(self, weights: NDArray[np.float32], unseen: NDArray[np.float32] = NONE) -> None:
+        """Take in the targets and weights that a likelihood made up; how many rows a level has stays as it was.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_rows,), float32
+        unseen : ndarray of shape (n_rows,) or (0,), float32
+            What a row's weighted squared error is short of, its target being the mean of latent variables: the levels
+            go by the squares of these, not by the square of their mean.
+        """
+        self.weights, self._unseen, self._rows = weights, unseen, None
 
     def scale(self, side: int) -> NDArray[np.float32]:
         """Noise precision that a level's rows have in common, as `Sides.solve` takes it."""
@@ -95,6 +109,19 @@ class NoiseLevels:
             self._rows = rows
         return self._rows
 
+    def set_levels(self, side: int, levels: NDArray[np.float32]) -> None:
+        """Replace a side's levels, in place."""
+        self.levels[side][:] = levels
+        self._rows = None
+
+    def levels_of_rows(self, but: int | None = None) -> NDArray[np.float32]:
+        """Product of the levels of every row, those of side `but` left out; (0,) if there are none."""
+        rows = NONE
+        for s, tau in self.levels.items():
+            if s != but:
+                rows = rows * tau[_codes(self.sides, s)] if len(rows) else tau[_codes(self.sides, s)]
+        return rows
+
     def update_side(self, side: int, squares: NDArray[np.float64], draw: tuple[Any, ...] | None) -> None:
         """Renew a side's levels and their shape.
 
@@ -108,6 +135,10 @@ class NoiseLevels:
         draw : tuple of (uint64, uint32, uint32, Generator), or None
             Key, stream and sweep of the levels' draws, and what draws the shape; None for their expectations.
         """
+        if len(self._unseen):
+            others = self.levels_of_rows(but=side)
+            unseen = self._unseen * others if len(others) else self._unseen
+            squares = squares + np.bincount(_codes(self.sides, side), unseen, len(squares))
         half_counts, half_squares = 0.5 * self._counts[side], 0.5 * self.common * squares
         if draw is not None:
             self.shapes[side] = _draw_shape(self.shapes[side], half_counts, half_squares, draw[3])
@@ -183,9 +214,19 @@ class NoiseLevels:
             bound += PRIOR * np.log(PRIOR) - gammaln(PRIOR) + (PRIOR - 1) * log_common - PRIOR * self.common
             bound += shape - np.log(rate) + gammaln(shape) + (1 - shape) * digamma(shape)
         for s, (shapes, rates) in self._gammas.items():
+            bound += float((self._counts[s] / 2 * np.log(shapes / rates)).sum())
+        return float(bound) + self.levels_bound()
+
+    def levels_bound(self) -> float:
+        """What the levels add to the bound, where the rows' part takes them at their expectations.
+
+        log E tau stands in the rows' part: here are the means of the logarithms less that.
+        """
+        bound = 0.0
+        for s, (shapes, rates) in self._gammas.items():
             c, logs, means = self.shapes[s], digamma(shapes) - np.log(rates), shapes / rates
             some = self._counts[s] > 0
-            terms = self._counts[s] / 2 * logs
+            terms = self._counts[s] / 2 * (logs - np.log(means))
             terms += c * np.log(c) - gammaln(c) + (c - 1) * logs - c * means
             terms += shapes - np.log(rates) + gammaln(shapes) + (1 - shapes) * digamma(shapes)
             bound += terms[some].sum() - ((np.log(c) - USUAL) / SPAN) ** 2 / 2

@@ -24,10 +24,11 @@ from fmkit.kernels import kernel
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
-from fmkit.solvers.mcmc import A0, BETA0, C0, MANY, columns_by_group, groups_of, moments
-from fmkit.solvers.moments import infer_columns, pack_moments, packed_size
-from fmkit.solvers.noise import NoiseLevels, many_rows
 from fmkit.solvers.independent import Spreads
+from fmkit.solvers.latent import LatentRows, noise_levels
+from fmkit.solvers.likelihood import Likelihood
+from fmkit.solvers.mcmc import A0, BETA0, C0, columns_by_group, groups_of, moments
+from fmkit.solvers.moments import fill_variances, infer_columns, pack_moments, packed_size
 from fmkit.solvers.sides import Prior, Sides
 from fmkit.threads import even_cuts, for_each
 
@@ -41,7 +42,7 @@ class Variational:
 
     Parameters
     ----------
-    design, y, weights, noise_fields, n_threads
+    design, y, weights, noise_fields, n_threads, likelihood
         As for `fmkit.solvers.mcmc.Chain`.
     machine : FactorizationMachine
         The start, best a wide one: from small factors most dimensions are pruned. It becomes the mean.
@@ -56,10 +57,10 @@ class Variational:
         *,
         noise_fields: Sequence[int] | None,
         n_threads: int,
+        likelihood: Likelihood | None = None,
     ) -> None:
-        self.sides = sides = Sides(design, machine, y, weights, n_threads)
-        chosen = many_rows(sides, MANY) if noise_fields is None else noise_fields
-        self.noise = NoiseLevels(sides, chosen, weights)
+        self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
+        self.noise = noise_levels(sides, noise_fields, weights, likelihood)
         n, k = machine.factors.shape
         self.linear_variance = np.full(n, START_VARIANCE, np.float32)
         self.factor_variance = np.full((n, k), START_VARIANCE, np.float32)
@@ -77,17 +78,41 @@ class Variational:
             _pack_start(machine.factors, machine.linear, START_VARIANCE, self._moments)
         else:
             self._spreads = Spreads(sides, self.linear_variance, self.factor_variance)
+        self.rows = None if likelihood is None else LatentRows(sides, self.noise, likelihood)
+        if self.rows is not None:
+            self.rows.augment(None, self._variance_of_rows())
 
     def __iter__(self) -> Iterator[Progress]:
         start = time.perf_counter()
         while True:
-            self.sweep += 1
-            loss = self._step()
-            yield Progress(self.sweep, loss, time.perf_counter() - start, self.sides.machine)
+            loss = self.advance()
+            yield Progress(self.sweep, loss, time.perf_counter() - start, self.collect(loss))
+
+    def advance(self) -> float:
+        """One sweep; returns its loss."""
+        self.sweep += 1
+        return self._step()
+
+    def collect(self, loss: float) -> FactorizationMachine:
+        """The machine to be told."""
+        return self.sides.machine
+
+    @property
+    def cutpoints(self) -> NDArray[np.float64]:
+        """Of the likelihood, (n_classes - 1,), float64."""
+        return self.told_cutpoints
+
+    @property
+    def told_cutpoints(self) -> NDArray[np.float64]:
+        """As of a `fmkit.solvers.mcmc.Chain`."""
+        assert self.rows is not None
+        return self.rows.likelihood.cutpoints
 
     def _step(self) -> float:
-        """One sweep; returns the expected squared error."""
+        """One sweep; returns the expected squared error, or the mean log loss at the means."""
         sides, noise = self.sides, self.noise
+        if self.rows is not None and self.rows.given_others:
+            self.rows.augment(None, self._variance_of_rows())
         total = 0.0
         for s in range(len(sides.sides)):
             for g in groups_of(sides, s):
@@ -105,8 +130,17 @@ class Variational:
         sides.move_bias(shift)
         if curve > 0:
             total -= slope**2 / curve / noise.common
+        if self.rows is not None:
+            loss = self.rows.loss()
+            if self.rows.given_others:
+                self.trace.append({"loss": loss})
+                return loss
+            variance = self._variance_of_rows()
+            self.rows.augment(None, variance)
+            self.trace.append({"bound": self._bound(self.rows.bound(variance))})
+            return loss
         noise.update_common(total, None)
-        self.trace.append({"bound": self._bound(total), "noise": noise.common})
+        self.trace.append({"bound": self._bound(noise.bound(total)), "noise": noise.common})
         return total * noise.common / max(curve, 1e-30)
 
     def _infer_prior(self, g: int) -> None:
@@ -143,9 +177,20 @@ class Variational:
         sides.set_last(sums[:, :3])
         return np.asarray(sums[:, 0])
 
-    def _bound(self, total: float) -> float:
-        """The lower bound of the log evidence, `total` being the expected squared errors less the common precision."""
-        bound = self.noise.bound(total)
+    def _variance_of_rows(self) -> NDArray[np.float32]:
+        """Of the predictions."""
+        if not self.full:
+            return self._spreads.of_values()
+        sides, k = self.sides, self.sides.machine.n_factors
+        out = np.empty(sides.design.n_rows, np.float32)
+        columns = [side.columns[side.codes] for side in sides.sides]
+        step = max(1, -(-len(out) // (4 * sides.n_threads)))
+        pieces = [(a, min(a + step, len(out)), *columns, self._moments, k, out) for a in range(0, len(out), step)]
+        for_each(fill_variances, pieces, sides.n_threads)
+        return out
+
+    def _bound(self, bound: float) -> float:
+        """The lower bound of the log evidence, from that of rows and noise."""
         k = self.sides.machine.n_factors
         bound += float(self._determinants.sum()) + len(self._determinants) * (k + 1) / 2 * (1 + LOG_2_PI)
         for g, (m, shape, rate) in self._hyper.items():
@@ -173,6 +218,7 @@ class Variational:
         """What the fit goes on from after a sweep: the rest follows from the columns' posteriors."""
         bias = self.sides.machine.bias
         facts = {"bias": bias, "sweep": self.sweep, "trace": self.trace, "noise": self.noise.facts()}
+        facts["log_gaps"] = [] if self.rows is None else self.rows.likelihood.log_gaps.tolist()
         return State(facts, self._arrays())
 
     def resume(self, state: State) -> None:
@@ -181,9 +227,14 @@ class Variational:
         self.noise.resume(state.facts["noise"])
         self.sides.machine.bias, self.sweep = float(state.facts["bias"]), int(state.facts["sweep"])
         self.trace[:] = [dict(row) for row in state.facts["trace"]]
+        if self.rows is not None:
+            self.rows.likelihood.log_gaps[:] = state.facts["log_gaps"]
+            self.rows.resume()
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {**live_arrays(self.sides), **self.noise.arrays()}
+        if self.rows is not None:
+            arrays |= self.rows.arrays()
         arrays |= {"linear_variance": self.linear_variance, "factor_variance": self.factor_variance}
         if self.full:
             return arrays | {"moments": self._moments}
