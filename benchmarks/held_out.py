@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.base import clone
 
 from fmkit import Design, RelationBlock
 from fmkit.datasets import load_goodbooks, load_movielens_small
@@ -156,8 +157,12 @@ class Trace:
 
 
 def trace_fmkit(model: Any, held: HeldOut, design: Design) -> Trace:
-    """Error of the machine after each sweep of a fit to the training part: by MCMC of the mean once burnt in."""
+    """Error of the machine after each sweep of a fit to the training part: by MCMC of the mean once burnt in.
+
+    A fit of two sweeps goes before, that loads the kernels.
+    """
     train, test = design.select(~held.test), design.select(held.test)
+    clone(model).set_params(max_iter=2).fit(train, held.y[~held.test])
     trace = Trace()
     model.set_params(callbacks=[lambda told: trace.add(lambda: held.rmse(told.machine.predict(test)))])
     model.fit(train, held.y[~held.test])
