@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
 
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from fmkit.checkpoint import Checkpoint, Resumable, State, pack_machines, unpack_machines
@@ -125,7 +126,11 @@ def run_fit(
         checkpoint.found = None
     before = record.history[-1]["seconds"] if record.history else 0.0
     done = len(record.history)
-    with tqdm(total=max_iter, initial=done, desc="fit", unit="sweep", disable=None if verbose else True) as bar:
+    # The small matrices of a sweep are no work for BLAS's threads, whose waiting takes the time of the solver's own.
+    with (
+        threadpool_limits(1, "blas"),
+        tqdm(total=max_iter, initial=done, desc="fit", unit="sweep", disable=None if verbose else True) as bar,
+    ):
         try:
             for progress in sweeps:
                 if not isfinite(progress.train_loss):

@@ -183,7 +183,8 @@ def _less_products(
     n: Any,
     height: Any,
 ) -> Any:
-    """C[to+r] -= sum_p A[left + p left_stride] B[right + p right_stride + r], p < n, r < height, vectors of LANES floats.
+    """C[to+r] -= sum_p A[left + p left_stride] B[right + p right_stride + r], p < n, r < height, vectors of LANES
+    floats.
 
     A, B, C are C-contiguous float32 arrays, places are counted in vectors; `height` is a literal integer. Nothing is
     checked.

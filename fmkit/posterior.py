@@ -185,7 +185,7 @@ def condensed_spreads(
     covariance: Floats | None = None,
     stands: NDArray[np.bool_] | None = None,
 ) -> tuple[Design, Floats, Floats, Floats, Floats]:
-    """As `fmkit.machine.condensed`: every table row as a one-hot column, with a covariance of its factors and weight."""
+    """As `fmkit.machine.condensed`: a table row as a one-hot column, with a covariance of its factors and weight."""
     of_columns = covariance if covariance is not None and len(covariance) else np.zeros_like(V)
     fields, parts, first = list(X.fields), [(V, var_w, var_v, of_columns)], X.n_features
     for block in X.blocks:
@@ -221,14 +221,12 @@ def _ones(matrix: sparse.csr_array) -> sparse.csr_array:
 
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
-def spread_rows(
-    indptr: Any, columns: Any, values: Any, V: Any, var_w: Any, var_v: Any, cov: Any, out: Any
-) -> None:
+def spread_rows(indptr: Any, columns: Any, values: Any, V: Any, var_w: Any, var_v: Any, cov: Any, out: Any) -> None:
     """out_r = variance of the machine's value for independent columns with independent dimensions, exactly.
 
     With Q the row's sum of factors, an entry x of column j adds x^2 (var w_j + sum_f var v_jf (Q_f - x v_jf)^2), and a
-    pair of entries the product of their variances. `cov` of shape (n_features, k) adds a covariance of a column's weight
-    and factors; (0, k) for none.
+    pair of entries the product of their variances. `cov` of shape (n_features, k) adds a covariance of a column's
+    weight and factors; (0, k) for none.
     """
     k = V.shape[1]
     q, before = np.empty(k, np.float32), np.empty(k, np.float32)
@@ -267,7 +265,8 @@ def spread_table_rows(
     cov: Any,
     var_c: Any,
 ) -> None:
-    """For the rows of a table: sums of factors q, their variance, and covariance with and variance of the row's own part.
+    """For the rows of a table: sums of factors q, their variance, and covariance with and variance of the row's own
+    part.
 
     Parameters
     ----------

@@ -211,8 +211,6 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         if self.likelihood == "probit" and (self.solver not in BAYESIAN or n_classes > 2):
             what = f"solver={self.solver!r}" if self.solver not in BAYESIAN else f"{n_classes} classes"
             raise ValueError(f"likelihood='probit' is for two classes by 'mcmc' or 'vb': for {what} leave it 'auto'")
-        if self.likelihood == "auto" and self.solver in BAYESIAN and n_classes == 2:
-            return "probit"
         return "probit" if self.likelihood == "probit" else "logistic"
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:

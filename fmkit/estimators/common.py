@@ -325,7 +325,9 @@ class FMEstimator(BaseEstimator):
         if self.solver == "sgd":
             raise ValueError("checkpoints are written by 'als', 'mcmc' and 'vb': for solver='sgd' set checkpoint=None")
         if is_classifier(self) and self.solver == "als":  # one machine a class, and one file for all
-            raise ValueError("checkpoints of classes are written by 'mcmc' and 'vb': for solver='als' set checkpoint=None")
+            raise ValueError(
+                "checkpoints of classes are written by 'mcmc' and 'vb': for solver='als' set checkpoint=None"
+            )
         return Checkpoint(self.checkpoint, self.checkpoint_sweeps, self.checkpoint_minutes)
 
     def _told_parameters(self) -> dict[str, Any]:
@@ -355,7 +357,9 @@ class FMEstimator(BaseEstimator):
         chosen = self.noise_fields
         levels = None if isinstance(chosen, str) else [] if chosen is None else np.asarray(chosen, int).tolist()
         if self.solver == "vb":
-            return Variational(design, y, weights, start, noise_fields=levels, n_threads=n_threads, likelihood=likelihood)
+            return Variational(
+                design, y, weights, start, noise_fields=levels, n_threads=n_threads, likelihood=likelihood
+            )
         return Chain(
             design,
             y,

@@ -35,7 +35,7 @@ class Frame:
 
     @classmethod
     def of_ridge(cls, design: Design, weights: NDArray[np.float32] | None, offset: float) -> tuple[Design, Frame]:
-        """For penalties that bring their units along: columns are centred only. Returns the design as the solver sees it."""
+        """For penalties that bring their units along: columns are centred only. Returns the solver's design, too."""
         design, means = centred(design, weights)
         return design, cls(means, np.ones(design.n_features, np.float32), offset, 1.0)
 
@@ -43,7 +43,8 @@ class Frame:
     def of_priors(
         cls, design: Design, weights: NDArray[np.float32] | None, offset: float, spread: float
     ) -> tuple[Design, Frame]:
-        """For priors that columns share: what a group adds to a row has unit mean square, single columns each by itself.
+        """For priors that columns share: what a group adds to a row has unit mean square, single columns each by
+        itself.
 
         So a bag of many small entries starts, and is expected a priori, where a one-hot field is.
         """

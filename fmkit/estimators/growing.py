@@ -439,7 +439,7 @@ class Growing(FMEstimator):
     def _prior(self, like: NDArray[Any]) -> tuple[Floats, Floats]:
         """Precision and centre of the prior of each of these columns, factors first: of shape (n, k + 1)."""
         n, k = len(like), self.machine_.n_factors
-        precision, centre = np.empty((n, k + 1), np.float32), np.zeros((n, k + 1), np.float32)
+        precision, centre = np.ones((n, k + 1), np.float32), np.zeros((n, k + 1), np.float32)
         if self.posterior_ is None:
             if self.penalties_ is None:
                 raise ValueError("the model has neither penalties nor a posterior: fit it again")
@@ -482,7 +482,7 @@ class Growing(FMEstimator):
             names = list(getattr(self, "feature_names_in_", []))
             wrong = [name for name in positions if name not in names]
             if wrong:
-                raise ValueError(f"like must name a column of the model, {wrong[0]!r} is none")
+                raise ValueError(f"like must name a column of the model, {str(wrong[0])!r} is none")
             positions = np.array([names.index(name) for name in positions])
         n_old = self.machine_.n_features
         if positions.dtype.kind not in "iu" or positions.shape not in ((1,), (n,)):

@@ -49,10 +49,10 @@ class FMRegressor(RegressorMixin, Growing):
         ALS: let no factor fall below zero, so that factors are read as parts that add up; the start's are taken without
         their signs. Weights and the bias are free. For designs without relation blocks (`fmkit.solvers.nonnegative`).
     average : bool, default=False
-        ALS: the result is the average of the last half of the sweeps, 60 if `max_iter` is None, with noise in the factors
-        between them, without which sweeps would agree (`fmkit.solvers.shaking`). Penalties of factors count two thirds,
-        the noise does the rest. The error of held-out ratings falls by 0.3 to 0.6 %; `train_loss` is that of single
-        sweeps.
+        ALS: the result is the average of the last half of the sweeps, 60 if `max_iter` is None, with noise in the
+        factors between them, without which sweeps would agree (`fmkit.solvers.shaking`). Penalties of factors count two
+        thirds, the noise does the rest. The error of held-out ratings falls by 0.3 to 0.6 %; `train_loss` is that of
+        single sweeps.
     init_scale : float, default=0.1
         Standard deviation of the first factors, for targets of unit variance and columns as above.
     learning_rate : float, default=0.1

@@ -1,8 +1,8 @@
 """Paths over regularisations: from the strongest on, each machine the start of the next, judged on rows set aside.
 
 Weaker penalties only let more in: the machine before is a start that few sweeps finish. But dimensions that a strong
-penalty has held at zero would stay there, all slopes being zero: a tenth of the noise that factors start from by themselves
-is added each time.
+penalty has held at zero would stay there, all slopes being zero: a tenth of the noise that factors start from by
+themselves is added each time.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ def regularisation_path(
     Parameters
     ----------
     estimator : FMRegressor
-        With solver="als"; all of its parameters but `reg_factors` and `max_iter` hold, and it is left as it is. The first
-        machine gets 20 sweeps, the others 8.
+        With solver="als"; all of its parameters but `reg_factors` and `max_iter` hold, and it is left as it is. The
+        first machine gets 20 sweeps, the others 8.
     X : Design, or sparse or dense matrix of shape (n_rows, n_features)
     y : array-like of shape (n_rows,)
     reg_factors : sequence of float, or of array-likes of shape (n_fields,)

@@ -1,9 +1,9 @@
 """ALS by sides: for every column one ridge system for its weight and factors, the columns of a field in parallel.
 
 Columns of a field share no row, so each can be solved exactly while the others of the field move: a sweep is block
-coordinate descent on the objective, which never rises. For the log loss each sweep lowers the quadratic bound of Jaakkola
-and Jordan ("Bayesian parameter estimation via variational methods", 2000) at the predictions before it, rows of weight
-tanh(f/2) / 2f with targets (y - 1/2) / weight, which keeps the descent monotone.
+coordinate descent on the objective, which never rises. For the log loss each sweep lowers the quadratic bound of
+Jaakkola and Jordan ("Bayesian parameter estimation via variational methods", 2000) at the predictions before it, rows
+of weight tanh(f/2) / 2f with targets (y - 1/2) / weight, which keeps the descent monotone.
 """
 
 import time

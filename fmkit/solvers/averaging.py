@@ -3,8 +3,8 @@
 Factors are told but for a rotation, and a chain drifts among the rotations: each draw is turned towards the mean so far
 (orthogonal Procrustes; Schönemann, Psychometrika 1966) before it is averaged. Measured on MovieLens latest-small, the
 machine of the mean is .0003 (8 factors) to .0009 (16) in RMSE behind the mean of the predictions of all draws: what is
-lost is what two columns have in common beyond their means. Of two sides, users and items, that is kept as well: the mean
-of A B' over all draws in a low rank, of which what the means do not explain becomes further factors.
+lost is what two columns have in common beyond their means. Of two sides, users and items, that is kept as well: the
+mean of A B' over all draws in a low rank, of which what the means do not explain becomes further factors.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ class RunningMoments:
         Rows of each column: what the low rank is weighted by.
     """
 
-    def __init__(
-        self, n_features: int, n_factors: int, pair: tuple[slice, slice] | None, counts: NDArray[Any]
-    ) -> None:
+    def __init__(self, n_features: int, n_factors: int, pair: tuple[slice, slice] | None, counts: NDArray[Any]) -> None:
         self.count = 0
         self.bias = 0.0
         self.linear, self.factors = np.zeros(n_features, np.float32), np.zeros((n_features, n_factors), np.float32)

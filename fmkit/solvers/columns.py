@@ -236,7 +236,11 @@ def solve_columns(
     S64 = np.empty((k + 2, k), np.float64)
     A = np.zeros((n, n + 1, LANES) if together > 1 else (1, 2, LANES), np.float32)
     theta, steps = np.zeros((LANES, n), np.float32), np.zeros((LANES, n), np.float32)
-    h, slopes, prior = np.zeros((LANES, n), np.float32), np.zeros((LANES, n), np.float32), np.zeros((LANES, n), np.float32)
+    h, slopes, prior = (
+        np.zeros((LANES, n), np.float32),
+        np.zeros((LANES, n), np.float32),
+        np.zeros((LANES, n), np.float32),
+    )
     pull, noise, told = np.zeros(n, np.float32), np.zeros(padded(n), np.float32), np.zeros((LANES, 3))
     squares = np.zeros(LANES, np.float64)
     for start in range(first, last, together):

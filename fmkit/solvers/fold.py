@@ -379,11 +379,11 @@ def infer_each(
         Steps of a column at most; between two of them its level is set to its posterior's mean, if that is another.
     """
     k = V.shape[1]
-    uncertain = len(VQ) > 0
+    uncertain, told = len(VQ) > 0, len(var_w) > 0
     width = padded(k + 4)
     tile, S64 = np.zeros((TILE, width), np.float32), np.empty((k + 2, k), np.float64)
     # Where the inverse is wanted, the identity stands to the right of the system: `cholesky` takes it along.
-    both = width + padded(k + 1) if uncertain else width
+    both = width + padded(k + 1) if told else width
     S, sums = np.zeros((width, both), np.float32), np.zeros((width, both), np.float32)
     theta, step, own_g = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32)
     prior, pull, none = np.zeros(k + 1, np.float32), np.zeros(k + 1, np.float32), np.zeros(padded(k + 1), np.float32)
@@ -408,6 +408,7 @@ def infer_each(
             for i in range(k):
                 S[i, i] += D[i]
                 S[k + 1, i] -= C[i] + D[i] * theta[i]
+        if told:
             for i in range(k + 1):
                 S[i, width + i] = 1
         for i in range(k + 1):
@@ -422,7 +423,7 @@ def infer_each(
             if r:
                 S[:, :] = sums
             square = solve_system(S, k, corner, corner_b, tau, prior, pull, none, step)
-            if uncertain:
+            if told:
                 inverse_diagonal(S, k + 1, width, variance, joint)
             if r < n_rounds - 1:
                 error = loss + square
@@ -439,10 +440,10 @@ def infer_each(
         for i in range(k):
             v = theta[i] + step[i]
             V[c, i] = v if abs(v) > NEGLIGIBLE else np.float32(0)
-            if uncertain:
+            if told:
                 var_v[c, i], cov[c, i] = variance[i], joint[i]
         w[c] = theta[k] + step[k]
-        if uncertain:
+        if told:
             var_w[c] = variance[k]
         if cached:
             for e in range(ptr[j], ptr[j + 1]):

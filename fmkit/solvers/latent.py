@@ -139,5 +139,7 @@ def noise_levels(
         if chosen:
             raise ValueError("noise_fields are for a likelihood with a noise: take likelihood='probit', or leave them")
         chosen = []
+    elif likelihood is not None and chosen is None and not likelihood.tells_noise:
+        chosen = []
     chosen = many_rows(sides, MANY) if chosen is None else chosen
     return NoiseLevels(sides, chosen, weights, fixed=likelihood is not None)

@@ -53,6 +53,8 @@ class Likelihood(Protocol):
     ----------
     has_noise : bool
         Whether rows may differ in their noise precision tau.
+    tells_noise : bool
+        Whether they do so unless somebody says no.
     total : float
         Sum of the sample weights.
     log_gaps : ndarray of shape (n,), float64
@@ -62,6 +64,7 @@ class Likelihood(Protocol):
     """
 
     has_noise: bool
+    tells_noise: bool
     total: float
     start_bias: float
     log_gaps: NDArray[np.float64]
@@ -456,7 +459,7 @@ class Logistic:
         Log odds of the labels' shares.
     """
 
-    has_noise = False
+    has_noise = tells_noise = False
 
     def __init__(self, labels: ArrayLike, weights: Floats | None = None, n_threads: int = 1, number: int = 0) -> None:
         self.labels = _checked_codes(labels, 2, "labels must be 0 or 1")
@@ -545,6 +548,9 @@ class Ordinal:
         self.weights, self.n_threads = _checked_weights(weights, len(self.codes)), n_threads
         self._ones = self.weights if len(self.weights) else np.ones(len(self.codes), np.float32)
         self._stream = np.uint32(STREAM)
+        # A label of two classes says little about its noise: with levels for users, the AUC on validation parts of
+        # MovieLens latest-small (4 stars or more) is .0004 to .0009 lower, and the log loss .0008 to .0010 higher.
+        self.tells_noise = n_classes > 2
         self.total = float(self._ones.sum(dtype=np.float64))
         counts = np.bincount(self.codes, self._ones, n_classes) + 0.5
         cuts = ndtri(np.cumsum(counts)[:-1] / counts.sum())

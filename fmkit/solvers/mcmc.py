@@ -3,12 +3,13 @@
 A sweep draws, side by side and column by column, (v_j, w_j) from its Gaussian posterior given all else; before that the
 prior of each group of columns, an own mean and precision in each dimension with a normal-gamma hyper-prior (Rendle,
 "Factorization Machines with libFM", TIST 2012); after it the noise (`fmkit.solvers.noise`). Every random number is a
-function of the seed, the sweep and what is drawn, so that a chain is the same for any number of threads, and goes on from
-a checkpoint as if it had never stopped.
+function of the seed, the sweep and what is drawn, so that a chain is the same for any number of threads, and goes on
+from a checkpoint as if it had never stopped.
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def columns_by_group(groups: NDArray[np.int32]) -> list[slice | NDArray[np.intp]
     order = np.argsort(groups, kind="stable")
     bounds = np.searchsorted(groups[order], np.arange(int(groups.max(initial=-1)) + 2))
     parts: list[slice | NDArray[np.intp]] = []
-    for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+    for a, b in pairwise(bounds):
         columns = order[a:b]
         adjacent = len(columns) > 0 and columns[-1] - columns[0] == len(columns) - 1
         parts.append(slice(int(columns[0]), int(columns[-1]) + 1) if adjacent else columns)
@@ -119,7 +120,7 @@ class Chain:
         self.draws: list[FactorizationMachine] = []
         self._columns = columns_by_group(sides.groups)
         self._priors: list[Prior] = [draw_prior(machine, columns, _generator(seed, 0)) for columns in self._columns]
-        # Rows of tables are averaged beside the columns: they have posteriors of their own, tighter than their columns'.
+        # Rows of tables are averaged beside the columns: their posteriors are tighter than their columns'.
         self._table_rows: dict[int, slice] = {}
         first = design.n_features
         for s, side in enumerate(sides.sides):
@@ -215,11 +216,13 @@ class Chain:
         return chance
 
     def _told_priors(self) -> dict[str, float]:
-        told = {}
-        for g, prior in enumerate(self._priors):
-            told[f"weights of group {g}"] = float(prior.precision[-1])
-            if len(prior.precision) > 1:
-                told[f"factors of group {g}"] = float(1 / np.mean(1 / prior.precision[:-1]))
+        told = {f"weights of group {g}": float(prior.precision[-1]) for g, prior in enumerate(self._priors)}
+        if self.sides.machine.n_factors:
+            factors = [float(1 / np.mean(1 / prior.precision[:-1])) for prior in self._priors]
+            if len(factors) == 2 and self.sides.pair and not self._table_rows:
+                told["factors"] = float(np.sqrt(factors[0] * factors[1]))  # the scale between two fields is free
+            else:
+                told |= {f"factors of group {g}": precision for g, precision in enumerate(factors)}
         for s, shape in self.noise.shapes.items():
             told[f"noise shape of side {s}"] = shape
         if self.rows is not None and len(self.rows.likelihood.log_gaps):
@@ -284,9 +287,9 @@ class Chain:
     def _mean(self, machine: FactorizationMachine) -> FactorizationMachine:
         """The machine of the columns from one of columns and table rows, true to the means of the rows.
 
-        A pair of columns inside a row has a mean product that is not the product of the means, and what two rows have in
-        common beyond their means is told of rows, not of columns: both go to the row's own column. Where there is none,
-        weights make up for the first in the least squares.
+        A pair of columns inside a row has a mean product that is not the product of the means, and what two rows have
+        in common beyond their means is told of rows, not of columns: both go to the row's own column. Where there is
+        none, weights make up for the first in the least squares.
         """
         n = self.sides.design.n_features
         mean = FactorizationMachine(machine.bias, machine.linear[:n], machine.factors[:n])

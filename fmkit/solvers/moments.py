@@ -1,8 +1,9 @@
 """Mean-field VB of two one-hot fields: every column a Gaussian with a full covariance of its weight and factors.
 
-With zeta = (1, v, w) of the other side's column, all that a column needs of its rows are sums of E zeta zeta' and of
-y E zeta: its posterior precision is sum omega E (v, 1)(v, 1)' + Lambda. A column's E zeta zeta' is kept as the packed rows
-of its upper triangle, so the sum over a column's ratings is one vector addition a rating. Their first row is E zeta.
+With zeta = (1, v, w) of the other side's column, all that a column needs of its rows are sums of E zeta zeta' and of y
+E zeta: its posterior precision is sum omega E (v, 1)(v, 1)' + Lambda. A column's E zeta zeta' is kept as the packed
+rows of its upper triangle, so the sum over a column's ratings is one vector addition a rating. Their first row is E
+zeta.
 """
 
 import math

@@ -2,9 +2,9 @@
 
 A row's noise precision is omega_r alpha prod_s tau_s(r): its weight, a common precision, and a factor for its level of
 each chosen side (its user, its item). The factors are Gamma(c, c) a priori, with mean 1, and so is their posterior
-conjugate: Gamma(c + n / 2, c + alpha SSE / 2), n and SSE being the level's sum of weights and of weighted squared errors.
-How much levels differ, c, is learned: a small c where they differ much, a large one where they do not. A chain draws c
-with the factors integrated out, by steps of Metropolis on log c; given the factors it would hardly move.
+conjugate: Gamma(c + n / 2, c + alpha SSE / 2), n and SSE being the level's sum of weights and of weighted squared
+errors. How much levels differ, c, is learned: a small c where they differ much, a large one where they do not. A chain
+draws c with the factors integrated out, by steps of Metropolis on log c; given the factors it would hardly move.
 """
 
 import math
@@ -248,8 +248,8 @@ def _codes(sides: Sides, side: int) -> NDArray[np.int32]:
     if codes is None or not sides.level_columns(side):
         n = len(sides.sides)
         raise ValueError(
-            f"noise_fields must be among the {n} fields and blocks of which every row has one level, a column of its own; "
-            f"{side} is not"
+            f"noise_fields must be among the {n} fields and blocks of which every row has one level, a column of its "
+            f"own; {side} is not"
         )
     return codes
 

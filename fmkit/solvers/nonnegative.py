@@ -1,16 +1,17 @@
 """ALS with factors that are not negative: a column's step is a non-negative least-squares problem, solved to its end.
 
 Factors that cannot cancel each other are read as parts: a user has so much of each taste, an item serves so much of
-each. Weights and the bias stay free: they are levels, not parts, and a sum of non-negative products about a free level can
-still be below average.
+each. Weights and the bias stay free: they are levels, not parts, and a sum of non-negative products about a free level
+can still be below average.
 
 A column's problem has k + 1 unknowns. The weight is free and eliminated; the rest is
 
     min_{v >= 0} 1/2 v'Av - b'v,
 
 which cyclic coordinate steps v_i <- max(0, v_i - (Av - b)_i / A_ii) lower to its only minimum (Franc, Hlavac, Navara,
-"Sequential coordinate-wise algorithm for the non-negative least squares problem", 2005). No step raises the objective, so
-it may be left at any time; from the column's last factors a few passes do. The gradient Av - b is kept: a step costs k.
+"Sequential coordinate-wise algorithm for the non-negative least squares problem", 2005). No step raises the objective,
+so it may be left at any time; from the column's last factors a few passes do. The gradient Av - b is kept: a step costs
+k.
 """
 
 from typing import Any

@@ -109,9 +109,7 @@ def column_units(design: Design, weights: NDArray[np.float32] | None) -> NDArray
     return np.sqrt(np.divide(squares, counts, out=np.ones(len(counts)), where=squares > 0)).astype(np.float32)
 
 
-def column_sums(
-    design: Design, weights: NDArray[np.float32] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def column_sums(design: Design, weights: NDArray[np.float32] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums of the weights of each column's rows, times the squares of its entries and by themselves."""
     squares, counts = np.zeros(design.n_features), np.zeros(design.n_features)
     tables = [(design.fields, np.arange(design.n_features), weights)]

@@ -1,18 +1,19 @@
 """Averages of sweeps that are worth averaging: between two steps of ALS, the factors are shaken.
 
-ALS comes to rest in one optimum, and the average of sweeps there is that optimum (RMSE .8507 against .8507 on validation
-parts of MovieLens latest-small). Here every side, once solved, gets noise as large as what its rows leave open,
+ALS comes to rest in one optimum, and the average of sweeps there is that optimum (RMSE .8507 against .8507 on
+validation parts of MovieLens latest-small). Here every side, once solved, gets noise as large as what its rows leave
+open,
 
     variance = SHARE curvature spread^2 / (penalty_j + curvature sum_r omega_r x_rj^2 g),
 
 g being the mean square of what the rest of a row adds up to in a dimension: a Gibbs step (`fmkit.solvers.mcmc`) for
-priors and a noise that are given, with a covariance that is a multiple of 1. Solutions are averaged, before their noise,
-so that few sweeps are enough: one that is solved given noisy partners overfits to none of them, which shrinks factors by
-itself (Bishop, "Training with noise is equivalent to Tikhonov regularization", 1995). So penalties count less here, by
-`WEAKER`. Both numbers are from validation parts of the training rows of two rating sets, penalties of .5 to .65 times
-`noise_levels` and shares of .3 to .45: MovieLens latest-small .8444 to .8492, goodbooks .8529 to .8574, plain ALS .8507
-and .8562; here .8456 and .8539. Averages of several starts (.8473 for eight of five sweeps each) and of sweeps with
-bootstrapped weights (.8511) gain less, and the latter nothing.
+priors and a noise that are given, with a covariance that is a multiple of 1. Solutions are averaged, before their
+noise, so that few sweeps are enough: one that is solved given noisy partners overfits to none of them, which shrinks
+factors by itself (Bishop, "Training with noise is equivalent to Tikhonov regularization", 1995). So penalties count
+less here, by `WEAKER`. Both numbers are from validation parts of the training rows of two rating sets, penalties of .5
+to .65 times `noise_levels` and shares of .3 to .45: MovieLens latest-small .8444 to .8492, goodbooks .8529 to .8574,
+plain ALS .8507 and .8562; here .8456 and .8539. Averages of several starts (.8473 for eight of five sweeps each) and of
+sweeps with bootstrapped weights (.8511) gain less, and the latter nothing.
 """
 
 from typing import Any
@@ -24,8 +25,8 @@ from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers.averaging import uninterrupted
-from fmkit.solvers.objective import Objective
 from fmkit.solvers.members import move_rows
+from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_sums
 from fmkit.solvers.sides import Sides
 from fmkit.threads import even_cuts, for_each

@@ -2,9 +2,9 @@
 
 The rest of a row is z = (q, 1) and c, both uncertain: sum omega E z z' has sum omega var q on its diagonal, beside the
 means' own products, and sum omega E z e lacks sum omega cov(q, rest). The means then solve the system of ALS, a
-dimension's variance is one over its diagonal element. Of a table of block rows var q, cov(q, c) and var c are kept; where
-predictions are kept a row, so are VQ = sum_s var q_s and G = sum_s (cov(q_s, c_s) - var q_s q_s) over its sides s, from
-which follows cov(q, rest) = (G - G_own) + (VQ - VQ_own) (Q - q_own).
+dimension's variance is one over its diagonal element. Of a table of block rows var q, cov(q, c) and var c are kept;
+where predictions are kept a row, so are VQ = sum_s var q_s and G = sum_s (cov(q_s, c_s) - var q_s q_s) over its sides
+s, from which follows cov(q, rest) = (G - G_own) + (VQ - VQ_own) (Q - q_own).
 """
 
 import math
@@ -255,8 +255,8 @@ def infer_members(
 ) -> None:
     """The Gaussian of each of the columns first:last of `Members`, one after the other, its dimensions independent.
 
-    As `fmkit.solvers.members.solve_members`. In block row u the others' sum a is uncertain, too: with s = var v_j, var a =
-    var q - x^2 s adds n var a to the precision and takes n (cov(q, c) - x^2 s a) + var a p off the linear term.
+    As `fmkit.solvers.members.solve_members`. In block row u the others' sum a is uncertain, too: with s = var v_j, var
+    a = var q - x^2 s adds n var a to the precision and takes n (cov(q, c) - x^2 s a) + var a p off the linear term.
 
     Parameters
     ----------
@@ -354,9 +354,7 @@ def infer_members(
 
 
 @kernel(fastmath=FASTMATH)
-def sum_row_spreads(
-    indptr: Any, columns: Any, values: Any, V: Any, var_v: Any, cov: Any, VQ: Any, G: Any
-) -> None:
+def sum_row_spreads(indptr: Any, columns: Any, values: Any, V: Any, var_v: Any, cov: Any, VQ: Any, G: Any) -> None:
     """VQ and G of rows; `cov` as in `fmkit.posterior.spread_rows`."""
     k = V.shape[1]
     for r in range(len(VQ)):

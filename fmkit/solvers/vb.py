@@ -67,7 +67,9 @@ class Variational:
         self.sweep = 0
         self.trace: list[dict[str, float]] = []
         self._columns = columns_by_group(sides.groups)
-        self._priors: list[Prior] = [Prior(np.ones(k + 1, np.float32), np.zeros(k + 1, np.float32))] * len(self._columns)
+        self._priors: list[Prior] = [Prior(np.ones(k + 1, np.float32), np.zeros(k + 1, np.float32))] * len(
+            self._columns
+        )
         self._hyper: dict[int, tuple[int, float, NDArray[np.float64]]] = {}
         self._determinants = np.zeros(n)
         one_hot = sides.pair and not any(side.table for side in sides.sides)
