@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class Frame:
 
     def posterior_to_user(self, posterior: Posterior) -> Posterior:
         """A posterior of the user's X and y."""
-        square = np.square(self.units)
+        square: NDArray[Any] = np.square(self.units)
         return Posterior(
             self.to_user(posterior.machine),
             posterior.linear_variance * (np.float32(self.spread**2) / square),
@@ -107,9 +108,8 @@ class Frame:
         """Of the targets' units; those of the columns go along."""
         k, spread = priors.precision.shape[1] - 1, self.spread
         unit = np.append(np.full(k, np.sqrt(spread)), spread).astype(np.float32)  # of factors, of the weight
-        return replace(
-            priors, units=self.units, precision=priors.precision / np.square(unit), centre=priors.centre * unit
-        )
+        precision = np.asarray(priors.precision / np.square(unit), np.float32)
+        return replace(priors, units=self.units, precision=precision, centre=priors.centre * unit)
 
 
 def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPriors:
@@ -130,10 +130,11 @@ def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPrio
         centre[g] = m * mean / (BETA0 + m)
     shape = np.zeros(n_groups, np.float32)
     for s, last in solver.noise.shapes.items():
-        columns, _ = sides.level_columns(s) or (np.empty(0, np.int32), None)
+        of_levels = sides.level_columns(s)
         name = f"noise shape of side {s}"
         told = [row[name] for row in solver.trace[len(solver.trace) // 2 :] if name in row]
-        shape[sides.groups[columns[:1]]] = np.exp(np.mean(np.log(told))) if told else last
+        if of_levels is not None:
+            shape[sides.groups[of_levels[0][:1]]] = np.exp(np.mean(np.log(told))) if told else last
     units = np.ones(len(sides.groups), np.float32)
     return GroupPriors(sides.groups.astype(np.int32), units, precision, centre, shape)
 

@@ -24,6 +24,9 @@ from fmkit.threads import count_threads
 Floats = NDArray[np.float32]
 
 SWEEPS = 5  # over the new rows: on MovieLens latest-small 30 in place of 5 change the test error by .0002
+# Of what rows told. Test RMSE of later users with 0, 1, 3 and 8 of it on MovieLens latest-small: VB .8350, .8323, .8305
+# and .8294; MCMC .8321, .8294, .8283 and .8281.
+UNTOLD = np.float32(3)
 FIXED = np.float32(1e6)  # times its prior's precision, a dimension stays where it is
 
 
@@ -102,9 +105,9 @@ class Growing(FMEstimator):
 
         A new column's weight and factors are the exact solution of the one system that they have: ridge regression
         under the penalties of a column like them (ALS, SGD), or their Gaussian posterior under the prior of its group,
-        given means and variances of all else (MCMC, VB). In the latter its noise level, if such columns have one each,
-        starts from its prior's mean 1 and is renewed in turn with the column until it moves by less than .5 %.
-        Thousands at once take some microseconds each.
+        all else being at its mean (MCMC, VB). In the latter its noise level, if such columns have one each, starts from
+        its prior's mean 1 and is renewed in turn with the column until it moves by less than .5 %. Thousands at once
+        take some microseconds each.
 
         Parameters
         ----------
@@ -125,8 +128,7 @@ class Growing(FMEstimator):
         Notes
         -----
         The further factors of a chain's machine (what users and items have in common beyond their means) have no prior
-        of their own: a new column's have mean 0 and the mean square that they have in the group. The columns of a
-        relation block are taken for independent.
+        of their own: a new column's have mean 0 and the mean square that they have in the group.
 
         Examples
         --------
@@ -170,9 +172,10 @@ class Growing(FMEstimator):
         counts = np.bincount(code, weights).astype(np.float32)
         y_less_bias = (targets - bias).astype(np.float32)
         code = code.astype(np.int32, copy=False)
-        prior = self._prior(column)
+        prior, bayesian = self._prior(column), self.posterior_ is not None
+        of_rows = rows, y_less_bias, omega, code, counts
         new, levels = fold_columns(
-            rows, y_less_bias, omega, code, counts, known, *prior, shape, count_threads(self.n_jobs)
+            *of_rows, known.machine(), *prior, shape, count_threads(self.n_jobs), variances=bayesian
         )
         linear = (new.w - new.V @ (means @ known.V)).astype(np.float32) if means.any() else new.w
         if self.posterior_ is None:
@@ -267,7 +270,7 @@ class Growing(FMEstimator):
                 raise ValueError(
                     "columns says where the columns of X were in the model, but it is not fitted: leave it out"
                 )
-            return self.fit(X, y, sample_weight)  # type: ignore[attr-defined, no-any-return]
+            return self.fit(X, y, sample_weight)  # type: ignore[no-any-return]
         model = copy.copy(self)  # so that an error leaves this one as it was
         model.fields = None  # labels are of the model's columns; the rows' fields are found
         if columns is None:
@@ -316,7 +319,8 @@ class Growing(FMEstimator):
         if self.posterior_ is not None:
             k = self.posterior_.factor_variance.shape[1]
             zero, one = np.zeros((len(new), k), np.float32), np.ones(len(new), np.float32)
-            spreads = (1 / precision[:, -1], 1 / precision[:, :k], zero, one)
+            variance = np.asarray(1 / precision, np.float32)
+            spreads = (variance[:, -1], variance[:, :k], zero, one)
         self._place(place, of_new, NewColumns(linear, V, -1, np.zeros(len(new), np.float32), *spreads))
         return place < 0
 
@@ -337,15 +341,17 @@ class Growing(FMEstimator):
         elif design.blocks:
             design = Design.from_matrix(design.to_csr())
         n = design.n_features
-        precision, centre = self._prior(np.arange(n))
+        prior, centre = self._prior(np.arange(n))
         shapes, levels = np.zeros(n, np.float32), np.ones(n, np.float32)
         if posterior is not None:
             omega = omega / posterior.noise_variance(design, self.n_jobs)
             priors = self._priors()
             shapes, levels = priors.noise_shape[priors.groups], posterior.noise_levels.copy()
-        precision = np.where(fresh[:, None], precision, self._precision_so_far(precision))
+        told = self._precision_told(prior)
+        precision = np.where(fresh[:, None], prior, told + self._precision_untold(told, prior))
         centre = np.where(fresh[:, None], centre, np.column_stack([known.V, known.w]))
         shapes = np.where(fresh, shapes, np.float32(0))
+        before = known
         known = Knowledge(*(array.copy() for array in (known.w, known.V, known.var_w, known.var_v, known.cov)))
         targets = (y - bias).astype(np.float32)
         move = take_in(
@@ -365,11 +371,15 @@ class Growing(FMEstimator):
         self.machine_ = shifted(FactorizationMachine(bias + move, known.w, known.V), means)
         if posterior is not None:
             k = posterior.factor_variance.shape[1]
+            now = np.column_stack([known.var_v, known.var_w])
+            touched = ~fresh & (known.w != before.w)  # to what was told of them, what the rows tell is added
+            more = np.maximum(1 / now[touched] - precision[touched], 0)
+            now[touched] = 1 / (told[touched] + more)
             self.posterior_ = replace(
                 posterior,
                 machine=self.machine_,
-                linear_variance=known.var_w,
-                factor_variance=np.ascontiguousarray(known.var_v[:, :k]),
+                linear_variance=np.ascontiguousarray(now[:, -1]),
+                factor_variance=np.ascontiguousarray(now[:, :k]),
                 covariance=np.ascontiguousarray(known.cov[:, :k]),
                 noise_levels=levels,
                 draws=[],
@@ -458,7 +468,7 @@ class Growing(FMEstimator):
                 precision[group == g, own:k] = 1 / np.maximum(squares, least)
         return precision, centre
 
-    def _precision_so_far(self, prior: Floats) -> Floats:
+    def _precision_told(self, prior: Floats) -> Floats:
         """What is known of each column by now, as the precision of each dimension, given that of the prior."""
         if self.posterior_ is None:
             if self.evidence_ is None:
@@ -469,6 +479,14 @@ class Growing(FMEstimator):
         precision[:, :own] = 1 / np.maximum(self.posterior_.factor_variance, 1e-6 / prior[:, :own])
         precision[:, -1] = 1 / np.maximum(self.posterior_.linear_variance, 1e-6 / prior[:, -1])
         return precision
+
+    def _precision_untold(self, told: Floats, prior: Floats) -> Floats:
+        """What a dimension's variance does not tell of it: given the others, it is known better than by itself."""
+        untold = np.zeros_like(told)
+        if self.posterior_ is not None and len(self.posterior_.covariance):
+            own = self.posterior_.factor_variance.shape[1]
+            untold[:, :own] = UNTOLD * np.maximum(told[:, :own] - prior[:, :own], 0)
+        return untold
 
     def _priors(self) -> Any:
         if self.posterior_ is None or self.posterior_.priors is None:

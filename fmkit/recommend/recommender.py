@@ -129,6 +129,7 @@ class Recommender:
             verbose=self.verbose,
         ).fit(design, ratings.ratings)
         machine, penalties = estimator.machine_, estimator.penalties_
+        assert penalties  # of either solver
         noise = float(np.square(ratings.ratings - machine.predict(design, self.n_jobs)).mean())
         evidence = np.bincount(ratings.item_codes, minlength=n_items) + penalties.linear[n_users:]
         self.learned_ = Learned(

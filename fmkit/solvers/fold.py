@@ -1,10 +1,9 @@
 """Columns that come later: solved for their own rows, each under a prior of its own, while all else stays.
 
-Given everything else, a column's (v_j, w_j) has a Gaussian posterior (`fmkit.solvers.columns`). In a ridge fit its mean
-is the solution; in a Bayesian one everything else has variances, which add to the system as in mean-field VB
-(`fmkit.solvers.spreads`). With a prior a column, the same step takes in new rows: what is known of an old column, its
-mean and the variance of each dimension, is its prior for them (Broderick et al., "Streaming variational Bayes", NIPS
-2013).
+Given everything else, a column's (v_j, w_j) has a Gaussian posterior (`fmkit.solvers.columns`): of a new column alone
+that is all. With a prior a column, the same step takes in new rows: what is known of an old column, its mean and the
+variance of each dimension, is its prior for them (Broderick et al., "Streaming variational Bayes", NIPS 2013), and all
+else is as uncertain as in mean-field VB (`fmkit.solvers.spreads`).
 """
 
 from __future__ import annotations
@@ -170,11 +169,12 @@ def fold_columns(
     omega: Floats,
     codes: NDArray[np.int32],
     counts: Floats,
-    known: Knowledge,
+    known: FactorizationMachine,
     precision: Floats,
     centre: Floats,
     shape: float,
     n_threads: int,
+    variances: bool = True,
 ) -> tuple[Knowledge, Floats]:
     """Posteriors of new one-hot columns, one a row, from the rows' known columns.
 
@@ -188,36 +188,43 @@ def fold_columns(
         Which new column each row has.
     counts : ndarray of shape (n_new,), float32
         Rows of each new column, as they are weighted.
-    known : Knowledge
-        Of the columns of X.
+    known : FactorizationMachine
+        Of the columns of X, without a bias; fixed.
     precision, centre : ndarrays of shape (1 or n_new, k + 1), float32
         Prior of the new columns, factors first.
     shape : float
         The level of a column's noise is Gamma(shape, shape) a priori; 0 for none.
     n_threads : int
+    variances : bool
+        False for ridge, and a shape of 0.
 
     Returns
     -------
     new : Knowledge
         Of the new columns.
+
+    Notes
+    -----
+    What is known takes part with its means. Its variances would add to the system as in mean-field VB, where they hold
+    a column down that meets what little is known of; on MovieLens latest-small, with a fifth of the users folded in,
+    the test error is .8290 without them and .8465 with them (VB; MCMC: .8296, .8472).
     levels : ndarray of shape (n_new,), float32
         Noise precision of each one's rows, as a multiple of what they have beside it; 1 without a shape.
     """
-    n, k = len(counts), known.V.shape[1]
+    n, k = len(counts), known.n_factors
     ptr, order = sort_by_code(codes, n)
-    uncertain = len(known.var_v) > 0
     if (np.diff(X.indptr) == 1).all() and (X.data == 1).all():
         # The row's one known column is all that there is to know of it: nothing is made a row.
         source = X.indices.astype(np.int32, copy=False)[order]
-        f, Q, VQ, G, var_c = known.w, known.V, known.var_v, known.cov, known.var_w
+        f, Q = known.linear, known.factors
     else:
-        source = order
-        f, Q, VQ, G = known.of_rows(X, n_threads)
-        G, var_c = G + VQ * Q if uncertain else G, known.variance_of_rows(X, n_threads)
-    of_spreads = n if uncertain else 0
-    sizes = n, (n, k), of_spreads, (of_spreads, k), (of_spreads, k)
+        source, f = order, known.predict(X, n_threads)
+        Q = np.asarray(X @ known.factors, np.float32)
+    m = n if variances else 0
+    sizes = n, (n, k), m, (m, k), (m, k)
     new, levels = Knowledge(*(np.zeros(size, np.float32) for size in sizes)), np.ones(n, np.float32)
-    rest = (np.float32(0), f, Q, VQ, G, var_c, new.w, new.V, new.var_w, new.var_v, new.cov)
+    certain = np.zeros((0, k), np.float32)
+    rest = (np.float32(0), f, Q, certain, certain, NONE, new.w, new.V, new.var_w, new.var_v, new.cov)
     how = (precision, centre, np.full(1, shape, np.float32), counts, levels, False, ROUNDS)
     state = (np.arange(n, dtype=np.int32), ptr, source, NONE, y[order], omega[order], NONE, *rest, *how)
     for_each(infer_each, [(*cut, *state) for cut in even_cuts(ptr, n_threads)], n_threads)
@@ -366,7 +373,7 @@ def infer_each(
     VQ, G, var_c
         As in `fmkit.solvers.spreads.sum_spreads`; VQ of shape (0, k) where all but these columns is certain.
     var_w, var_v, cov : float32 arrays of shape (n_features,), (n_features, k), (n_features, k)
-        Get the diagonal of the joint covariance and that of weight and factors, if there is a VQ.
+        Get the diagonal of the joint covariance and that of weight and factors; of length 0 for ridge.
     precision, centre : float32 arrays of shape (1 or n_levels, k + 1)
         Priors, factors first.
     shape : float32 array of shape (1,) or (n_levels,)
