@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -22,10 +23,12 @@ from fmkit.estimators.frame import Frame, group_priors
 from fmkit.estimators.regularisation import choose
 from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
+from fmkit.memory import estimate_memory
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.als import Als
 from fmkit.solvers.fold import Evidence
+from fmkit.solvers.groups import entries_a_row
 from fmkit.solvers.likelihood import Likelihood
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
@@ -37,12 +40,12 @@ from fmkit.threads import count_threads
 
 BAYESIAN = ("mcmc", "vb")
 AVERAGED_SWEEPS = 60  # of ALS, the last half of which is averaged: with 30, RMSE .8472 in place of .8454
-SWEEPS = {"als": 30, "mcmc": 500, "sgd": 30, "vb": 60}
+SWEEPS = {"als": 30, "mcmc": 500, "sgd": 30, "vb": 100}
 WITHOUT_EFFECT = (
     *("callbacks", "checkpoint", "checkpoint_sweeps", "checkpoint_minutes"),
     *("fields", "n_jobs", "verbose", "warm_start"),
 )
-START = {"als": 0.1, "mcmc": 0.1, "sgd": 0.1, "vb": 0.5}  # from small factors, VB prunes most dimensions
+START = {"als": 0.1, "mcmc": 0.1, "sgd": 0.1, "vb": 1.0}  # from small factors, VB prunes most dimensions
 
 
 @dataclass
@@ -230,6 +233,16 @@ class FMEstimator(BaseEstimator):
             )
             if self.nonnegative and design.blocks:
                 raise ValueError("nonnegative=True is for designs without relation blocks: use Design.from_matrix")
+        if self.verbose and self.solver != "sgd":
+            peak = estimate_memory(
+                design,
+                solver=self.solver,
+                n_factors=self.n_factors,
+                average=self.average,
+                weighted=weights is not None,
+                n_jobs=self.n_jobs,
+            )
+            print(f"the fit will take about {peak / 1e6:,.0f} MB beyond its input", file=sys.stderr)
         logistic = is_classifier(self)
         validation_loss = None
         if self.early_stopping:
@@ -248,6 +261,8 @@ class FMEstimator(BaseEstimator):
         if not self.warm_start or previous is None or start.factors.shape != (design.n_features, self.n_factors):
             factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
             scale = START[self.solver] if self.init_scale is None else self.init_scale
+            if self.solver == "vb":  # where a row has many of a group, their sum starts as wide
+                factors /= np.sqrt(entries_a_row(design)).astype(np.float32)[:, None]
             factors *= np.float32(scale) if bayesian else np.float32(scale * np.sqrt(spread)) / units[:, None]
             start = FactorizationMachine(bias, np.zeros(design.n_features, np.float32), factors)
 

@@ -42,6 +42,17 @@ def find_groups(design: Design) -> NDArray[np.int32]:
     return np.unique(groups, return_inverse=True)[1].astype(np.int32)
 
 
+def entries_a_row(design: Design) -> NDArray[np.float64]:
+    """Entries that a row has of each column's group, on average, but 1 at least: shape (n_features,)."""
+    groups, entries = find_groups(design), np.zeros(design.n_features)
+    parts = [(design.fields, np.arange(design.n_features, dtype=np.int32), design.n_rows)]
+    parts += [(block.table.fields, block.columns, block.table.n_rows) for block in design.blocks]
+    for fields, columns, n_rows in parts:
+        for field in fields:
+            entries[groups[columns[field.columns[:1]]]] += len(field.codes) / max(n_rows, 1)
+    return np.maximum(entries[groups], 1)
+
+
 def _number(fields: list[Field], n_rows: int) -> list[int]:
     """The group of each field of a table, from 0 without gaps."""
     numbers, n_groups = [], 0

@@ -139,7 +139,8 @@ class NoiseLevels:
             others = self.levels_of_rows(but=side)
             unseen = self._unseen * others if len(others) else self._unseen
             squares = squares + np.bincount(_codes(self.sides, side), unseen, len(squares))
-        half_counts, half_squares = 0.5 * self._counts[side], 0.5 * self.common * squares
+        half_counts = 0.5 * self._counts[side]
+        half_squares = 0.5 * self.common * np.maximum(squares, 0)  # by cancellation, sums of float32 may be below
         if draw is not None:
             self.shapes[side] = _draw_shape(self.shapes[side], half_counts, half_squares, draw[3])
         shape, rate = self.shapes[side] + half_counts, self.shapes[side] + half_squares
