@@ -90,7 +90,7 @@ class Frame:
 
     def posterior_to_user(self, posterior: Posterior) -> Posterior:
         """A posterior of the user's X and y."""
-        square: NDArray[Any] = np.square(self.units)
+        square: Any = np.square(self.units)
         return Posterior(
             self.to_user(posterior.machine),
             posterior.linear_variance * (np.float32(self.spread**2) / square),
