@@ -1,12 +1,13 @@
 """A Gibbs sweep over rated sets as relation blocks, beside the same design written out, and myFM's relation blocks.
 
-    python benchmarks/bench_blocks.py         # three minutes and 6 GB; needs pip install 'fmkit[benchmarks]'
-    python benchmarks/bench_blocks.py --flat-users 60
+    python benchmarks/bench_blocks.py         # three minutes; needs pip install 'fmkit[benchmarks]'
+    python benchmarks/bench_blocks.py --flat-users 0
 
 The training part of MovieLens latest-small: a user's id and rated items, an item's id and raters. Written out, a row
-holds all of them, 61 million entries in all; `--flat-users` writes out the rows of so many users, drawn at random, and
-tells seconds in proportion to the entries. "Gflop/s": the multiply-adds of the sums, of a block row's part in the
-systems of its columns, and of the systems, beside a plain sgemm of the same run.
+holds all of them: 54 million entries, held several times over while fields are found. `--flat-users` writes out the
+rows of so many users, drawn at random, and tells seconds in proportion to the entries: of few users that is far too
+much, for thousands of fields are then short and each costs a dispatch. "Gflop/s": the multiply-adds of the sums, of a
+block row's part in the systems of its columns, and of the systems, beside a plain sgemm of the same run.
 """
 
 import argparse
