@@ -227,7 +227,7 @@ def test_all_columns_for_all_rows_is_about_the_fit(solver):
     model.partial_fit(X, y, all_columns=True, max_iter=20)
     prediction, std = model.predict(X, return_std=True)
     assert np.abs(prediction - before[0]).mean() < 0.05
-    least = 0.95 if solver == "vb" else 0.6  # these are VB's steps, which lack what columns have in common
+    least = 0.85 if solver == "vb" else 0.6  # these are VB's steps, which lack what columns have in common
     assert least < np.median(std / before[1]) < 1.05
 
 
