@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fmkit.estimators import FMClassifier, FMOrdinal, FMRegressor
     from fmkit.estimators.regularisation import regularisation_path
     from fmkit.machine import FactorizationMachine
+    from fmkit.memory import estimate_memory
     from fmkit.modelfile import load, save
 
 _HOME = {
@@ -22,6 +23,7 @@ _HOME = {
     "FMRegressor": "estimators",
     "FactorizationMachine": "machine",
     "RelationBlock": "design",
+    "estimate_memory": "memory",
     "load": "modelfile",
     "regularisation_path": "estimators.regularisation",
     "save": "modelfile",
@@ -34,6 +36,7 @@ __all__ = [
     "FMRegressor",
     "FactorizationMachine",
     "RelationBlock",
+    "estimate_memory",
     "load",
     "regularisation_path",
     "save",

@@ -103,7 +103,7 @@ class Posterior:
         no_factors = np.empty((len(self.noise_levels), 0), np.float32)
         logs = FactorizationMachine(0.0, np.log(self.noise_levels), no_factors)
         indicator = X if isinstance(X, Design) else _ones(canonical_csr(X))
-        return np.exp(-logs.predict(indicator, n_jobs)) / np.float32(self.noise)
+        return np.asarray(np.exp(-logs.predict(indicator, n_jobs)) / self.noise, np.float32)
 
 
 def value_variance(

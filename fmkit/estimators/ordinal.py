@@ -137,6 +137,11 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
             checkpoint_minutes=checkpoint_minutes,
         )
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True  # where the classes are in no order, as those of scikit-learn's checks
+        return tags
+
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to rows X with labels y, in the order in which they sort.
 
@@ -166,7 +171,8 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of every row, shape (n_rows,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probabilities of the classes, in the order of `classes_`: shape (n_rows, n_classes), float32."""
@@ -206,7 +212,8 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
         y : array-like of shape (n_rows,)
         sample_weight : array-like of shape (n_rows,), optional
         """
-        return float(np.average(self.predict(X) == np.asarray(y), weights=sample_weight))
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        return float(np.average(self.predict(X) == np.asarray(y), weights=weights))
 
     def _checked_cutpoints(self) -> NDArray[np.float64]:
         check_is_fitted(self)

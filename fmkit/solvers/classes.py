@@ -46,7 +46,8 @@ class Classes:
     def __init__(
         self, solvers: Sequence[Chain] | Sequence[Variational], codes: NDArray[np.intp], weights: Floats | None
     ) -> None:
-        self.solvers, self.codes, self.weights = list(solvers), codes, weights
+        self.solvers: list[Chain | Variational] = list(solvers)
+        self.codes, self.weights = codes, weights
         self.machines = [solver.sides.machine for solver in solvers]
         self.trace: list[dict[str, float]] = []
         for solver in self.solvers:
@@ -61,7 +62,7 @@ class Classes:
             losses = np.logaddexp.reduce(self._values) - self._values[self.codes, np.arange(len(self.codes))]
             loss = float(np.average(losses.astype(np.float64), weights=self.weights))
             self.machines = [solver.collect(loss) for solver in self.solvers]
-            told = {}
+            told: dict[str, float] = {}
             for c, solver in enumerate(self.solvers):
                 last = solver.trace[-1]
                 told |= {f"{name} of class {c}": value for name, value in last.items() if " of " in name}

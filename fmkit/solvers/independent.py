@@ -36,7 +36,7 @@ class Spreads:
         self._tables: dict[int, tuple[Floats, Floats, Floats]] = {}  # of block rows: var q, cov(q, c), var c
         for s, side in enumerate(sides.sides):
             if side.table is not None:
-                _, *self._tables[s] = block_spreads(self._block(s), V, var_w, var_v, sides.n_threads)
+                self._tables[s] = block_spreads(self._block(s), V, var_w, var_v, sides.n_threads)[1:]
         k = V.shape[1]
         self._no_cov = np.zeros((0, k), np.float32)
         if not sides.pair:

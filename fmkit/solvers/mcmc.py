@@ -273,16 +273,16 @@ class Chain:
             self._average()
         machine = self._mean(self.moments.full_mean())
         levels = self.noise.by_column(self._level_means)
-        spreads = [array[: machine.n_features].copy() for array in self.moments.variances()]
+        linear, factor, covariance = (array[: machine.n_features].copy() for array in self.moments.variances())
         stands = np.zeros(machine.n_features, bool)
         for s, rows in self._table_rows.items():
             own = self.sides.level_columns(s)
             if own is not None:
-                for array, of_all in zip(spreads, self.moments.variances(), strict=True):
+                for array, of_all in zip((linear, factor, covariance), self.moments.variances(), strict=True):
                     array[own[0]] = of_all[rows]
                 stands[own[0]] = True
         zero = np.zeros(machine.n_features)
-        return Posterior(machine, *spreads, stands, self._noise_mean, levels, zero, self.draws)
+        return Posterior(machine, linear, factor, covariance, stands, self._noise_mean, levels, zero, self.draws)
 
     def _mean(self, machine: FactorizationMachine) -> FactorizationMachine:
         """The machine of the columns from one of columns and table rows, true to the means of the rows.

@@ -19,7 +19,8 @@ from fmkit.solvers.columns import EXACT, JITTER
 @kernel
 def packed_size(k: int) -> int:
     """Length of a row of packed moments, padded for vector operations (and so that reading padded(k + 2) is safe)."""
-    return max(padded((k + 2) * (k + 3) // 2), padded(k + 2))
+    size: int = max(padded((k + 2) * (k + 3) // 2), padded(k + 2))
+    return size
 
 
 @kernel(fastmath=FASTMATH)

@@ -165,7 +165,7 @@ class NoiseLevels:
         for s in self.levels:
             codes = _codes(self.sides, s)
             others = self.of_rows() / (np.float32(self.common) * self.levels[s][codes])
-            squares = np.bincount(codes, others * errors, len(self.levels[s]))
+            squares: NDArray[Any] = np.bincount(codes, others * errors, len(self.levels[s]))
             mine = None if draw is None else (draw[0], np.uint32(draw[1] + s), *draw[2:])
             self.update_side(s, squares, mine)
         return float(np.dot(self.of_rows().astype(np.float64), errors)) / self.common
@@ -279,7 +279,7 @@ def _best_shape(shape: NDArray[np.float64], rate: NDArray[np.float64], some: NDA
 def _log_chance(c: Any, half_counts: Any, half_squares: Any) -> float:
     """Log of c's posterior density, but for a constant, with the levels' factors integrated out."""
     z = (math.log(c) - USUAL) / SPAN
-    total = -z * z / 2
+    total: float = -z * z / 2
     of_none = c * math.log(c) - math.lgamma(c)
     for j in range(len(half_counts)):
         n = half_counts[j]

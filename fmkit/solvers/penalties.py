@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fmkit.design import Design
+from fmkit.design import Design, Field
 from fmkit.solvers.groups import find_groups
 
 PARTNERS = 1024  # fields that a field is paired with for its noise level, where there are more
@@ -112,7 +112,7 @@ def column_units(design: Design, weights: NDArray[np.float32] | None) -> NDArray
 def column_sums(design: Design, weights: NDArray[np.float32] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums of the weights of each column's rows, times the squares of its entries and by themselves."""
     squares, counts = np.zeros(design.n_features), np.zeros(design.n_features)
-    tables = [(design.fields, np.arange(design.n_features), weights)]
+    tables: list[tuple[tuple[Field, ...], Any, Any]] = [(design.fields, np.arange(design.n_features), weights)]
     for block in design.blocks:
         of_rows = np.bincount(block.codes, weights, block.table.n_rows)
         tables.append((block.table.fields, block.columns, of_rows))
@@ -136,8 +136,8 @@ def _parts(design: Design) -> tuple[NDArray[np.int32], int]:
     if design.blocks:
         groups = find_groups(design)
         for block in design.blocks:
-            of_block, number = np.unique(groups[block.columns], return_inverse=True)
-            part[block.columns] = n_parts + number
+            of_block, numbers = np.unique(groups[block.columns], return_inverse=True)
+            part[block.columns] = n_parts + numbers
             n_parts += len(of_block)
     return part, n_parts
 

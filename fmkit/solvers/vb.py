@@ -170,7 +170,8 @@ class Variational:
             sums = self._spreads.infer_block(s, self._priors, scale, level, self._determinants)
         elif self.full:
             machine, prior = sides.machine, self._priors[side.group]
-            arguments = (side.columns, side.ptr, side.source, side.y, side.omega, level, np.float32(machine.bias))
+            arguments: tuple[Any, ...] = (side.columns, side.ptr, side.source, side.y, side.omega, level)
+            arguments += (np.float32(machine.bias),)
             arguments += (self._moments, machine.linear, machine.factors, self.linear_variance, self.factor_variance)
             arguments += (scale, prior.precision, prior.centre, self._sums)
             cuts = even_cuts(side.ptr, sides.n_threads)
