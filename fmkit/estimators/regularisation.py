@@ -96,7 +96,7 @@ def choose(
 
     n = design.n_rows
     if n < 2:
-        raise ValueError("reg_factors='auto' needs at least two rows: one to fit, one to set aside")
+        raise ValueError("reg_factors='auto' needs at least two rows, one to fit and one to set aside; got 1 sample")
     aside = np.zeros(n, bool)
     aside[rng.permutation(n)[: max(1, round(SHARE * n), min(AT_LEAST, n // 5))]] = True
     of_aside, of_rest = (None, None) if weights is None else (weights[aside], weights[~aside])
