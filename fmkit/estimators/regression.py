@@ -49,7 +49,8 @@ class FMRegressor(RegressorMixin, Growing):
         four times as long, and pays where interactions are stronger or weaker than in ratings by stars.
     nonnegative : bool, default=False
         ALS: let no factor fall below zero, so that factors are read as parts that add up; the start's are taken without
-        their signs. Weights and the bias are free. For designs without relation blocks (`fmkit.solvers.nonnegative`).
+        their signs. Weights and the bias are free. For designs without relation blocks (`fmkit.solvers.nonnegative`);
+        `fold_in` and `partial_fit` do not keep to it.
     average : bool, default=False
         ALS: the result is the average of the last half of the sweeps, 60 if `max_iter` is None, with noise in the
         factors between them, without which sweeps would agree (`fmkit.solvers.shaking`). Penalties of factors count two
