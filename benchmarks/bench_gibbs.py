@@ -60,7 +60,8 @@ def read_speed(threads: int) -> float:
 
 def quickest(sweeps: Iterator[Progress], n: int) -> float:
     """Seconds of the quickest of n sweeps after the first."""
-    return float(np.diff([progress.seconds for progress in islice(sweeps, n + 1)]).min())
+    with threadpool_limits(1, "blas"):  # as the estimators' fit does
+        return float(np.diff([progress.seconds for progress in islice(sweeps, n + 1)]).min())
 
 
 def start(design: Design, k: int, scale: float) -> FactorizationMachine:

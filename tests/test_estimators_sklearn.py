@@ -4,19 +4,24 @@
   the float32 numbers that a machine consists of. It is about 2e-6.
 - Weights against repeated rows, SGD: a row of weight 2 is one step of twice the length, not two steps at different
   times of the epoch, as in scikit-learn's own SGD estimators, which have the same exception.
+- Weights against repeated rows, MCMC: the same posterior, but other draws, for rounding and the number of rows change
+  what follows. Held to the noise of the draws in test_ordinal.py and test_classification_bayes.py.
+- Weights against repeated rows, VB: float32, over 60 sweeps that have not settled to the last digit: about 1e-4. Bars
+  in the same files.
 - Weights against repeated rows, reg_factors="auto": other rows are set aside, of which there are more or fewer.
 """
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fmkit import FMClassifier, FMRegressor
+from fmkit import FMClassifier, FMOrdinal, FMRegressor
 
 WEIGHT_CHECKS = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
 
 
 def expected_failures(estimator):
-    reason = "a float32 machine" if estimator.solver == "als" else "a weighted row is one step"
+    reasons = {"als": "a float32 machine", "vb": "a float32 machine", "mcmc": "other draws of the same posterior"}
+    reason = reasons.get(estimator.solver, "a weighted row is one step")
     reason = "other rows are set aside" if isinstance(estimator.reg_factors, str) else reason
     return dict.fromkeys(WEIGHT_CHECKS, reason)
 
@@ -33,6 +38,10 @@ def expected_failures(estimator):
         FMRegressor(solver="vb"),
         FMClassifier(),
         FMClassifier(solver="sgd"),
+        FMClassifier(solver="mcmc", max_iter=50),  # some checks ask for hundreds of fits
+        FMClassifier(solver="vb"),
+        FMOrdinal(max_iter=50),
+        FMOrdinal(solver="vb"),
     ],
     expected_failed_checks=expected_failures,
 )

@@ -110,8 +110,9 @@ class LatentRows:
         self.taken += 1
         if ties:
             noise.set_levels(s, noise.levels[s] * np.float32(math.exp(-2 * step)))
-        self.sides.scale(np.float32(math.exp(step)))
-        self.f = None
+        times = np.float32(math.exp(step))
+        self.sides.scale(times)
+        self.f = self.f * times if self.sides.pair and self.f is not None else None
 
     def bound(self, variance: NDArray[np.float32]) -> float:
         """What rows and noise add to the bound of the log evidence after `augment` in expectation.

@@ -32,7 +32,7 @@ Draw = tuple[np.uint64, int, np.random.Generator]
 """Key, sweep, and a generator in the state that belongs to the sweep."""
 
 STREAM, STREAMS = 1 << 16, 8  # first stream of random numbers, behind those of noise levels, and how many one has
-ROWS = 1 << 16  # rows of a piece of work: fixed, so that sums are the same for any number of threads
+ROWS = 1 << 14  # rows of a piece of work: fixed, so that sums are the same for any number of threads
 
 SPREAD = 2.0  # prior of the log-gaps between cutpoints: normal about log(4 / classes), with this standard deviation
 LOG_GAP = 25.0  # and within +- this, where no gap is lost to rounding

@@ -129,9 +129,13 @@ def infer_columns(
         for lane in range(some):
             c, sum_z, sum_y = columns[start + lane], total[lane], total_y[lane]
             determinant: Any = 0.0
+            product: Any = 1.0
             for i in range(n):
                 mean[i] = A[i, n, lane]
-                determinant += math.log(max(A[i, i, lane], np.float32(1e-30)))
+                product *= max(A[i, i, lane], np.float32(1e-30))
+                if i % 8 == 7 or i == k:  # a logarithm takes the time of many products, which must not underflow
+                    determinant += math.log(product)
+                    product = 1.0
                 for l in range(i, n):
                     cov[i, l] = covs[i, l, lane]
             loss, slope = squares[lane] - 2 * sum_y[k + 1] + sum_z[(k + 2) * (k + 3) // 2 - 1], sum_y[0] - sum_z[k + 1]

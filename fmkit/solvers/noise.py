@@ -54,12 +54,13 @@ class NoiseLevels:
         self.sides, self.weights, self.fixed = sides, weights, fixed
         self.sample_weights = weights
         self.common = 1.0
+        codes = {s: _codes(sides, s) for s in chosen}
         self.levels = {s: np.ones(sides.sides[s].n_levels, np.float32) for s in chosen}
         self.shapes = dict.fromkeys(chosen, float(SHAPES[np.searchsorted(SHAPES, 4.0)]))
         self._gammas: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         self._common = (1.0, 1.0)
         self._counts = {
-            s: np.bincount(_codes(sides, s), weights, sides.sides[s].n_levels).astype(np.float64) for s in chosen
+            s: np.bincount(of_rows, weights, sides.sides[s].n_levels).astype(np.float64) for s, of_rows in codes.items()
         }
         n_rows = sides.design.n_rows
         self._total = float(n_rows if weights is None else weights.sum(dtype=np.float64))
