@@ -49,8 +49,8 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         (`noise_fields`). "auto" is logistic: on validation parts of MovieLens latest-small (4 stars or more; two parts,
         8 factors) its AUC is .8029 where that of the probit is .8025, by MCMC, and .7945 where it is .7898, by VB.
     noise_fields : "auto", array-like of int or None, default="auto"
-        As that of `FMRegressor`, with likelihood="probit"; but "auto" is none: a label of two classes says little of its
-        noise, and with a level a user the AUC is .8018 there.
+        As that of `FMRegressor`, with likelihood="probit"; but "auto" is none: a label of two classes says little of
+        its noise, and with a level a user the AUC is .8018 there.
     burn_in, keep_draws, checkpoint, checkpoint_sweeps, checkpoint_minutes
         As those of `FMRegressor`. Checkpoints are of two classes, by MCMC and VB.
 
