@@ -11,7 +11,7 @@ from fmkit.linalg import padded
 from fmkit.machine import BLOCK
 from fmkit.solvers.averaging import BUDGET as STACK_BUDGET
 from fmkit.solvers.averaging import MORE
-from fmkit.solvers.fold import SAMPLE
+from fmkit.solvers.knowledge import SAMPLE
 from fmkit.solvers.moments import packed_size
 from fmkit.solvers.vb import BUDGET as COVARIANCE_BUDGET
 from fmkit.threads import count_threads
@@ -108,10 +108,9 @@ def _of_table(block: Block, k: int) -> int:
 
 
 def _of_evidence(design: Design, k: int) -> int:
-    """What later rows will need to know, from a sample of the rows written out."""
+    """What later rows will need to know, from a sample of the rows and the powers of the tables."""
     n, sample = max(design.n_rows, 1), min(design.n_rows, SAMPLE)
     a_row = [len(field.codes) / n for field in design.fields]
-    for block in design.blocks:
-        of_fields = [len(field.codes) / max(block.table.n_rows, 1) for field in block.table.fields]
-        a_row += [sum(e for e in of_fields if e < 1), sum(e for e in of_fields if e >= 1)]
-    return int(sample * (4 * k + 12 * k * max(a_row, default=0) + 24 * sum(a_row)))  # three arrays of the largest group
+    of_rows = sample * (4 * k + 12 * k * max(a_row, default=0) + 24 * sum(a_row))  # three arrays of the largest group
+    of_tables = [20 * k * sample + 24 * b.table.n_entries + 16 * k * b.table.n_rows for b in design.blocks]
+    return int(of_rows + max(of_tables, default=0))

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fmkit.design import Design, canonical_csr
+from fmkit.design import Design, RelationBlock, canonical_csr
 from fmkit.machine import FactorizationMachine
-from fmkit.solvers.fold import Evidence, Knowledge, fold_columns, fold_in, take_in
+from fmkit.solvers.fold import fold_columns, fold_in, take_in
+from fmkit.solvers.groups import find_groups
+from fmkit.solvers.knowledge import Evidence, Knowledge
 from fmkit.solvers.penalties import Penalties
 
 
@@ -184,3 +188,19 @@ def test_evidence_is_the_precision_that_rows_give():
         exact = weights[mine] @ machine.factors[8 + codes[1][mine]] ** 2
         np.testing.assert_allclose(precision[j, :k], exact, rtol=0.4)
         assert precision[j, k] == pytest.approx(weights[mine].sum(), rel=1e-5)
+
+
+def test_the_evidence_of_blocks_is_that_of_the_rows_written_out():
+    rng = np.random.default_rng(0)
+    tables = [np.c_[np.eye(6), rng.random((6, 3)) * (rng.random((6, 3)) < 0.6)], np.c_[np.eye(5), rng.random((5, 2))]]
+    blocks = [RelationBlock(table, rng.integers(0, len(table), 200)) for table in tables]
+    design = Design.from_blocks(blocks, matrix=np.eye(3)[rng.integers(0, 3, 200)])
+    flat = replace(Design.from_matrix(design.to_csr()), groups=find_groups(design))
+    machine = FactorizationMachine(
+        0.0, np.zeros(design.n_features, np.float32), rng.standard_normal((design.n_features, 2)).astype(np.float32)
+    )
+    weights, means = (0.5 + rng.random(200)).astype(np.float32), np.zeros(design.n_features)
+    of_blocks, of_rows = (Evidence.of_fit(d, weights, machine, means) for d in (design, flat))
+    np.testing.assert_array_equal(of_blocks.groups, of_rows.groups)
+    np.testing.assert_allclose(of_blocks.squares, of_rows.squares, rtol=1e-4)
+    np.testing.assert_allclose(of_blocks.counts, of_rows.counts, rtol=1e-5)

@@ -27,8 +27,8 @@ from fmkit.memory import estimate_memory
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.als import Als
-from fmkit.solvers.fold import Evidence
 from fmkit.solvers.groups import entries_a_row
+from fmkit.solvers.knowledge import Evidence
 from fmkit.solvers.likelihood import Likelihood
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective

@@ -17,7 +17,8 @@ from fmkit.estimators.common import FMEstimator
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior, less_means
 from fmkit.solvers.centring import shifted
-from fmkit.solvers.fold import Evidence, Knowledge, fold_columns, take_in
+from fmkit.solvers.fold import fold_columns, take_in
+from fmkit.solvers.knowledge import Evidence, Knowledge
 from fmkit.solvers.penalties import Penalties, column_sums
 from fmkit.threads import count_threads
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import GroupPriors, Posterior
-from fmkit.solvers.fold import Evidence
+from fmkit.solvers.knowledge import Evidence
 
 Model = TypeVar("Model", bound=Any)
 PRIORS = ("groups", "units", "precision", "centre", "noise_shape")
