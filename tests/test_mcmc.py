@@ -40,7 +40,7 @@ class Joint:
         )
         y = np.zeros(design.n_rows, np.float32)
         sides = Sides(design, machine, y, None, 1, changing=True)
-        chosen = [s for s in range(len(sides.sides)) if sides.level_columns(s)]
+        chosen = [s for s in range(len(sides.sides)) if sides.sides[s].own]
         self.chain = Chain(design, y, None, machine, noise_fields=chosen, burn_in=1, n_sweeps=1, keep_draws=0,
                            seed=seed + 1, n_threads=1)  # fmt: skip
         self.chain.sides = self.chain.noise.sides = sides

@@ -124,7 +124,7 @@ def test_gibbs_draws_are_those_of_the_rows_written_out(kind, weighted, k):
         weights = rng.integers(1, 4, n).astype(np.float32)
     machine = a_machine(design, k, rng)
     sides = Sides(design, machine, y, weights, 1)
-    noise = NoiseLevels(sides, [s for s in range(len(sides.sides)) if sides.level_columns(s)], weights)
+    noise = NoiseLevels(sides, [s for s in range(len(sides.sides)) if sides.sides[s].own], weights)
     noise.common = 2.5
     noise.levels = {s: (0.5 + rng.random(len(tau))).astype(np.float32) for s, tau in noise.levels.items()}
     omega = np.full(n, noise.common) if weights is None else noise.common * weights.astype(float)

@@ -130,7 +130,7 @@ def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPrio
         centre[g] = m * mean / (BETA0 + m)
     shape = np.zeros(n_groups, np.float32)
     for s, last in solver.noise.shapes.items():
-        of_levels = sides.level_columns(s)
+        of_levels = sides.sides[s].own
         name = f"noise shape of side {s}"
         told = [row[name] for row in solver.trace[len(solver.trace) // 2 :] if name in row]
         if of_levels is not None:

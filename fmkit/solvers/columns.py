@@ -305,7 +305,7 @@ def solve_columns(
                 V[c, i] = v if abs(v) > NEGLIGIBLE else np.float32(0)
             w[c] = theta[lane, k] + step[k]
             if cached:
-                _follow(ptr[j], ptr[j + 1], source, x, theta[lane], step, known, Q)
+                follow(ptr[j], ptr[j + 1], source, x, theta[lane], step, known, Q)
             else:
                 for i in range(n):
                     squares[lane] -= 2 * h[lane, i] * step[i]
@@ -314,8 +314,9 @@ def solve_columns(
             sums[c, 0], sums[c, 1], sums[c, 2] = told[lane, 0], told[lane, 1], told[lane, 2]
 
 
-@kernel(fastmath=FASTMATH)
-def _follow(begin: Any, end: Any, source: Any, x: Any, theta: Any, step: Any, known: Any, Q: Any) -> None:
+# Inlined: of a kernel that several others contain, the linker takes one copy, and copies may differ in the last bit.
+@kernel(inline="always")
+def follow(begin: Any, end: Any, source: Any, x: Any, theta: Any, step: Any, known: Any, Q: Any) -> None:
     """Let the cached predictions and sums of factors of a column's rows follow its step from theta."""
     k = Q.shape[1]
     for e in range(begin, end):

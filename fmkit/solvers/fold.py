@@ -19,11 +19,11 @@ from fmkit.design import Design, Field
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, padded
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine
-from fmkit.solvers.columns import NONE, TILE, solve_columns, solve_system, sort_by_code, sum_rows
+from fmkit.solvers.columns import NONE, TILE, follow, solve_columns, solve_system, sort_by_code, sum_rows
 from fmkit.solvers.knowledge import Knowledge
 from fmkit.solvers.penalties import Penalties
 from fmkit.solvers.sides import NO_DRAW
-from fmkit.solvers.spreads import sum_spreads
+from fmkit.solvers.spreads import follow_spreads, sum_spreads
 from fmkit.threads import even_cuts, for_each
 
 Floats = NDArray[np.float32]
@@ -353,15 +353,6 @@ def infer_each(
         if told:
             var_w[c] = variance[k]
         if cached:
-            for e in range(ptr[j], ptr[j + 1]):
-                s = source[e]
-                value = x[e] if len(x) else np.float32(1)
-                change = step[k]
-                for i in range(k):
-                    change += (Q[s, i] - value * theta[i]) * step[i]
-                    Q[s, i] += value * step[i]
-                if uncertain:
-                    for i in range(k):
-                        VQ[s, i] += value * value * (variance[i] - old[i])
-                        G[s, i] -= value * value * value * (variance[i] * V[c, i] - old[i] * theta[i])
-                known[s] += value * change
+            follow(ptr[j], ptr[j + 1], source, x, theta, step, known, Q)
+            if uncertain:
+                follow_spreads(ptr[j], ptr[j + 1], source, x, theta, V[c], old, variance, VQ, G)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fmkit.machine import for_each_block
 from fmkit.posterior import block_spreads, condensed_spreads, value_variance
 from fmkit.solvers.columns import NONE
-from fmkit.solvers.members import move_rows, sum_block_rows
+from fmkit.solvers.members import sum_block_rows
 from fmkit.solvers.sides import Prior, Sides
 from fmkit.solvers.spreads import infer_independent, infer_members, spread_block_rows, sum_row_spreads
 from fmkit.threads import even_cuts, for_each
@@ -77,8 +77,7 @@ class Spreads:
         var_q, cov, _ = self._tables[s]
         own_g = cov - var_q * q
         n, k = q.shape
-        lanes = max(-(-k // 16) * 16, 1)
-        P, h = np.zeros((n, k + 1, lanes), np.float32), np.zeros((n, lanes + 1), np.float32)
+        P, h = table.work_space()
         counts, sums = np.zeros(n, np.float32), np.zeros((n, 3))
         w0, known, Q, VQ, G, var_c = self._rest(s)
         cuts = even_cuts(side.ptr, sides.n_threads)
@@ -90,15 +89,12 @@ class Spreads:
         for_each(spread_block_rows, [(*cut, *state) for cut in cuts], sides.n_threads)
 
         before, old_q, old_c, old_var = h.copy(), q.copy(), c.copy(), var_q.copy()
-        for first, last, group, shared in members.runs:
-            prior = priors[group]
+        for run in members.runs:
+            prior = priors[run[2]]
             state = (members.columns, members.ptr, members.holders, members.x, q, c, var_q, cov, P, h, counts)
             state += (machine.linear, machine.factors, self.var_w, self.var_v)
             state += (prior.precision, prior.centre, determinants)
-            parts = [(first, last)]
-            if shared:
-                ptr = members.ptr[first : last + 1]
-                parts = [(first + a, first + b) for a, b in even_cuts(ptr - ptr[0], sides.n_threads)]
+            parts = members.parts(run, sides.n_threads)
             for_each(infer_members, [(*part, *state) for part in parts], sides.n_threads)
         _, *spreads = block_spreads(self._block(s), machine.factors, self.var_w, self.var_v, sides.n_threads)
         var_q, cov, var_c = self._tables[s] = tuple(spreads)  # type: ignore[assignment]  # without the drift of updates
@@ -112,10 +108,7 @@ class Spreads:
             sums[:, 0] += own / scale
             sums[:, 1] = h[:, -1] / scale
         else:
-            assert side.codes is not None
-            step = max(1, len(sides.f) // (4 * sides.n_threads) + 1)
-            pieces = [(a, min(a + step, len(sides.f))) for a in range(0, len(sides.f), step)]
-            for_each(move_rows, [(*p, side.codes, q, dq, dc, sides.f, sides.Q) for p in pieces], sides.n_threads)
+            sides.move_rows_of(side, dq, dc)
             self.VQ += (var_q - old_var)[side.codes]
             self.G += (cov - var_q * q - own_g)[side.codes]
         return sums

@@ -276,7 +276,7 @@ class Chain:
         linear, factor, covariance = (array[: machine.n_features].copy() for array in self.moments.variances())
         stands = np.zeros(machine.n_features, bool)
         for s, rows in self._table_rows.items():
-            own = self.sides.level_columns(s)
+            own = self.sides.sides[s].own
             if own is not None:
                 for array, of_all in zip((linear, factor, covariance), self.moments.variances(), strict=True):
                     array[own[0]] = of_all[rows]
@@ -295,7 +295,7 @@ class Chain:
         mean = FactorizationMachine(machine.bias, machine.linear[:n], machine.factors[:n])
         k = self.sides.machine.n_factors
         for s, rows in self._table_rows.items():
-            block, own = self.sides.design.blocks[s - len(self.sides.design.fields)], self.sides.level_columns(s)
+            block, own = self.sides.design.blocks[s - len(self.sides.design.fields)], self.sides.sides[s].own
             if mean.linear.base is not None:
                 mean = mean.copy()
             if own is not None:
@@ -315,7 +315,7 @@ class Chain:
         slices = []
         for s, side in enumerate(self.sides.sides):
             if side.table is not None:
-                if self.sides.level_columns(s) is None:
+                if self.sides.sides[s].own is None:
                     return None
                 slices.append(self._table_rows[s])
             else:

@@ -27,6 +27,7 @@ from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, HEIGHT, LANES, gram, padded, rank_update
 from fmkit.machine import NEGLIGIBLE
 from fmkit.solvers.columns import EXACT, NONE, TILE, solve_system, sort_by_code, sum_rows
+from fmkit.threads import even_cuts
 
 WORTH_CUTTING = 1 << 15  # work of a field that is shared out to threads; less is done in the time of a dispatch
 SYSTEM = 10  # work of a column beside its entries: at k = 8 a system takes .5 us, an entry 45 ns
@@ -55,6 +56,14 @@ class Members:
     holders: NDArray[np.int32]
     x: NDArray[np.float32]
     runs: tuple[tuple[int, int, int, bool], ...]
+
+    def parts(self, run: tuple[int, int, int, bool], n_threads: int) -> list[tuple[int, int]]:
+        """A run of columns, cut by work where threads may share it."""
+        first, last, _, shared = run
+        if not shared:
+            return [(first, last)]
+        work = self.ptr[first : last + 1] + SYSTEM * np.arange(last - first + 1)
+        return [(first + a, first + b) for a, b in even_cuts(work - work[0], n_threads)]
 
     @classmethod
     def of_table(cls, table: Design, columns: NDArray[np.int32], groups: NDArray[np.int32]) -> "Members":

@@ -197,7 +197,7 @@ class NoiseLevels:
         """The levels, or their means, at the design's columns that stand for them; 1 elsewhere."""
         levels = np.ones(self.sides.design.n_features, np.float32)
         for s, tau in (self.levels if means is None else means).items():
-            columns, of_level = self.sides.level_columns(s) or ([], [])
+            columns, of_level = self.sides.sides[s].own or ([], [])
             levels[columns] = tau[of_level]
         return levels
 
@@ -240,14 +240,14 @@ def many_rows(sides: Sides, least: float) -> list[int]:
     chosen = []
     for number, side in enumerate(sides.sides):
         used = np.count_nonzero(np.diff(side.ptr))
-        if used > 1 and len(side.y) >= least * used and sides.level_columns(number):
+        if used > 1 and len(side.y) >= least * used and sides.sides[number].own:
             chosen.append(number)
     return chosen
 
 
 def _codes(sides: Sides, side: int) -> NDArray[np.int32]:
     codes = sides.sides[side].codes if 0 <= side < len(sides.sides) else None
-    if codes is None or not sides.level_columns(side):
+    if codes is None or not sides.sides[side].own:
         n = len(sides.sides)
         raise ValueError(
             f"noise_fields must be among the {n} fields and blocks of which every row has one level, a column of its "

@@ -21,7 +21,7 @@ import numpy as np
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, padded
 from fmkit.machine import NEGLIGIBLE
-from fmkit.solvers.columns import JITTER, TILE, sum_rows
+from fmkit.solvers.columns import JITTER, TILE, follow, sum_rows
 
 PASSES = 200  # at most; a sweep of ratings with 16 factors takes 5 to 15 a column
 TOLERANCE = np.float32(1e-5)  # of the steps of a pass, relative to the longest coordinate, where the passes end
@@ -139,11 +139,4 @@ def solve_nonnegative(
             slope -= corner * step[k]
         sums[c, 0], sums[c, 1], sums[c, 2] = loss, slope, curve
         if cached:
-            for e in range(ptr[j], ptr[j + 1]):
-                s = source[e]
-                value = x[e] if len(x) else np.float32(1)
-                change = step[k]
-                for i in range(k):
-                    change += (Q[s, i] - value * theta[i]) * step[i]
-                    Q[s, i] += value * step[i]
-                known[s] += value * change
+            follow(ptr[j], ptr[j + 1], source, x, theta, step, known, Q)

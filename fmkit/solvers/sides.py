@@ -17,7 +17,7 @@ from fmkit.linalg import padded
 from fmkit.machine import FactorizationMachine, sum_factors
 from fmkit.solvers.columns import NONE, solve_columns, sort_by_code
 from fmkit.solvers.groups import find_groups
-from fmkit.solvers.members import SYSTEM, Members, centre_block_rows, move_rows, solve_members, sum_block_rows
+from fmkit.solvers.members import Members, centre_block_rows, move_rows, solve_members, sum_block_rows
 from fmkit.threads import even_cuts, for_each
 
 Floats = NDArray[np.float32]
@@ -46,6 +46,14 @@ class BlockTable:
     c: Floats
     work: tuple[Floats, Floats] | None = None
 
+    def work_space(self) -> tuple[Floats, Floats]:
+        """P and h of `sum_block_rows`, kept: fresh memory would cost more than what is written to it."""
+        if self.work is None:
+            n, k = self.q.shape
+            lanes = max(padded(k), 1)
+            self.work = np.zeros((n, k + 1, lanes), np.float32), np.zeros((n, lanes + 1), np.float32)
+        return self.work
+
 
 @dataclass
 class Side:
@@ -67,6 +75,8 @@ class Side:
         Of a block.
     codes : ndarray of shape (n_rows,), int32, or None
         Level of each row; None where rows lack one or have values.
+    own : tuple of two ndarrays, or None
+        The design's column that stands for each level, and the level; None if there is no such column.
     """
 
     n_levels: int
@@ -80,6 +90,7 @@ class Side:
     group: int
     table: BlockTable | None
     codes: NDArray[np.int32] | None
+    own: tuple[NDArray[np.int32], NDArray[np.intp]] | None
 
 
 class Sides:
@@ -148,14 +159,20 @@ class Sides:
         x = NONE if field.values is None else field.values[order]
         group = int(self.groups[field.columns[0]]) if len(field.columns) else 0
         codes = field.codes if field.rows is None and field.values is None else None
-        return Side(len(field.columns), field.columns, ptr, order, rows, x, self.y, NONE, group, None, codes)
+        own = None if codes is None else (field.columns, np.arange(len(field.columns)))
+        return Side(len(field.columns), field.columns, ptr, order, rows, x, self.y, NONE, group, None, codes, own)
 
     def _of_block(self, block: Block) -> Side:
         ptr, order = sort_by_code(block.codes, block.table.n_rows)
         members = Members.of_table(block.table, block.columns, self.groups)
         table = BlockTable(members, *self.machine.block_rows(block, self.n_threads))
         rows = block.table.n_rows
-        return Side(rows, block.columns, ptr, order, order, NONE, self.y, NONE, 0, table, block.codes)
+        own = None
+        for field in block.table.fields:
+            if field.rows is None and field.values is None and len(np.unique(field.codes)) == rows:
+                own = block.columns[field.columns[field.codes]], np.arange(rows)
+                break
+        return Side(rows, block.columns, ptr, order, order, NONE, self.y, NONE, 0, table, block.codes, own)
 
     def set_targets(self, y: Floats, weights: Floats) -> None:
         """Replace the targets and weights of all rows."""
@@ -242,23 +259,17 @@ class Sides:
         """The sums of all block rows, then every column of the table from these alone."""
         machine, members, q, c = self.machine, table.members, table.q, table.c
         n, k = q.shape
-        if table.work is None:  # kept: fresh memory would cost more than what is written to it
-            lanes = max(padded(k), 1)
-            table.work = np.zeros((n, k + 1, lanes), np.float32), np.zeros((n, lanes + 1), np.float32)
-        P, h = table.work
+        P, h = table.work_space()
         counts, sums = np.zeros(n, np.float32), np.zeros((n, 3))
         state = (*entries, *rest, q, c, scale, not self.pair, P, h, counts, sums)
         for_each(sum_block_rows, [(*cut, *state) for cut in cuts], self.n_threads)
         for_each(centre_block_rows, [(*cut, P, h, counts) for cut in cuts], self.n_threads)
         before, old_q, old_c = h.copy(), q.copy(), c.copy()
-        for first, last, group, shared in members.runs:
-            prior = priors[group]
+        for run in members.runs:
+            prior = priors[run[2]]
             state = (members.columns, members.ptr, members.holders, members.x, q, c, P, h, counts)
             state += (machine.linear, machine.factors, prior.precision, prior.centre, *penalties, draw)
-            parts = [(first, last)]
-            if shared:
-                work = members.ptr[first : last + 1] + SYSTEM * np.arange(last - first + 1)
-                parts = [(first + a, first + b) for a, b in even_cuts(work - work[0], self.n_threads)]
+            parts = members.parts(run, self.n_threads)
             for_each(solve_members, [(*part, *state) for part in parts], self.n_threads)
         dq, dc = q - old_q, c - old_c
         if self.pair:
@@ -268,11 +279,17 @@ class Sides:
             sums[:, 0] -= gain / scale
             sums[:, 1] = h[:, -1] / scale
         else:
-            assert side.codes is not None
-            step = max(1, len(self.f) // (4 * self.n_threads) + 1)
-            pieces = [(a, min(a + step, len(self.f))) for a in range(0, len(self.f), step)]
-            for_each(move_rows, [(*p, side.codes, q, dq, dc, self.f, self.Q) for p in pieces], self.n_threads)
+            self.move_rows_of(side, dq, dc)
         return sums
+
+    def move_rows_of(self, side: Side, dq: Floats, dc: Floats) -> None:
+        """Let the rows follow a change of what a block's rows add, where predictions are kept a row."""
+        assert side.codes is not None
+        assert side.table is not None
+        step = max(1, len(self.f) // (4 * self.n_threads) + 1)
+        pieces = [(a, min(a + step, len(self.f))) for a in range(0, len(self.f), step)]
+        state = (side.codes, side.table.q, dq, dc, self.f, self.Q)
+        for_each(move_rows, [(*piece, *state) for piece in pieces], self.n_threads)
 
     def residual_sums(self, weights: Floats | None) -> tuple[float, float]:
         """Sums of omega e and of omega over all rows: what a step of the bias goes by.
@@ -297,19 +314,6 @@ class Sides:
     def set_last(self, sums: NDArray[np.float64]) -> None:
         """Take sums as `solve` returns them from a solver that made its own."""
         self._last = sums
-
-    def level_columns(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.intp]] | None:
-        """The design's column that stands for each level of a side, and the level; None if there is no such column."""
-        side = self.sides[number]
-        if side.codes is None:
-            return None
-        if side.table is None:
-            return side.columns, np.arange(side.n_levels)
-        block = self.design.blocks[number - len(self.design.fields)]
-        for field in block.table.fields:
-            if field.rows is None and field.values is None and len(np.unique(field.codes)) == block.table.n_rows:
-                return block.columns[field.columns[field.codes]], np.arange(block.table.n_rows)
-        return None
 
     def scale(self, times: np.float32) -> None:
         """Multiply the machine's values by a number, positive."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, padded
-from fmkit.solvers.columns import EXACT, TILE, solve_system, sum_rows
+from fmkit.solvers.columns import EXACT, TILE, follow, solve_system, sum_rows
 
 
 @kernel(fastmath=FASTMATH)
@@ -171,16 +171,21 @@ def infer_independent(
                 var_w[c] = variance
         sums[c, 0], sums[c, 1], sums[c, 2], sums[c, 3] = loss + square, slope, curve, determinant
         if cached:
-            for e in range(ptr[j], ptr[j + 1]):
-                s = source[e]
-                value = x[e] if len(x) else np.float32(1)
-                change = step[k]
-                for i in range(k):
-                    change += (Q[s, i] - value * theta[i]) * step[i]
-                    Q[s, i] += value * step[i]
-                    VQ[s, i] += value * value * (var_v[c, i] - old[i])
-                    G[s, i] -= value * value * value * (var_v[c, i] * V[c, i] - old[i] * theta[i])
-                known[s] += value * change
+            follow(ptr[j], ptr[j + 1], source, x, theta, step, known, Q)
+            follow_spreads(ptr[j], ptr[j + 1], source, x, theta, V[c], old, var_v[c], VQ, G)
+
+
+@kernel(inline="always")
+def follow_spreads(
+    begin: int, end: int, source: Any, x: Any, old_v: Any, v: Any, old_var: Any, var: Any, VQ: Any, G: Any
+) -> None:
+    """Let VQ and G of a column's rows follow its means and variances, from the old ones to the new."""
+    for e in range(begin, end):
+        s = source[e]
+        value = x[e] if len(x) else np.float32(1)
+        for i in range(VQ.shape[1]):
+            VQ[s, i] += value * value * (var[i] - old_var[i])
+            G[s, i] -= value * value * value * (var[i] * v[i] - old_var[i] * old_v[i])
 
 
 @kernel(fastmath=FASTMATH)
