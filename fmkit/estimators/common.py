@@ -246,26 +246,15 @@ class FMEstimator(BaseEstimator):
         logistic = is_classifier(self)
         validation_loss = None
         if self.early_stopping:
-            aside = np.zeros(design.n_rows, bool)
-            aside[rng.permutation(design.n_rows)[: max(1, round(self.validation_fraction * design.n_rows))]] = True
-            if aside.all():
-                raise ValueError("early stopping needs at least two rows: one to fit, one to set aside")
+            aside = self._set_aside(design.n_rows, rng)
             held_weights = None if weights is None else weights[aside]
             validation_loss = mean_loss(design.select(aside), y[aside], held_weights, logistic, self.n_jobs)
             design, y, weights = design.select(~aside), y[~aside], None if weights is None else weights[~aside]
 
         units = column_units(design, weights)
-        if self.warm_start and previous is not None and len(previous.linear) == design.n_features:
-            start = frame.to_solver(previous)
-            start.factors = np.ascontiguousarray(start.factors[:, : self.n_factors])
-        if not self.warm_start or previous is None or start.factors.shape != (design.n_features, self.n_factors):
-            factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
-            scale = START[self.solver] if self.init_scale is None else self.init_scale
-            if self.solver == "vb":  # where a row has many of a group, their sum starts as wide
-                factors /= np.sqrt(entries_a_row(design)).astype(np.float32)[:, None]
-            factors *= np.float32(scale) if bayesian else np.float32(scale * np.sqrt(spread)) / units[:, None]
-            start = FactorizationMachine(bias, np.zeros(design.n_features, np.float32), factors)
-
+        scale: Any = START[self.solver] if self.init_scale is None else self.init_scale
+        scale = np.float32(scale) if bayesian else np.float32(scale * np.sqrt(spread)) / units[:, None]
+        start = self._start(design, frame, previous, rng, bias, scale)
         if self.nonnegative:
             start.factors = np.abs(start.factors)
         if checkpoint is not None:
@@ -326,6 +315,35 @@ class FMEstimator(BaseEstimator):
         if checkpoint is not None and not record.interrupted:
             checkpoint.remove()
         return fit
+
+    def _set_aside(self, n_rows: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """The rows that early stopping goes by."""
+        aside = np.zeros(n_rows, bool)
+        aside[rng.permutation(n_rows)[: max(1, round(self.validation_fraction * n_rows))]] = True
+        if aside.all():
+            raise ValueError("early stopping needs at least two rows: one to fit, one to set aside")
+        return aside
+
+    def _start(
+        self,
+        design: Design,
+        frame: Frame,
+        previous: FactorizationMachine | None,
+        rng: np.random.Generator,
+        bias: float,
+        scale: Any,
+    ) -> FactorizationMachine:
+        """The previous machine, in the solver's units, or one of random factors with standard deviations of `scale`."""
+        if self.warm_start and previous is not None and previous.n_features == design.n_features:
+            start = frame.to_solver(previous)
+            start.factors = np.ascontiguousarray(start.factors[:, : self.n_factors])
+            if start.n_factors == self.n_factors:
+                return start
+        factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
+        if self.solver == "vb":  # where a row has many of a group, their sum starts as wide
+            factors /= np.sqrt(entries_a_row(design)).astype(np.float32)[:, None]
+        factors *= scale
+        return FactorizationMachine(bias, np.zeros(design.n_features, np.float32), factors)
 
     def _check_als_only(self) -> None:
         chosen = {"average": self.average, "nonnegative": self.nonnegative}

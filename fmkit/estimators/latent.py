@@ -18,7 +18,6 @@ from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.solvers.classes import Classes
-from fmkit.solvers.groups import entries_a_row
 from fmkit.solvers.likelihood import Likelihood, Logistic, Ordinal, class_probabilities
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.vb import Variational
@@ -90,18 +89,17 @@ class LatentFitter(FMEstimator):
         design, frame = Frame.of_priors(find_blocks(design), weights, 0.0, 1.0)
         held: tuple[Design, NDArray[np.intp], Floats | None] | None = None
         if self.early_stopping:
-            aside = np.zeros(design.n_rows, bool)
-            aside[rng.permutation(design.n_rows)[: max(1, round(self.validation_fraction * design.n_rows))]] = True
-            if aside.all():
-                raise ValueError("early stopping needs at least two rows: one to fit, one to set aside")
+            aside = self._set_aside(design.n_rows, rng)
             held = design.select(aside), codes[aside], None if weights is None else weights[aside]
             design, codes, weights = design.select(~aside), codes[~aside], None if weights is None else weights[~aside]
 
         n_threads = count_threads(self.n_jobs)
+        scale = np.float32(self._usual_scales[self.solver] if self.init_scale is None else self.init_scale)
         solvers: list[Any] = []
         for c in range(n_classes if several else 1):
             likelihood = kind((codes == c) if several else codes, weights, n_threads)
-            start = self._start(design, frame, likelihood, previous[c] if len(previous) > c else None, rng)
+            before = previous[c] if len(previous) > c else None
+            start = self._start(design, frame, before, rng, likelihood.start_bias, scale)
             if checkpoint is not None:
                 checkpoint.identify(self._told_parameters() | {"max_iter": n_sweeps}, data, digest(start))
             no_targets = np.zeros(design.n_rows, np.float32)
@@ -131,25 +129,6 @@ class LatentFitter(FMEstimator):
         if checkpoint is not None and not record.interrupted:
             checkpoint.remove()
         return LatentFit(posteriors, record, solver.trace, solvers[0].cutpoints.copy())
-
-    def _start(
-        self,
-        design: Design,
-        frame: Frame,
-        likelihood: Likelihood,
-        previous: FactorizationMachine | None,
-        rng: np.random.Generator,
-    ) -> FactorizationMachine:
-        if self.warm_start and previous is not None and previous.n_features == design.n_features:
-            start = frame.to_solver(previous)
-            start.factors = np.ascontiguousarray(start.factors[:, : self.n_factors])
-            if start.n_factors == self.n_factors:
-                return start
-        factors = rng.standard_normal((design.n_features, self.n_factors), dtype=np.float32)
-        if self.solver == "vb":  # where a row has many of a group, their sum starts as wide
-            factors /= np.sqrt(entries_a_row(design)).astype(np.float32)[:, None]
-        factors *= np.float32(self._usual_scales[self.solver] if self.init_scale is None else self.init_scale)
-        return FactorizationMachine(likelihood.start_bias, np.zeros(design.n_features, np.float32), factors)
 
 
 def _pad(posteriors: list[Posterior]) -> None:
