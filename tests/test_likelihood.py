@@ -7,21 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from fmkit.solvers import als, likelihood
+from fmkit.solvers import likelihood
 from fmkit.solvers.columns import NONE
-from fmkit.solvers.likelihood import (
-    SPREAD,
-    Logistic,
-    Ordinal,
-    Probit,
-    bound_curvature,
-    class_moments,
-    class_probabilities,
-    draw_polya_gamma_of,
-    window,
-    window_mean,
-    window_variance,
-)
+from fmkit.solvers.logistic import Logistic, bound_curvature, draw_polya_gamma_of
+from fmkit.solvers.ordinal import SPREAD, Ordinal, Probit, class_moments, class_probabilities
+from fmkit.solvers.windows import window, window_mean, window_variance
 
 KEY = np.uint64(0x0123456789ABCDEF)
 PRECISION = 0.5  # of the prior of theta, in models f = theta x
@@ -336,7 +326,6 @@ def test_expectations_of_logistic_rows_are_the_curvature_of_the_bound():
     f = np.r_[f, -f]
     x = np.maximum(np.abs(f.astype(float)), 1e-9)
     np.testing.assert_allclose(bound_curvature(f), np.tanh(x / 2) / (2 * x), rtol=1e-6)
-    np.testing.assert_allclose(bound_curvature(f), als.bound_curvature(f), rtol=1e-5)
     y = np.arange(len(f)) % 2
     target, omega = Logistic(y, np.full(len(f), 3)).augment(f)
     np.testing.assert_allclose(omega, 3 * bound_curvature(f), rtol=1e-6)

@@ -12,8 +12,8 @@ from fmkit.datasets import load_movielens_small
 from fmkit.errors import InputError
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers import latent
-from fmkit.solvers.likelihood import Ordinal
 from fmkit.solvers.mcmc import A0, BETA0, C0, Chain
+from fmkit.solvers.ordinal import Ordinal
 from tests.reliability import assert_reliable
 
 SOLVERS = ["mcmc", "vb"]

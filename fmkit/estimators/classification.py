@@ -20,7 +20,8 @@ from fmkit.estimators.latent import LatentFitter
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.solvers.classes import softmax_probabilities
-from fmkit.solvers.likelihood import Logistic, Probit
+from fmkit.solvers.logistic import Logistic
+from fmkit.solvers.ordinal import Probit
 
 # What the standard deviation of the targets is to regression: logistic noise has one of pi / sqrt(3) = 1.8, and on
 # ratings (4 stars or more, or fewer) it makes two thirds of the variance. 2.0 to 2.5 differ by less than .001 in AUC.

@@ -18,8 +18,10 @@ from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.solvers.classes import Classes
-from fmkit.solvers.likelihood import Likelihood, Logistic, Ordinal, class_probabilities
+from fmkit.solvers.likelihood import Likelihood
+from fmkit.solvers.logistic import Logistic
 from fmkit.solvers.mcmc import Chain
+from fmkit.solvers.ordinal import Ordinal, class_probabilities
 from fmkit.solvers.vb import Variational
 from fmkit.threads import count_threads
 

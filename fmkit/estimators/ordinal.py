@@ -18,7 +18,7 @@ from fmkit.estimators.common import FMEstimator
 from fmkit.estimators.latent import LatentFitter, ordinal
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
-from fmkit.solvers.likelihood import class_moments, class_probabilities
+from fmkit.solvers.ordinal import class_moments, class_probabilities
 from fmkit.threads import count_threads
 
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fmkit.checkpoint import State, fill, live_arrays
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
 from fmkit.solvers.columns import NONE, solve_columns
+from fmkit.solvers.logistic import bound_curvature
 from fmkit.solvers.nonnegative import solve_nonnegative
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.shaking import Shaking
@@ -85,7 +85,7 @@ class Als:
             if shaking:
                 shaking.begin(self.sweep)
             if logistic:
-                curvature = bound_curvature(f)
+                curvature = bound_curvature(f, sides.n_threads)
                 sides.set_targets(
                     (y - np.float32(0.5)) / curvature, curvature if weights is None else curvature * weights
                 )
@@ -133,9 +133,3 @@ class Als:
 def no_prior(n_factors: int) -> Prior:
     """A prior of precision zero, beside penalties."""
     return Prior(np.zeros(n_factors + 1, np.float32), np.zeros(n_factors + 1, np.float32))
-
-
-def bound_curvature(f: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Curvature tanh(f/2) / 2f of the quadratic bound of the log loss that touches it at f."""
-    flat = np.abs(f) < np.float32(0.01)
-    return np.where(flat, np.float32(0.25), np.tanh(f / 2) / np.where(flat, np.float32(1), 2 * f))

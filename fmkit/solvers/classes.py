@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
-from fmkit.solvers.likelihood import Logistic
+from fmkit.solvers.logistic import Logistic
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.vb import Variational
 

@@ -75,8 +75,8 @@ class Evidence:
                 sums = np.square(Q) * second[u, None] - 2 * Q * third[u] + fourth[u]
                 squares[g] += omega @ sums
                 total[g] += omega @ second[u]
-        squares = (squares / np.maximum(total, 1e-30)[:, None]).astype(np.float32)
-        return cls(counts.astype(np.float32), groups, squares, means)
+        means_of_q = (squares / np.maximum(total, 1e-30)[:, None]).astype(np.float32)
+        return cls(counts.astype(np.float32), groups, means_of_q, means)
 
     def precision(self) -> Floats:
         """What the rows give each column, of shape (n_features, k + 1), factors first."""

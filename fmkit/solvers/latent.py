@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.solvers.columns import NONE
-from fmkit.solvers.likelihood import LOG_GAP, Draw, Likelihood
+from fmkit.solvers.likelihood import Draw, Likelihood
 from fmkit.solvers.noise import NoiseLevels, many_rows
+from fmkit.solvers.ordinal import LOG_GAP, Ordinal
 from fmkit.solvers.sides import Sides
 
 SCALE_STEP = 0.7  # of the log scale, times about its standard deviation
@@ -58,6 +59,7 @@ class LatentRows:
         unseen = NONE
         if self.noise.levels and (draw is None or given is not None):
             times = omega if draw is None else omega - 1  # a draw has the spread of an average of `omega` variables
+            assert isinstance(self.likelihood, Ordinal)  # no other has rows with a noise
             unseen = times * self.likelihood.latent_variance(f, tau)
         self._made = target, omega, unseen
         self.resume()
