@@ -240,13 +240,15 @@ def spread_rows(indptr: Any, columns: Any, values: Any, V: Any, var_w: Any, var_
         for i in range(indptr[r], indptr[r + 1]):
             j, x = columns[i], values[i]
             square = x * x
-            total += square * var_w[j]
+            own, pairs = var_w[j], np.float32(0)
             for f in range(k):
                 rest, s = q[f] - x * V[j, f], square * var_v[j, f]
-                total += s * (rest * rest + before[f])
+                own += var_v[j, f] * rest * rest
+                pairs += s * before[f]
                 before[f] += s
                 if len(cov):
-                    total += 2 * square * cov[j, f] * rest
+                    own += 2 * cov[j, f] * rest
+            total += square * max(own, np.float32(0)) + pairs
         out[r] = total
 
 
@@ -294,13 +296,15 @@ def spread_table_rows(
         for i in range(indptr[r], indptr[r + 1]):
             j, x = columns[i], values[i]
             square = x * x
-            total += square * var_w[j]
+            part, pairs = var_w[j], np.float32(0)
             for f in range(k):
                 rest, s = q[r, f] - x * V[j, f], square * var_v[j, f]
-                total += s * (rest * rest + var_q[r, f])
+                part += var_v[j, f] * rest * rest
+                pairs += s * var_q[r, f]
                 cov[r, f] += s * rest
                 var_q[r, f] += s
                 if len(covariance):
-                    total += 2 * square * covariance[j, f] * rest
+                    part += 2 * covariance[j, f] * rest
                     cov[r, f] += square * covariance[j, f]
+            total += square * max(part, np.float32(0)) + pairs
         var_c[r] = total

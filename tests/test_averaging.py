@@ -75,3 +75,14 @@ def test_predictions_are_near_the_mean_of_those_of_all_draws():
     error = np.sqrt(np.mean((model.predict(design) - of_all) ** 2))
     assert error < 0.1 * np.sqrt(np.mean((one - of_all) ** 2))
     assert len(model.posterior_.draws) == 200
+
+
+@pytest.mark.parametrize("solver", ["mcmc", "vb"])
+def test_a_bag_of_ones_is_predicted_as_it_was_fitted(solver):
+    """Entries of 1 several to a row: their group is brought to its units, and the machine back from these."""
+    rng = np.random.default_rng(0)
+    words = (rng.random((800, 12)) < 0.4).astype(float)
+    X = np.column_stack([np.eye(5)[rng.integers(0, 5, 800)], words])
+    y = X @ rng.standard_normal(17) + 0.1 * rng.standard_normal(800)
+    model = FMRegressor(2, solver=solver, max_iter=100, random_state=0).fit(X, y)
+    assert np.sqrt(np.mean((model.predict(X) - y) ** 2)) < 0.15

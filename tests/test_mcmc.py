@@ -8,7 +8,7 @@ from fmkit.design import Design, RelationBlock
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers import mcmc, noise
 from fmkit.solvers.mcmc import Chain
-from fmkit.solvers.noise import SPAN, USUAL, NoiseLevels
+from fmkit.solvers.noise import SHAPES, SPAN, USUAL, NoiseLevels
 from fmkit.solvers.sides import Prior, Sides
 
 BIAS = 0.5
@@ -63,7 +63,9 @@ class Joint:
         chain._priors = list(self.priors)
         levels.common = rng.gamma(noise.PRIOR) / noise.PRIOR
         for s in levels.levels:
-            c = levels.shapes[s] = shape or float(np.exp(USUAL + SPAN * rng.standard_normal()))
+            c = levels.shapes[s] = shape or 0.0
+            while not SHAPES[0] <= c <= SHAPES[-1]:
+                c = levels.shapes[s] = float(np.exp(USUAL + SPAN * rng.standard_normal()))
             tau = rng.gamma(c, 1 / c, len(levels.levels[s]))
             levels.levels[s] = np.maximum(tau, 1e-6).astype(np.float32)
         self._refresh()

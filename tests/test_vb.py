@@ -173,3 +173,25 @@ def test_the_closed_form_variance_is_that_of_independent_columns(kind):
         total, squares = total + f, squares + f**2
     drawn = squares / n - (total / n) ** 2
     np.testing.assert_allclose(posterior.variance(design), drawn, rtol=0.25)
+
+
+@pytest.mark.parametrize("solver", ["vb", "mcmc"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("targets", ["of no noise", "constant", "in millions", "with an outlier"])
+def test_targets_of_any_kind_are_met(solver, kind, targets):
+    """Without noise precisions grow as far as the prior lets them: nothing may run away, no variance be negative."""
+    rng = np.random.default_rng(0)
+    design, _ = table(kind, rng, n=300)
+    w, V = rng.standard_normal(design.n_features), 0.7 * rng.standard_normal((design.n_features, 2))
+    f = FactorizationMachine(0.0, w.astype(np.float32), V.astype(np.float32)).predict(design).astype(float)
+    y = {"of no noise": f, "constant": np.full(300, 3.3), "in millions": 5e6 + 1e6 * f, "with an outlier": f.copy()}[
+        targets
+    ]
+    if targets == "with an outlier":
+        y[0] = 1e4
+    model = FMRegressor(4, solver=solver, max_iter=120, random_state=0).fit(design, y)
+    predicted, std = model.predict(design, return_std=True)
+    assert np.isfinite(std).all()
+    assert (std > 0).all()
+    error = np.sqrt(np.mean((predicted - y) ** 2))
+    assert error < (0.1 * y.std() if targets in ("of no noise", "in millions") else 0.01 + 1.05 * y.std())

@@ -141,6 +141,7 @@ def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPrio
 
 def _in_units(field: Field, columns: NDArray[np.int32], units: NDArray[np.float32]) -> Field:
     of_columns = units[columns[field.columns]]
-    if (of_columns == 1).all() or field.values is None:
+    if (of_columns == 1).all():
         return field
-    return replace(field, values=field.values / of_columns[field.codes])
+    of_entries = of_columns[field.codes]
+    return replace(field, values=1 / of_entries if field.values is None else field.values / of_entries)

@@ -21,7 +21,7 @@ from fmkit.solvers.columns import NONE
 from fmkit.solvers.sides import Sides
 
 SHAPES = np.geomspace(0.5, 200, 300)  # of c; beyond, levels differ by less than 7 %: as good as not at all
-USUAL, SPAN = np.log(5.0), 2.0  # log c is N(log 5, 2^2) a priori
+USUAL, SPAN = np.log(5.0), 2.0  # log c is N(log 5, 2^2) a priori, within SHAPES
 STEPS = (0.3, 0.1, 0.03)  # standard deviations of the steps of log c, for few levels and for many
 PRIOR = 0.5  # shape and rate of the common precision's Gamma prior, for targets of unit variance
 
@@ -175,7 +175,7 @@ class NoiseLevels:
         """Renew the common precision from the sum of squared errors, weighted by everything but itself."""
         if self.fixed:
             return
-        shape, rate = self._common = PRIOR + 0.5 * self._total, PRIOR + 0.5 * square
+        shape, rate = self._common = PRIOR + 0.5 * self._total, PRIOR + 0.5 * max(square, 0.0)  # as above
         self.common = shape / rate if rng is None else float(rng.gamma(shape) / rate)
         self._rows = None
 
@@ -261,8 +261,11 @@ def _draw_shape(
 ) -> float:
     now = _log_chance(shape, half_counts, half_squares)
     for step in STEPS:
-        other = float(shape * np.exp(step * rng.standard_normal()))
-        chance, coin = _log_chance(other, half_counts, half_squares), rng.random()
+        other, coin = float(shape * np.exp(step * rng.standard_normal())), rng.random()
+        # Where targets have no noise at all, ever smaller shapes would give levels of nothing: rows without weight.
+        if not SHAPES[0] <= other <= SHAPES[-1]:
+            continue
+        chance = _log_chance(other, half_counts, half_squares)
         if np.log(coin) < chance - now:
             shape, now = other, chance
     return shape

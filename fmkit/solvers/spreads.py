@@ -69,7 +69,7 @@ def sum_spreads(
         if cached:
             once, twice = weight * value, weight * square
             for i in range(k):
-                rest = VQ[s, i] - square * own_var[i]
+                rest = max(VQ[s, i] - square * own_var[i], np.float32(0))  # of what is followed, rounding may remain
                 D[i] += twice * rest
                 C[i] += once * (G[s, i] - square * value * own_g[i] + rest * (Q[s, i] - value * v[i]))
         else:
@@ -303,7 +303,7 @@ def infer_members(
                     S[i, l] += square * (P[u, i, l] + a_i * row[l] + p_i * a[l])
             for i in range(k):
                 s = square * old[i]
-                rest = var_q[u, i] - s
+                rest = max(var_q[u, i] - s, np.float32(0))
                 S[i, i] += square * n * rest
                 S[k + 1, i] -= value * (n * (cov[u, i] - s * a[i]) + rest * P[u, k, i])
             corner += square * n
