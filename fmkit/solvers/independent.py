@@ -40,15 +40,20 @@ class Spreads:
         k = V.shape[1]
         self._no_cov = np.zeros((0, k), np.float32)
         if not sides.pair:
-            design, cov = sides.design, self._no_cov
             self.VQ, self.G = np.empty_like(sides.Q), np.empty_like(sides.Q)
-            if design.blocks:
-                design, V, _, var_v, cov = condensed_spreads(design, V, var_w, var_v, sides.n_threads)
-            for_each_block(
-                lambda rows, a, b: sum_row_spreads(*rows, V, var_v, cov, self.VQ[a:b], self.G[a:b]),
-                design,
-                sides.n_threads,
-            )
+            self.renew()
+
+    def renew(self) -> None:
+        """VQ and G from scratch: where variances fall by many powers of ten, what is left of rounding would rule."""
+        sides, cov = self.sides, self._no_cov
+        design, V, var_v = sides.design, sides.machine.factors, self.var_v
+        if design.blocks:
+            design, V, _, var_v, cov = condensed_spreads(design, V, self.var_w, var_v, sides.n_threads)
+        for_each_block(
+            lambda rows, a, b: sum_row_spreads(*rows, V, var_v, cov, self.VQ[a:b], self.G[a:b]),
+            design,
+            sides.n_threads,
+        )
 
     def of_values(self) -> Floats:
         """Variance of every row's prediction."""

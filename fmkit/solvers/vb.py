@@ -120,6 +120,8 @@ class Variational:
         if self.rows is not None and self.rows.given_others:
             self.rows.augment(None, self._variance_of_rows())
         total = 0.0
+        if not sides.pair:
+            self._spreads.renew()
         for s in range(len(sides.sides)):
             for g in groups_of(sides, s):
                 self._infer_prior(g)
