@@ -143,5 +143,5 @@ def _in_units(field: Field, columns: NDArray[np.int32], units: NDArray[np.float3
     of_columns = units[columns[field.columns]]
     if (of_columns == 1).all():
         return field
-    of_entries = of_columns[field.codes]
-    return replace(field, values=1 / of_entries if field.values is None else field.values / of_entries)
+    values = np.float32(1) if field.values is None else field.values
+    return replace(field, values=values / of_columns[field.codes])
