@@ -79,7 +79,7 @@ def find_blocks(design: Design) -> Design:
                 if len(entries):
                     fields.append((field, entries))
         for block in blocks:
-            if block is not key.source:
+            if block is not key.source and not block.hierarchical:
                 rows = _rows_of_levels(key.codes, block.codes, len(key.first))
                 if len(rows) and _pays(block.table, rows, design.n_rows):
                     others.append((block, rows))
@@ -144,7 +144,8 @@ def _joined(key: _Key, fields: list[tuple[Field, Ints]], blocks: list[tuple[Bloc
         parts.append(Field(placed(field), field.codes[of_rows], None if len(rows) == n_levels else rows, values))
     for block, rows in blocks:
         parts += _placed_table(block.table, rows, placed(block))
-    return Block(Design(n_levels, len(columns), tuple(parts)), key.codes, columns)
+    hierarchical = isinstance(key.source, Block) and key.source.hierarchical
+    return Block(Design(n_levels, len(columns), tuple(parts)), key.codes, columns, hierarchical)
 
 
 def _placed_table(table: Design, rows: Ints, places: Ints) -> list[Field]:

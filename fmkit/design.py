@@ -51,11 +51,14 @@ class Block:
         The table's row that each row of the design has.
     columns : ndarray of shape (table.n_features,), int32
         The design's column that each of the table's columns is.
+    hierarchical : bool
+        See `RelationBlock`.
     """
 
     table: Design
     codes: NDArray[np.int32]
     columns: NDArray[np.int32]
+    hierarchical: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +230,8 @@ class Design:
             stop = start + block.table.n_features
             if stop > np.iinfo(np.int32).max:
                 raise ValueError(f"a design holds at most 2**31 - 1 columns, with block {position} it has {stop}")
-            placed.append(Block(block.table, block.codes, np.arange(start, stop, dtype=np.int32)))
+            columns = np.arange(start, stop, dtype=np.int32)
+            placed.append(Block(block.table, block.codes, columns, block.hierarchical))
             groups.append(block.table.groups)
             start = stop
         sizes = [flat.n_features, *(block.table.n_features for block in blocks)]
@@ -278,11 +282,19 @@ class RelationBlock:
         The table's row that each row of the design has.
     fields : array-like of shape (n_columns,), optional
         As for `Design.from_matrix`.
+    hierarchical : bool, default=False
+        Read the other columns as what tells where a row's own column is to be expected, for MCMC and VB: much the
+        better and quicker where rows have many entries, as sets of what a user rated have. The table must have one
+        column of its own for each row, a 1 there (a user's id beside what is known of the user). It is the same
+        machine with a prior that differs in one point: what a row's own weight has for a prior, its weight together
+        with the pairs inside the row has (`fmkit.solvers.hierarchy`). ALS and SGD know no such priors and go on as
+        without.
 
     Attributes
     ----------
     table : Design
     codes : ndarray of shape (n_rows,), int32
+    hierarchical : bool
 
     Examples
     --------
@@ -294,8 +306,11 @@ class RelationBlock:
 
     table: Design
     codes: NDArray[np.int32]
+    hierarchical: bool
 
-    def __init__(self, matrix: Any, codes: ArrayLike, fields: ArrayLike | None = None) -> None:
+    def __init__(
+        self, matrix: Any, codes: ArrayLike, fields: ArrayLike | None = None, *, hierarchical: bool = False
+    ) -> None:
         table, code = _as_design(matrix, fields), np.asarray(codes)
         if table.blocks:
             raise ValueError("the table of a block must hold no blocks: give table.to_csr()")
@@ -312,7 +327,21 @@ class RelationBlock:
                 f"codes must lie in 0..{table.n_rows - 1}, row {row} has {code[row]}: "
                 "the table needs a row for it, an empty one where nothing is known"
             )
+        if hierarchical and own_field(table) is None:
+            raise ValueError(
+                "a hierarchical block needs a column of its own for each row of its table, with a 1 in this row alone: "
+                "put an identity beside the matrix, scipy.sparse.hstack([scipy.sparse.eye_array(n), matrix])"
+            )
         self.table, self.codes = table, code.astype(np.int32, copy=False)
+        self.hierarchical = hierarchical
+
+
+def own_field(table: Design) -> Field | None:
+    """The field of a block's table of which every row has a level that no other row has; None if there is none."""
+    for field in table.fields:
+        if field.rows is None and field.values is None and len(np.unique(field.codes)) == table.n_rows:
+            return field
+    return None
 
 
 def _as_design(matrix: Any, fields: ArrayLike | None) -> Design:

@@ -106,7 +106,9 @@ class RunningMoments:
         self.stack[a, filled:], self.stack[b, filled:] = -self.factors[a], self.factors[b]
         self.filled = filled + k
         self._cut(k)
-        more = self.stack[:, : self.filled].copy()
+        more = np.zeros((len(stack), self.filled), np.float32)
+        for columns in self.pair:
+            more[columns] = self.stack[columns, : self.filled]
         self.stack, self.filled = stack, filled
         return FactorizationMachine(self.bias, self.linear.copy(), np.concatenate([self.factors, more], axis=1))
 

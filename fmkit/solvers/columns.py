@@ -220,8 +220,10 @@ def solve_columns(
         Overwritten for these columns.
     scale : float32 array of shape (n_levels,) or (1,)
         Noise precision that a column's rows have in common.
-    precision, centre : float32 arrays of shape (k + 1,)
-        Prior precisions and means of factors and weight.
+    precision : float32 array of shape (k + 1,)
+        Prior precisions of factors and weight.
+    centre : float32 array of shape (1, k + 1) or (n_features, k + 1)
+        Their prior means, of all columns or by column.
     penalty_w, penalty_v : float32 arrays of shape (n_features,) or (0,)
         Ridge penalties of each column, added to the prior precisions; (0,) for none.
     draw : tuple of (uint64, uint32, uint32)
@@ -260,7 +262,7 @@ def solve_columns(
                 prior[lane, i] = precision[i]
                 if len(penalty_w):
                     prior[lane, i] += penalty_v[c] if i < k else penalty_w[c]
-                pull[i] = precision[i] * centre[i] - prior[lane, i] * theta[lane, i]
+                pull[i] = precision[i] * centre[c % len(centre), i] - prior[lane, i] * theta[lane, i]
                 h[lane, i] = S[k + 1, i] if i < k else np.float32(corner_b)
                 slopes[lane, i] = S[k, i] if i < k else np.float32(corner)
             times = scale[j % len(scale)]

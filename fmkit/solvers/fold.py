@@ -58,7 +58,7 @@ def fold_in(
     w, V = machine.linear, machine.factors
     entries = (columns, ptr, source, NONE, y, NONE, NONE)
     rest = (np.float32(machine.bias), w, V)
-    how = (np.ones(1, np.float32), nothing, nothing, penalties.linear, penalties.factors, NO_DRAW)
+    how = (np.ones(1, np.float32), nothing, nothing[None], penalties.linear, penalties.factors, NO_DRAW)
     state = (*entries, *rest, w, V, *how, False, np.zeros((machine.n_features, 3)))
     for_each(solve_columns, [(*cut, *state) for cut in even_cuts(ptr, n_threads)], n_threads)
 

@@ -60,11 +60,11 @@ class Spreads:
         V = self.sides.machine.factors
         return value_variance(self.sides.design, V, self.var_w, self.var_v, self.sides.n_threads)
 
-    def infer_field(self, s: int, prior: Prior, scale: Floats, level: Floats) -> NDArray[np.float64]:
+    def infer_field(self, s: int, prior: Prior, centres: Floats, scale: Floats, level: Floats) -> NDArray[np.float64]:
         """Renew the columns of a field; returns their rows of the sums of `infer_independent`."""
         sides, side, machine = self.sides, self.sides.sides[s], self.sides.machine
         entries = (side.columns, side.ptr, side.source, side.x, side.y, side.omega, level)
-        how = (machine.linear, machine.factors, self.var_w, self.var_v, scale, prior.precision, prior.centre)
+        how = (machine.linear, machine.factors, self.var_w, self.var_v, scale, prior.precision, centres)
         state = (*entries, *self._rest(s), *how, not sides.pair, self.sums)
         cuts = even_cuts(side.ptr, sides.n_threads)
         for_each(infer_independent, [(*cut, *state) for cut in cuts], sides.n_threads)

@@ -22,6 +22,7 @@ from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.averaging import RunningMoments, uninterrupted
+from fmkit.solvers.hierarchy import Hierarchies, Hierarchy
 from fmkit.solvers.latent import LatentRows, noise_levels
 from fmkit.solvers.likelihood import Likelihood
 from fmkit.solvers.sides import Prior, Sides
@@ -52,9 +53,8 @@ def moments(machine: FactorizationMachine, columns: Any) -> tuple[int, NDArray[n
     return len(w), mean, np.maximum(squares - len(w) * np.square(mean), 0)
 
 
-def draw_prior(machine: FactorizationMachine, columns: Any, rng: np.random.Generator) -> Prior:
-    """A group's prior given its columns."""
-    m, mean, scatter = moments(machine, columns)
+def draw_prior(m: int, mean: NDArray[np.float64], scatter: NDArray[np.float64], rng: np.random.Generator) -> Prior:
+    """A group's prior given the moments of its columns."""
     precision = rng.gamma(A0 + m / 2, size=len(mean)) / (C0 + scatter / 2 + BETA0 * m / (BETA0 + m) * mean**2 / 2)
     centre = m * mean / (BETA0 + m) + rng.standard_normal(len(mean)) / np.sqrt(precision * (BETA0 + m))
     return Prior(precision.astype(np.float32), centre.astype(np.float32))
@@ -110,8 +110,11 @@ class Chain:
         tell_mean: bool = False,
         likelihood: Likelihood | None = None,
     ) -> None:
+        self.hierarchies = Hierarchies(design)
+        self.hierarchies.collapse(machine)
+        design = self.hierarchies.design
         self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
-        self.noise = noise_levels(sides, noise_fields, weights, likelihood)
+        self.noise = noise_levels(sides, self.hierarchies.sides(noise_fields), weights, likelihood)
         self.rows = None if likelihood is None else LatentRows(sides, self.noise, likelihood)
         self.cutpoints = np.zeros(0) if likelihood is None else np.zeros_like(likelihood.cutpoints)
         self.seed, self.burn_in, self.n_sweeps, self.keep_draws = seed, burn_in, n_sweeps, keep_draws
@@ -119,7 +122,7 @@ class Chain:
         self.trace: list[dict[str, float]] = []
         self.draws: list[FactorizationMachine] = []
         self._columns = columns_by_group(sides.groups)
-        self._priors: list[Prior] = [draw_prior(machine, columns, _generator(seed, 0)) for columns in self._columns]
+        self._priors = [draw_prior(*self._moments_of(g), _generator(seed, 0)) for g in range(len(self._columns))]
         # Rows of tables are averaged beside the columns: their posteriors are tighter than their columns'.
         self._table_rows: dict[int, slice] = {}
         first = design.n_features
@@ -147,11 +150,13 @@ class Chain:
     def collect(self, loss: float) -> FactorizationMachine:
         """Take the draw in, after the burn-in; returns the machine to be told."""
         self.trace.append({"loss": loss, "noise": self.noise.common, **self._told_priors()})
-        if self.sweep <= self.burn_in:
-            return self.sides.machine
-        with uninterrupted():
-            self._average()
-        return self._mean(self.moments.mean()) if self.tell_mean else self.sides.machine
+        machine = self.sides.machine
+        if self.sweep > self.burn_in:
+            with uninterrupted():
+                self._average()
+            if self.tell_mean:
+                machine = self._mean(self.moments.mean())
+        return self.hierarchies.expanded(machine)
 
     @property
     def told_cutpoints(self) -> NDArray[np.float64]:
@@ -169,10 +174,15 @@ class Chain:
             self.rows.rescale(self._chance_of_scale, rng)
             self.rows.augment((np.uint64(self.seed), self.sweep, rng))
         for s in range(len(sides.sides)):
-            for g in groups_of(sides, s):
-                self._priors[g] = draw_prior(machine, self._columns[g], rng)
+            hierarchy = self.hierarchies.of_side.get(s)
+            for g in groups_of(sides, s, hierarchy):
+                self._priors[g] = draw_prior(*self._moments_of(g), rng)
             draw = (key, np.uint32(COLUMNS), sweep)
-            sums = sides.solve(s, self._priors, scale=noise.scale(s), level=noise.level(s), draw=draw)
+            centres = None if hierarchy is None else hierarchy.centres(machine, self._priors[hierarchy.group])
+            how = {"scale": noise.scale(s), "level": noise.level(s), "draw": draw}
+            sums = sides.solve(s, self._priors, **how, centres=centres)
+            if hierarchy is not None:
+                hierarchy.solve_members(machine, self._priors, sides.n_threads, draw)
             if sides.pair:
                 if s in noise.levels:
                     noise.update_side(s, sums[:, 0], (key, np.uint32(LEVELS + s), sweep, rng))
@@ -203,17 +213,21 @@ class Chain:
             self._level_means[s] += share * (tau - self._level_means[s])
         due = self.keep_draws * self.moments.count // max(self.n_sweeps - self.burn_in, 1)
         if due > len(self.draws) and len(self.draws) < self.keep_draws:
-            self.draws.append(self.sides.machine.copy())
+            self.draws.append(self.hierarchies.expanded(self.sides.machine.copy()))
 
     def _chance_of_scale(self, step: float) -> float:
         """Log ratio of prior densities, volumes included, of the machine times e^step and of itself."""
         chance = step * (1 + self.sides.machine.n_features * (1 + self.sides.machine.n_factors / 2))
         powers = np.append(np.ones(self.sides.machine.n_factors), 2.0)
-        for of_group in self._columns:
-            m, mean, scatter = moments(self.sides.machine, of_group)
+        for g in range(len(self._columns)):
+            m, mean, scatter = self._moments_of(g)
             rate = C0 + (scatter + BETA0 * m / (BETA0 + m) * mean**2) / 2
             chance -= (A0 + m / 2) * float(np.log1p((1 - C0 / rate) * np.expm1(powers * step)).sum())
         return chance
+
+    def _moments_of(self, g: int) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+        """Moments of a group about what its prior says of its columns."""
+        return moments_of_group(self.sides.machine, g, self._columns[g], self.hierarchies)
 
     def _told_priors(self) -> dict[str, float]:
         told = {f"weights of group {g}": float(prior.precision[-1]) for g, prior in enumerate(self._priors)}
@@ -281,6 +295,9 @@ class Chain:
                 for array, of_all in zip((linear, factor, covariance), self.moments.variances(), strict=True):
                     array[own[0]] = of_all[rows]
                 stands[own[0]] = True
+        for hierarchy in self.hierarchies.of_side.values():
+            stands[hierarchy.own] = True
+        machine = self.hierarchies.expanded(machine)
         zero = np.zeros(machine.n_features)
         return Posterior(machine, linear, factor, covariance, stands, self._noise_mean, levels, zero, self.draws)
 
@@ -333,11 +350,21 @@ class Chain:
         return counts
 
 
-def groups_of(sides: Sides, s: int) -> list[int]:
-    """The groups of a side's columns."""
+def moments_of_group(
+    machine: FactorizationMachine, g: int, columns: Any, hierarchies: Hierarchies
+) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+    """`moments` of a group's columns, of the rows of a hierarchical block about what their members tell."""
+    for hierarchy in hierarchies.of_side.values():
+        if hierarchy.group == g:
+            return moments(hierarchy.residuals(machine), slice(None))
+    return moments(machine, columns)
+
+
+def groups_of(sides: Sides, s: int, hierarchy: Hierarchy | None) -> list[int]:
+    """The groups of a side's columns, and of the members of its rows."""
     side = sides.sides[s]
     if side.table is None:
-        return [side.group]
+        return [side.group] if hierarchy is None else [side.group, *hierarchy.groups]
     return list(dict.fromkeys(group for _, _, group, _ in side.table.members.runs))
 
 

@@ -110,17 +110,18 @@ def infer_columns(
                     total_y[lane, i] += acc_y[i]
             squares[lane] = square
             times, sum_z, sum_y = scale[j % len(scale)], total[lane], total_y[lane]
+            m = columns[j] % len(centre)
             at = k + 2
             for i in range(k):
                 for l in range(i, k):
                     A[i, l, lane] = times * sum_z[at]
                     at += 1
                 A[i, k, lane] = times * sum_z[1 + i]
-                A[i, n, lane] = times * (sum_y[1 + i] - sum_z[at]) + precision[i] * centre[i]
+                A[i, n, lane] = times * (sum_y[1 + i] - sum_z[at]) + precision[i] * centre[m, i]
                 A[i, i, lane] = A[i, i, lane] * (1 + JITTER) + precision[i]
                 at += 1
             A[k, k, lane] = times * sum_z[0] * (1 + JITTER) + precision[k]
-            A[k, n, lane] = times * (sum_y[0] - sum_z[k + 1]) + precision[k] * centre[k]
+            A[k, n, lane] = times * (sum_y[0] - sum_z[k + 1]) + precision[k] * centre[m, k]
         for lane in range(some, LANES):
             A[:, :, lane] = 0
         cholesky_lanes(A, n)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.design import Block, Design
+from fmkit.design import Block, Design, own_field
 from fmkit.linalg import padded
 from fmkit.machine import FactorizationMachine, sum_factors
 from fmkit.solvers.columns import NONE, solve_columns, sort_by_code
@@ -167,11 +167,8 @@ class Sides:
         members = Members.of_table(block.table, block.columns, self.groups)
         table = BlockTable(members, *self.machine.block_rows(block, self.n_threads))
         rows = block.table.n_rows
-        own = None
-        for field in block.table.fields:
-            if field.rows is None and field.values is None and len(np.unique(field.codes)) == rows:
-                own = block.columns[field.columns[field.codes]], np.arange(rows)
-                break
+        field = own_field(block.table)
+        own = None if field is None else (block.columns[field.columns[field.codes]], np.arange(rows))
         return Side(rows, block.columns, ptr, order, order, NONE, self.y, NONE, 0, table, block.codes, own)
 
     def set_targets(self, y: Floats, weights: Floats) -> None:
@@ -195,6 +192,7 @@ class Sides:
         scale: Floats | None = None,
         level: Floats = NONE,
         draw: tuple[np.uint64, np.uint32, np.uint32] = NO_DRAW,
+        centres: Floats | None = None,
     ) -> NDArray[np.float64]:
         """Solve, or draw, all columns of a side.
 
@@ -213,6 +211,8 @@ class Sides:
             beside those given, by the other side's level (of a field: by the design's column).
         draw : tuple
             Key, stream and sweep of the draws; by default none, the solution.
+        centres : ndarray of shape (n_features, k + 1), float32, optional
+            Prior means of a field's columns, in place of one that all have.
 
         Returns
         -------
@@ -234,7 +234,8 @@ class Sides:
         if side.table is None:
             entries = (side.columns, side.ptr, side.source, side.x, side.y, side.omega, level)
             prior = priors[side.group]
-            how = (scale, prior.precision, prior.centre, *penalties, draw, not self.pair, self.sums)
+            centres = prior.centre[None] if centres is None else centres
+            how = (scale, prior.precision, centres, *penalties, draw, not self.pair, self.sums)
             state = (*entries, *rest, machine.linear, machine.factors, *how)
             for_each(self._step, [(*cut, *state) for cut in cuts], self.n_threads)
             sums: NDArray[np.float64] = self.sums[side.columns]

@@ -153,7 +153,7 @@ def infer_independent(
             diagonal[i] = S[i, i]
         diagonal[k] = corner
         for i in range(k + 1):
-            pull[i] = precision[i] * (centre[i] - theta[i])
+            pull[i] = precision[i] * (centre[c % len(centre), i] - theta[i])
             h[i], slopes[i] = (S[k + 1, i], S[k, i]) if i < k else (np.float32(corner_b), np.float32(corner))
         square = solve_system(S, k, corner, corner_b, times, precision, pull, none, step)
         determinant: Any = 0.0

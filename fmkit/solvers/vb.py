@@ -25,10 +25,11 @@ from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.groups import entries_a_row
+from fmkit.solvers.hierarchy import Hierarchies
 from fmkit.solvers.independent import Spreads
 from fmkit.solvers.latent import LatentRows, noise_levels
 from fmkit.solvers.likelihood import Likelihood
-from fmkit.solvers.mcmc import A0, BETA0, C0, columns_by_group, groups_of, moments
+from fmkit.solvers.mcmc import A0, BETA0, C0, columns_by_group, groups_of, moments_of_group
 from fmkit.solvers.moments import fill_variances, infer_columns, pack_moments, packed_size
 from fmkit.solvers.sides import Prior, Sides
 from fmkit.threads import even_cuts, for_each
@@ -62,10 +63,13 @@ class Variational:
         n_threads: int,
         likelihood: Likelihood | None = None,
     ) -> None:
-        self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
-        self.noise = noise_levels(sides, noise_fields, weights, likelihood)
         n, k = machine.factors.shape
         crowd = entries_a_row(design)
+        self.hierarchies = Hierarchies(design)
+        self.hierarchies.collapse(machine)
+        design = self.hierarchies.design
+        self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
+        self.noise = noise_levels(sides, self.hierarchies.sides(noise_fields), weights, likelihood)
         self.linear_variance = (START_VARIANCE / crowd).astype(np.float32)
         self.factor_variance = np.repeat(self.linear_variance[:, None], k, axis=1)
         self.sweep = 0
@@ -101,7 +105,7 @@ class Variational:
 
     def collect(self, loss: float) -> FactorizationMachine:
         """The machine to be told."""
-        return self.sides.machine
+        return self.hierarchies.expanded(self.sides.machine)
 
     @property
     def cutpoints(self) -> NDArray[np.float64]:
@@ -123,7 +127,7 @@ class Variational:
         if not sides.pair:
             self._spreads.renew()
         for s in range(len(sides.sides)):
-            for g in groups_of(sides, s):
+            for g in groups_of(sides, s, self.hierarchies.of_side.get(s)):
                 self._infer_prior(g)
             squares = self._infer_side(s)
             if sides.pair:
@@ -153,36 +157,50 @@ class Variational:
 
     def _infer_prior(self, g: int) -> None:
         """The normal-gamma of a group's means and precisions, at its expectations."""
-        columns = self._columns[g]
-        m, mean, scatter = moments(self.sides.machine, columns)
-        scatter += np.append(
-            self.factor_variance[columns].sum(axis=0, dtype=np.float64),
-            self.linear_variance[columns].sum(dtype=np.float64),
-        )
+        m, mean, scatter = self._moments_of(g)
         rate = C0 + scatter / 2 + BETA0 * m / (BETA0 + m) * mean**2 / 2
         shape = A0 + m / 2
         self._priors[g] = Prior((shape / rate).astype(np.float32), (m * mean / (BETA0 + m)).astype(np.float32))
         self._hyper[g] = m, shape, rate
 
+    def _moments_of(self, g: int) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+        """Expected moments of a group about what its prior says of its columns."""
+        columns, linear, factors = self._columns[g], self.linear_variance, self.factor_variance
+        m, mean, scatter = moments_of_group(self.sides.machine, g, columns, self.hierarchies)
+        for hierarchy in self.hierarchies.of_side.values():
+            if hierarchy.group == g:
+                columns = hierarchy.own
+                scatter += hierarchy.variance_of_sums(linear, factors)
+        of_factors = factors[columns].sum(axis=0, dtype=np.float64)
+        return m, mean, scatter + np.append(of_factors, linear[columns].sum(dtype=np.float64))
+
     def _infer_side(self, s: int) -> NDArray[np.float64]:
         """Renew the columns of a side; returns the expected squared errors by level, as `NoiseLevels` takes them."""
         side, sides = self.sides.sides[s], self.sides
-        scale, level = self.noise.scale(s), self.noise.level(s)
+        scale, level, prior = self.noise.scale(s), self.noise.level(s), self._priors[side.group]
+        hierarchy = self.hierarchies.of_side.get(s)
+        centres = prior.centre[None] if hierarchy is None else hierarchy.centres(sides.machine, prior)
         if side.table is not None:
             sums = self._spreads.infer_block(s, self._priors, scale, level, self._determinants)
         elif self.full:
-            machine, prior = sides.machine, self._priors[side.group]
+            machine = sides.machine
             arguments: tuple[Any, ...] = (side.columns, side.ptr, side.source, side.y, side.omega, level)
             arguments += (np.float32(machine.bias),)
             arguments += (self._moments, machine.linear, machine.factors, self.linear_variance, self.factor_variance)
-            arguments += (scale, prior.precision, prior.centre, self._sums)
+            arguments += (scale, prior.precision, centres, self._sums)
             cuts = even_cuts(side.ptr, sides.n_threads)
             for_each(infer_columns, [(*cut, *arguments) for cut in cuts], sides.n_threads)
             sums = self._sums[side.columns]
             self._determinants[side.columns] = sums[:, 3]
         else:
-            sums = self._spreads.infer_field(s, self._priors[side.group], scale, level)
+            sums = self._spreads.infer_field(s, prior, centres, scale, level)
             self._determinants[side.columns] = sums[:, 3]
+        if hierarchy is not None:
+            variances = self.linear_variance, self.factor_variance
+            hierarchy.solve_members(sides.machine, self._priors, sides.n_threads, variances=variances)
+            columns = hierarchy.members.columns
+            logs = np.log(variances[0][columns]) + np.log(variances[1][columns]).sum(axis=1)
+            self._determinants[columns] = logs / 2
         sides.set_last(sums[:, :3])
         return np.asarray(sums[:, 0])
 
@@ -203,12 +221,8 @@ class Variational:
         k = self.sides.machine.n_factors
         bound += float(self._determinants.sum()) + len(self._determinants) * (k + 1) / 2 * (1 + LOG_2_PI)
         for g, (m, shape, rate) in self._hyper.items():
-            columns, prior = self._columns[g], self._priors[g]
-            _, mean, scatter = moments(self.sides.machine, columns)
-            scatter += np.append(
-                self.factor_variance[columns].sum(axis=0, dtype=np.float64),
-                self.linear_variance[columns].sum(dtype=np.float64),
-            )
+            prior = self._priors[g]
+            _, mean, scatter = self._moments_of(g)
             centre = prior.centre.astype(np.float64)
             precision, log_precision, beta = shape / rate, digamma(shape) - np.log(rate), BETA0 + m
             squares = scatter + m * np.square(mean - centre)
@@ -254,12 +268,14 @@ class Variational:
 
     def posterior(self) -> Posterior:
         """What the fit tells so far."""
-        machine, noise = self.sides.machine.copy(), self.noise
+        machine, noise = self.hierarchies.expanded(self.sides.machine.copy()), self.noise
         zero = np.zeros(machine.n_features)
         levels = noise.by_column()
         no_covariance = np.zeros((0, machine.n_factors), np.float32)
         covariance = _covariances(self._moments, machine.n_factors) if self.full else no_covariance
         stands = np.zeros(machine.n_features, bool)
+        for hierarchy in self.hierarchies.of_side.values():
+            stands[hierarchy.own] = True
         spreads = self.linear_variance, self.factor_variance, covariance
         return Posterior(machine, *spreads, stands, noise.common, levels, zero, [])
 
