@@ -15,35 +15,34 @@ user's design.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fmkit.design import Block, Design, Field, own_field
 from fmkit.draws import fill_normals
 from fmkit.kernels import kernel
-from fmkit.linalg import FASTMATH, padded
+from fmkit.linalg import FASTMATH, LANES, padded, rank_update
 from fmkit.machine import FactorizationMachine
-from fmkit.solvers.columns import NONE
+from fmkit.solvers.columns import NONE, TILE
 from fmkit.solvers.groups import find_groups
-from fmkit.solvers.members import Members
+from fmkit.solvers.members import Members, add_weighted
 from fmkit.solvers.sides import NO_DRAW, Prior
-from fmkit.threads import for_each
+from fmkit.threads import even_cuts, for_each
 
 Floats = NDArray[np.float32]
 Draw = tuple[np.uint64, np.uint32, np.uint32]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Hierarchy:
     """A hierarchical block at work.
 
     Parameters
     ----------
-    field : Field
+    rows : Field
         The rows as columns of the design.
     own : ndarray of shape (n_table_rows,), int32
         The design's column of each row.
@@ -51,21 +50,26 @@ class Hierarchy:
         Group of these columns.
     members : Members
         All others.
-    table : csr_array of shape (n_table_rows, n_members), float32
-        Their values, in the order of `members.columns`.
-    squares : csr_array
-        The squares of these.
+    rest : Block
+        The table without the own columns.
+    sizes : ndarray of shape (n_members,), float64
+        Sums of the squares of each member's values, in the order of `members.columns`.
+    n_threads : int
+    told : ndarray of shape (n_table_rows, k + 1), float32
+        Where the members expect each row, but for a mean that all have.
     """
 
-    field: Field
+    rows: Field
     own: NDArray[np.int32]
     group: int
     members: Members
-    table: sparse.csr_array
-    squares: sparse.csr_array
+    rest: Block
+    sizes: NDArray[np.float64]
+    n_threads: int
+    told: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @classmethod
-    def of_block(cls, block: Block, groups: NDArray[np.int32]) -> Hierarchy:
+    def of_block(cls, block: Block, groups: NDArray[np.int32], n_threads: int) -> Hierarchy:
         """From a block with a column of its own for each row of its table, and the groups of the design's columns."""
         own = own_field(block.table)
         assert own is not None
@@ -76,73 +80,75 @@ class Hierarchy:
                 "the own columns of a hierarchical block's rows must be a group of their own: "
                 "give them a label that no other column has in fields="
             )
-        others = tuple(field for field in block.table.fields if field is not own)
-        members = Members.of_table(replace(block.table, fields=others), block.columns, groups)
-        place = np.empty(len(groups), np.int64)
-        place[members.columns] = np.arange(len(members.columns))
-        rest = replace(block.table, fields=others).to_csr()
-        used = np.isin(np.arange(block.table.n_features), own.columns, invert=True)
-        rest = rest[:, np.flatnonzero(used)[np.argsort(place[block.columns[used]])]]
-        table = sparse.csr_array(rest)
-        field = Field(levels, own.codes[block.codes])
-        return cls(field, levels[own.codes], group, members, table, sparse.csr_array(table.multiply(table)))
+        others = tuple(f for f in block.table.fields if f is not own)
+        rest = replace(block, table=replace(block.table, fields=others))
+        members = Members.of_table(rest.table, block.columns, groups)
+        squares, counts = np.square(members.x, dtype=np.float64), np.diff(members.ptr)
+        column = np.repeat(np.arange(len(counts)), counts)
+        sizes = np.bincount(column, squares if len(squares) else None, len(counts)).astype(np.float64)
+        rows = Field(levels, own.codes[block.codes])
+        return cls(rows, levels[own.codes], group, members, rest, sizes, n_threads)
 
     @property
     def groups(self) -> list[int]:
         """Groups of the members."""
         return list(dict.fromkeys(group for _, _, group, _ in self.members.runs))
 
-    def told_by_members(self, machine: FactorizationMachine) -> Floats:
-        """Where the members expect each row, but for a mean that all have: shape (n_table_rows, k + 1)."""
-        columns = self.members.columns
-        return np.asarray(self.table @ np.column_stack([machine.factors[columns], machine.linear[columns]]))
+    def tell(self, machine: FactorizationMachine) -> None:
+        """Renew `told` after a change of the members."""
+        table = self.rest.table.csr
+        told = np.empty((len(self.own), machine.n_factors + 1), np.float32)
+        state = (table.indptr, table.indices, table.data, self.rest.columns, machine.linear, machine.factors, told)
+        cuts = even_cuts(table.indptr, self.n_threads)
+        for_each(sum_members, [(*cut, *state) for cut in cuts], self.n_threads)
+        self.told = told
 
     def residuals(self, machine: FactorizationMachine) -> FactorizationMachine:
-        """What the rows are beyond that, as a machine of columns: what the prior of the rows is told by."""
-        rest = np.column_stack([machine.factors[self.own], machine.linear[self.own]]) - self.told_by_members(machine)
-        return FactorizationMachine(0.0, np.ascontiguousarray(rest[:, -1]), np.ascontiguousarray(rest[:, :-1]))
+        """What the rows are beyond that, as a machine of columns: what their prior is told by."""
+        factors = machine.factors[self.own] - self.told[:, :-1]
+        return FactorizationMachine(0.0, machine.linear[self.own] - self.told[:, -1], factors)
 
     def centres(self, machine: FactorizationMachine, prior: Prior) -> Floats:
         """Prior means of the rows at their own columns, shape (n_features, k + 1)."""
         centres = np.tile(prior.centre, (machine.n_features, 1))
-        centres[self.own] += self.told_by_members(machine)
+        centres[self.own] += self.told
         return centres
 
     def solve_members(
         self,
         machine: FactorizationMachine,
         priors: Sequence[Prior],
-        n_threads: int,
         draw: Draw = NO_DRAW,
         variances: tuple[Floats, Floats] = (NONE, np.empty((0, 0), np.float32)),
     ) -> None:
         """Renew the members given the rows: by a draw, or by means and `variances` of weights and factors."""
-        rest = self.residuals(machine)
-        R = np.column_stack([rest.factors, rest.linear]) - priors[self.group].centre
+        rest, k = self.residuals(machine), machine.n_factors
+        R = np.zeros((len(self.own), padded(k + 1)), np.float32)
+        R[:, :k], R[:, k] = rest.factors, rest.linear
+        R[:, : k + 1] -= priors[self.group].centre
         members, of_rows = self.members, priors[self.group].precision
         for run in members.runs:
             prior = priors[run[2]]
             state = (members.columns, members.ptr, members.holders, members.x, R, machine.linear, machine.factors)
             state += (of_rows, prior.precision, prior.centre, draw, *variances)
-            for_each(regress_members, [(*part, *state) for part in members.parts(run, n_threads)], n_threads)
+            for_each(regress_members, [(*part, *state) for part in members.parts(run, self.n_threads)], self.n_threads)
+        self.tell(machine)
 
     def variance_of_sums(self, linear: Floats, factors: Floats) -> NDArray[np.float64]:
         """Variance of what the members tell, given theirs, summed over the rows: shape (k + 1,)."""
-        columns, sizes = self.members.columns, self.squares.sum(axis=0, dtype=np.float64)
-        return np.append(sizes @ factors[columns], sizes @ linear[columns])
-
-    def pairs(self, machine: FactorizationMachine, own: Floats) -> Floats:
-        """Sums over the pairs inside each row, own columns having the factors `own`: shape (n_table_rows,)."""
-        columns, k = self.members.columns, machine.n_factors
-        V = machine.factors[columns]
-        q = self.table @ V
-        lengths = self.squares @ np.einsum("jf,jf->j", V, V)
-        pairs = np.einsum("uf,uf->u", q, own) + (np.einsum("uf,uf->u", q, q) - lengths) / 2
-        return np.asarray(pairs, np.float32) if k else np.zeros(len(q), np.float32)
+        columns = self.members.columns
+        return np.append(self.sizes @ factors[columns], self.sizes @ linear[columns])
 
 
 class Hierarchies:
     """The hierarchical blocks of a design, and the design with their rows as columns of one-hot fields.
+
+    Parameters
+    ----------
+    design : Design
+    machine : FactorizationMachine
+        Becomes one of whole rows, in place.
+    n_threads : int
 
     Attributes
     ----------
@@ -153,7 +159,7 @@ class Hierarchies:
         By number of the field.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, design: Design, machine: FactorizationMachine, n_threads: int) -> None:
         chosen = [block for block in design.blocks if block.hierarchical]
         self.of_side: dict[int, Hierarchy] = {}
         self.design, self._order = design, list(range(len(design.fields) + len(design.blocks)))
@@ -161,9 +167,13 @@ class Hierarchies:
             return
         groups, fields = find_groups(design), list(design.fields)
         for block in chosen:
-            hierarchy = Hierarchy.of_block(block, groups)
+            hierarchy = Hierarchy.of_block(block, groups, n_threads)
             self.of_side[len(fields)] = hierarchy
-            fields.append(hierarchy.field)
+            fields.append(hierarchy.rows)
+            q, c = machine.block_rows(hierarchy.rest, n_threads)
+            machine.linear[hierarchy.own] += c + np.einsum("uf,uf->u", q, machine.factors[hierarchy.own])
+            machine.factors[hierarchy.own] += q
+            hierarchy.tell(machine)
         rest = tuple(block for block in design.blocks if not block.hierarchical)
         n = len(design.fields)
         places = [n + i for i, block in enumerate(design.blocks) if block.hierarchical]
@@ -177,24 +187,37 @@ class Hierarchies:
             return None if numbers is None else list(numbers)
         return [self._order.index(s) if s in self._order else s for s in numbers]
 
-    def collapse(self, machine: FactorizationMachine) -> None:
-        """Turn a machine of the given design into one of whole rows, in place."""
+    def tell(self, machine: FactorizationMachine) -> None:
+        """Take in a machine that was changed from outside."""
         for one in self.of_side.values():
-            pairs = one.pairs(machine, machine.factors[one.own])
-            told = one.told_by_members(machine)
-            machine.factors[one.own] += told[:, :-1]
-            machine.linear[one.own] += told[:, -1] + pairs
+            one.tell(machine)
 
     def expanded(self, machine: FactorizationMachine) -> FactorizationMachine:
-        """The machine of the given design that has the same values; perhaps with further factors of rows."""
+        """The machine of the given design that has the same values; the same one if there are no such blocks."""
         if not self.of_side:
             return machine
         machine = machine.copy()
         for one in self.of_side.values():
-            told = one.told_by_members(machine)
-            machine.factors[one.own] -= told[:, :-1]
-            machine.linear[one.own] -= told[:, -1] + one.pairs(machine, machine.factors[one.own])
+            q, c = machine.block_rows(one.rest, one.n_threads)
+            machine.factors[one.own] -= q
+            machine.linear[one.own] -= c + np.einsum("uf,uf->u", q, machine.factors[one.own])
         return machine
+
+
+@kernel(fastmath=FASTMATH)
+def sum_members(
+    first: int, last: int, indptr: Any, indices: Any, values: Any, columns: Any, w: Any, V: Any, out: Any
+) -> None:
+    """out_u = sum_l x_ul (v_l, w_l) of the rows first:last of a matrix whose column l is the machine's columns[l]."""
+    k = V.shape[1]
+    for u in range(first, last):
+        for i in range(k + 1):
+            out[u, i] = 0
+        for e in range(indptr[u], indptr[u + 1]):
+            c, value = columns[indices[e]], values[e]
+            for i in range(k):
+                out[u, i] += value * V[c, i]
+            out[u, k] += value * w[c]
 
 
 @kernel(fastmath=FASTMATH)
@@ -221,7 +244,7 @@ def regress_members(
     ----------
     columns, ptr, holders, x
         Of `Members`.
-    R : float32 array of shape (n_table_rows, k + 1)
+    R : float32 array of shape (n_table_rows, padded(k + 1))
         What rows are beyond their prior means; kept up to date.
     w, V : float32 arrays of shape (n_features,), (n_features, k)
         Overwritten for these columns.
@@ -234,34 +257,40 @@ def regress_members(
     var_w, var_v : float32 arrays of shape (n_features,), (n_features, k), or without rows
         Get the variances.
     """
-    k = V.shape[1]
-    slope, noise = np.zeros(k + 1, np.float32), np.zeros(padded(k + 1), np.float32)
+    k, width = V.shape[1], R.shape[1]
+    step, noise = np.zeros((1, width), np.float32), np.zeros(width, np.float32)
+    values, rows, value = np.ones(TILE, np.float32), np.empty(TILE, np.int64), np.ones((1, 1), np.float32)
     for j in range(first, last):
         c = columns[j]
-        slope[:] = 0
+        step[:] = 0
         square = np.float32(0)
-        for e in range(ptr[j], ptr[j + 1]):
-            value = x[e] if len(x) else np.float32(1)
-            square += value * value
-            for i in range(k + 1):
-                slope[i] += value * R[holders[e], i]
+        for start in range(ptr[j], ptr[j + 1], TILE):
+            n = min(TILE, ptr[j + 1] - start)
+            for r in range(n):
+                rows[r] = holders[start + r]
+                if len(x):
+                    values[r] = x[start + r]
+                square += values[r] * values[r]
+            for b in range(0, width, LANES):
+                add_weighted(step, 0, b, values, rows, n, R, 0, b, 1)
         if draw[0]:
             fill_normals(draw[0], draw[1], draw[2], np.uint32(c), k + 1, noise)
         for i in range(k + 1):
             old = V[c, i] if i < k else w[c]
             full = precision[i] + of_rows[i] * square
-            step = (precision[i] * (centre[i] - old) + of_rows[i] * slope[i]) / full + noise[i] / np.sqrt(full)
-            slope[i] = step
+            slope = precision[i] * (centre[i] - old) + of_rows[i] * step[0, i]
+            step[0, i] = slope / full + noise[i] / np.sqrt(full)
             if i < k:
-                V[c, i] = old + step
+                V[c, i] = old + step[0, i]
             else:
-                w[c] = old + step
+                w[c] = old + step[0, i]
             if len(var_w):
                 if i < k:
                     var_v[c, i] = np.float32(1) / full
                 else:
                     var_w[c] = np.float32(1) / full
         for e in range(ptr[j], ptr[j + 1]):
-            value = x[e] if len(x) else np.float32(1)
-            for i in range(k + 1):
-                R[holders[e], i] -= value * slope[i]
+            if len(x):
+                value[0, 0] = x[e]
+            for b in range(0, width, LANES):
+                rank_update(R, holders[e], b, value, 0, 0, step, 0, b, 1, 1, 1)

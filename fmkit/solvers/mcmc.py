@@ -110,8 +110,7 @@ class Chain:
         tell_mean: bool = False,
         likelihood: Likelihood | None = None,
     ) -> None:
-        self.hierarchies = Hierarchies(design)
-        self.hierarchies.collapse(machine)
+        self.hierarchies = Hierarchies(design, machine, n_threads)
         design = self.hierarchies.design
         self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
         self.noise = noise_levels(sides, self.hierarchies.sides(noise_fields), weights, likelihood)
@@ -172,6 +171,7 @@ class Chain:
         total = 0.0
         if self.rows is not None:
             self.rows.rescale(self._chance_of_scale, rng)
+            self.hierarchies.tell(machine)
             self.rows.augment((np.uint64(self.seed), self.sweep, rng))
         for s in range(len(sides.sides)):
             hierarchy = self.hierarchies.of_side.get(s)
@@ -182,7 +182,7 @@ class Chain:
             how = {"scale": noise.scale(s), "level": noise.level(s), "draw": draw}
             sums = sides.solve(s, self._priors, **how, centres=centres)
             if hierarchy is not None:
-                hierarchy.solve_members(machine, self._priors, sides.n_threads, draw)
+                hierarchy.solve_members(machine, self._priors, draw)
             if sides.pair:
                 if s in noise.levels:
                     noise.update_side(s, sums[:, 0], (key, np.uint32(LEVELS + s), sweep, rng))
@@ -213,7 +213,8 @@ class Chain:
             self._level_means[s] += share * (tau - self._level_means[s])
         due = self.keep_draws * self.moments.count // max(self.n_sweeps - self.burn_in, 1)
         if due > len(self.draws) and len(self.draws) < self.keep_draws:
-            self.draws.append(self.hierarchies.expanded(self.sides.machine.copy()))
+            draw = self.hierarchies.expanded(self.sides.machine)
+            self.draws.append(draw.copy() if draw is self.sides.machine else draw)
 
     def _chance_of_scale(self, step: float) -> float:
         """Log ratio of prior densities, volumes included, of the machine times e^step and of itself."""
@@ -267,6 +268,7 @@ class Chain:
         """Go on from a state of the same chain."""
         facts = state.facts
         fill(self._arrays(), state.arrays)
+        self.hierarchies.tell(self.sides.machine)
         self.noise.resume(facts["noise"])
         if self.rows is not None:
             self.rows.likelihood.log_gaps[:] = facts["log_gaps"]

@@ -96,7 +96,7 @@ class Members:
 
 
 @intrinsic(prefer_literal=True)
-def _add_weighted(
+def add_weighted(
     typing_context: Any,
     S: Any,
     si: Any,
@@ -324,10 +324,10 @@ def solve_members(
             for b in range(0, k, LANES):
                 for a in range(0, whole, HEIGHT):
                     if a < b + LANES:
-                        _add_weighted(S, a, b, squares, starts, n, matrices, a, b, HEIGHT)
+                        add_weighted(S, a, b, squares, starts, n, matrices, a, b, HEIGHT)
                 for a in range(whole, min(k, b + LANES)):
-                    _add_weighted(S, a, b, squares, starts, n, matrices, a, b, 1)
-                _add_weighted(S, k + 1, b, values, rows, n, h, 0, b, 1)
+                    add_weighted(S, a, b, squares, starts, n, matrices, a, b, 1)
+                add_weighted(S, k + 1, b, values, rows, n, h, 0, b, 1)
             gram(tile, n, k, k + 2, S)
             if (start - ptr[j]) % EXACT == EXACT - TILE:
                 S64 += S[: k + 2]

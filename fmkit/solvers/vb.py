@@ -65,8 +65,7 @@ class Variational:
     ) -> None:
         n, k = machine.factors.shape
         crowd = entries_a_row(design)
-        self.hierarchies = Hierarchies(design)
-        self.hierarchies.collapse(machine)
+        self.hierarchies = Hierarchies(design, machine, n_threads)
         design = self.hierarchies.design
         self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
         self.noise = noise_levels(sides, self.hierarchies.sides(noise_fields), weights, likelihood)
@@ -197,7 +196,7 @@ class Variational:
             self._determinants[side.columns] = sums[:, 3]
         if hierarchy is not None:
             variances = self.linear_variance, self.factor_variance
-            hierarchy.solve_members(sides.machine, self._priors, sides.n_threads, variances=variances)
+            hierarchy.solve_members(sides.machine, self._priors, variances=variances)
             columns = hierarchy.members.columns
             logs = np.log(variances[0][columns]) + np.log(variances[1][columns]).sum(axis=1)
             self._determinants[columns] = logs / 2
@@ -247,6 +246,7 @@ class Variational:
     def resume(self, state: State) -> None:
         """Go on from a state of the same fit."""
         fill(self._arrays(), state.arrays)
+        self.hierarchies.tell(self.sides.machine)
         self.noise.resume(state.facts["noise"])
         self.sides.machine.bias, self.sweep = float(state.facts["bias"]), int(state.facts["sweep"])
         self.trace[:] = [dict(row) for row in state.facts["trace"]]
