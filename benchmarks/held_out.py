@@ -81,11 +81,16 @@ class HeldOut:
 
     @cached_property
     def rated_sets(self) -> Design:
-        """Users and items, the items that a user rated, and the users who rated an item, as two blocks."""
+        """Users and items, the items that a user rated, and the users who rated an item, as two hierarchical blocks."""
+        return self.sets(hierarchical=True)
+
+    def sets(self, hierarchical: bool) -> Design:
+        """The same as blocks of either kind."""
         n_users, n_items = self.sizes
         groups = np.repeat([0, 1], self.sizes), np.repeat([0, 1], [n_items, n_users])
         codes = self.user, self.item
-        return Design.from_blocks([RelationBlock(*part) for part in zip(self.tables, codes, groups, strict=True)])
+        parts = zip(self.tables, codes, groups, strict=True)
+        return Design.from_blocks([RelationBlock(*part, hierarchical=hierarchical) for part in parts])
 
     @cached_property
     def all_known(self) -> Design:
@@ -107,7 +112,8 @@ class HeldOut:
             np.repeat(np.arange(4), [n_items, n_users, len(names), of_year.shape[1]]),
         )
         days = np.unique(self.bunch.timestamp // DAY, return_inverse=True)[1]
-        blocks = [RelationBlock(users, self.user, groups[0]), RelationBlock(items, self.item, groups[1])]
+        parts = zip((users, items), (self.user, self.item), groups, strict=True)
+        blocks = [RelationBlock(*part, hierarchical=True) for part in parts]
         return Design.from_blocks(blocks, matrix=Design.from_codes([days]))
 
     def rmse(self, predicted: NDArray[Any]) -> float:

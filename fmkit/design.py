@@ -327,11 +327,18 @@ class RelationBlock:
                 f"codes must lie in 0..{table.n_rows - 1}, row {row} has {code[row]}: "
                 "the table needs a row for it, an empty one where nothing is known"
             )
-        if hierarchical and own_field(table) is None:
-            raise ValueError(
-                "a hierarchical block needs a column of its own for each row of its table, with a 1 in this row alone: "
-                "put an identity beside the matrix, scipy.sparse.hstack([scipy.sparse.eye_array(n), matrix])"
-            )
+        if hierarchical:
+            own = own_field(table)
+            if own is None:
+                raise ValueError(
+                    "a hierarchical block needs a column of its own for each row of its table, with a 1 in this row "
+                    "alone: put an identity beside the matrix, scipy.sparse.hstack([scipy.sparse.eye_array(n), matrix])"
+                )
+            if table.groups is not None and np.isin(table.groups, table.groups[own.columns]).sum() > len(own.columns):
+                raise ValueError(
+                    "the own columns of a hierarchical block's rows must be a group of their own: "
+                    "give them a label in fields= that no other column has"
+                )
         self.table, self.codes = table, code.astype(np.int32, copy=False)
         self.hierarchical = hierarchical
 

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 
-from fmkit import Design, FMClassifier, FMRegressor, load, save
+from fmkit import Design, FMClassifier, FMRegressor, RelationBlock, load, save
 from fmkit.blocks import find_blocks
 from fmkit.checkpoint import CheckpointFailed, digest
 from fmkit.errors import InputError
@@ -27,6 +27,10 @@ def data(kind, n=400):
     users, items = rng.integers(0, 20, n), rng.integers(0, 12, n)
     if kind == "pair":
         design = Design.from_codes([users, items])
+    elif kind == "hierarchical":
+        rated, labels = rng.random((20, 7)) < 0.5, np.repeat([0, 1], [20, 7])
+        block = RelationBlock(np.c_[np.eye(20), rated], users, labels, hierarchical=True)
+        design = Design.from_blocks([block], Design.from_codes([items]))
     elif kind == "three":
         design = Design.from_codes([users, items, rng.integers(-1, 4, n)])
     else:  # a field of the users' own, so that predictions are kept a row as well
@@ -85,6 +89,8 @@ CASES = [
     ("three", 9, 1, {}),
     ("blocks", 3, 1, {}),
     ("blocks", 9, 2, {}),
+    ("hierarchical", 3, 2, {}),
+    ("hierarchical", 9, 1, {}),
     ("blocks and more", 6, 2, {}),
     ("blocks and more", 9, 1, {}),
     ("pair", 8, 1, {"early_stopping": True, "patience": 50}),

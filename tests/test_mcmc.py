@@ -27,14 +27,21 @@ def fields_and_block(rng, n=8):
     return Design.from_blocks([block], fields)
 
 
-DESIGNS = [pair_of_blocks, fields_and_block]
+def hierarchical_block(rng, n=8):
+    """Users whose value and set tell where their vectors are, and items."""
+    table = np.c_[np.eye(3), [0.5, -1, 2], [[1, 1], [0, 0.5], [1, 0]]]
+    users = RelationBlock(table, rng.integers(0, 3, n), fields=[0, 0, 0, 1, 2, 2], hierarchical=True)
+    return Design.from_blocks([users], Design.from_codes([np.r_[0, 1, rng.integers(0, 2, n - 2)]]))
+
+
+DESIGNS = [pair_of_blocks, fields_and_block, hierarchical_block]
 
 
 class Joint:
     """The joint distribution of parameters and targets: draws from the prior, and a chain whose targets can change."""
 
     def __init__(self, design, k, seed):
-        self.design, self.rng = design, np.random.default_rng(seed)
+        self.rng = np.random.default_rng(seed)
         machine = FactorizationMachine(
             BIAS, np.zeros(design.n_features, np.float32), np.zeros((design.n_features, k), np.float32)
         )
@@ -43,6 +50,9 @@ class Joint:
         chosen = [s for s in range(len(sides.sides)) if sides.sides[s].own]
         self.chain = Chain(design, y, None, machine, noise_fields=chosen, burn_in=1, n_sweeps=1, keep_draws=0,
                            seed=seed + 1, n_threads=1)  # fmt: skip
+        self.design = self.chain.hierarchies.design  # columns that stand for rows, where a block is hierarchical
+        if self.design is not design:
+            sides = Sides(self.design, machine, y, None, 1, changing=True)
         self.chain.sides = self.chain.noise.sides = sides
         sides.move_bias = lambda shift: None  # a flat prior cannot be drawn from
         self.groups = sides.groups
@@ -60,6 +70,10 @@ class Joint:
             theta = centre + rng.standard_normal((len(columns), k + 1)) / np.sqrt(precision)
             machine.factors[columns], machine.linear[columns] = theta[:, :k], theta[:, k]
             self.priors.append(Prior(precision.astype(np.float32), centre.astype(np.float32)))
+        for hierarchy in chain.hierarchies.of_side.values():
+            hierarchy.tell(machine)
+            machine.factors[hierarchy.own] += hierarchy.told[:, :-1]
+            machine.linear[hierarchy.own] += hierarchy.told[:, -1]
         chain._priors = list(self.priors)
         levels.common = rng.gamma(noise.PRIOR) / noise.PRIOR
         for s in levels.levels:
@@ -194,7 +208,8 @@ def calibration(make, monkeypatch, replicas=200, draws=7, thin=8, burn_in=20):
 
 @pytest.mark.parametrize("make", DESIGNS)
 def test_true_values_have_uniform_ranks_among_draws(make, tame_priors, monkeypatch):
-    p = calibration(make, monkeypatch)
+    more = {"thin": 40, "burn_in": 100} if make is hierarchical_block else {}  # rows and what tells of them go by turns
+    p = calibration(make, monkeypatch, **more)
     assert p.min() > 0.05 / len(p) / 5, p
 
 
@@ -240,9 +255,11 @@ def test_a_row_of_weight_two_is_two_rows(make):
     design = make(rng, 12)
     repeats = rng.integers(1, 3, 12)
     rows = np.repeat(np.arange(12), repeats)
-    blocks = [RelationBlock(block.table, block.codes[rows]) for block in design.blocks]
+    blocks = [RelationBlock(b.table, b.codes[rows], hierarchical=b.hierarchical) for b in design.blocks]
     flat = design.to_csr().toarray()[rows][:, : design.n_features - sum(b.table.n_features for b in blocks)]
-    twice = Design.from_blocks(blocks, flat if flat.shape[1] else None, [0, 0, 1, 1] if flat.shape[1] else None)
+    twice = Design.from_blocks(
+        blocks, flat if flat.shape[1] else None, [0, 0, 1, 1][: flat.shape[1]] if flat.shape[1] else None
+    )
     y = rng.standard_normal(12).astype(np.float32)
     factors = 0.3 * rng.standard_normal((design.n_features, 2)).astype(np.float32)
     chains = []

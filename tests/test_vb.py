@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from fmkit import Design, FactorizationMachine, FMRegressor, RelationBlock
+from fmkit.posterior import value_variance
 from fmkit.solvers import vb
 from fmkit.solvers.vb import Variational
 
@@ -24,11 +25,15 @@ def table(kind, rng, n=400):
         return Design.from_matrix(np.c_[np.eye(12)[users], np.eye(10)[items], rng.standard_normal((n, 2))]), y
     of_users = np.c_[np.eye(12), rng.random((12, 5)) < 0.5]
     of_items = np.c_[np.eye(10), rng.random((10, 3))]
-    blocks = [RelationBlock(of_users, users), RelationBlock(of_items, items)]
-    return Design.from_blocks(blocks, matrix=np.eye(4)[kinds] if kind == "blocks beside a field" else None), y
+    hierarchical = kind.startswith("hierarchical")
+    labels = np.repeat([0, 1], [12, 5]), np.repeat([0, 1, 2], [10, 1, 2])
+    tables = zip((of_users, of_items), (users, items), labels if hierarchical else (None, None), strict=True)
+    blocks = [RelationBlock(*parts, hierarchical=hierarchical) for parts in tables]
+    return Design.from_blocks(blocks, matrix=np.eye(4)[kinds] if kind.endswith("beside a field") else None), y
 
 
-KINDS = ["pair", "gaps", "numbers", "blocks", "blocks beside a field"]
+BLOCKS = ["blocks", "blocks beside a field"]
+KINDS = ["pair", "gaps", "numbers", *BLOCKS, *(f"hierarchical {kind}" for kind in BLOCKS)]
 
 
 def fit(design, y, *, sweeps, k=3, weights=None, noise_fields=None, n_threads=1, seed=1):
@@ -50,7 +55,7 @@ def test_the_bound_never_falls(kind, full, noise_fields, monkeypatch):
         monkeypatch.setattr(vb, "BUDGET", 0)
     design, y = table(kind, np.random.default_rng(0))
     solver = fit(design, y, sweeps=60, noise_fields=noise_fields)
-    assert solver.full == (full and kind == "pair")
+    assert solver.full == (full and kind in ("pair", "hierarchical blocks"))
     bounds = np.array([row["bound"] for row in solver.trace])
     assert (np.diff(bounds) > -1e-2).all()  # of hundreds, from sums in float32
     assert bounds[-1] > bounds[0] + 100
@@ -157,7 +162,7 @@ def test_vb_and_mcmc_agree():
     assert by["vb"].posterior_.noise == pytest.approx(by["mcmc"].posterior_.noise, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["pair", "gaps", "numbers", *BLOCKS])
 def test_the_closed_form_variance_is_that_of_independent_columns(kind):
     rng = np.random.default_rng(0)
     design, y = table(kind, rng, n=50)
@@ -173,6 +178,17 @@ def test_the_closed_form_variance_is_that_of_independent_columns(kind):
         total, squares = total + f, squares + f**2
     drawn = squares / n - (total / n) ** 2
     np.testing.assert_allclose(posterior.variance(design), drawn, rtol=0.25)
+
+
+@pytest.mark.parametrize("kind", ["hierarchical blocks", "hierarchical blocks beside a field"])
+def test_the_variance_of_a_hierarchy_is_that_of_its_rows(kind):
+    design, y = table(kind, np.random.default_rng(0), n=50)
+    solver = fit(design, y, sweeps=3)
+    posterior = solver.posterior()
+    whole, rows = solver.sides.machine, solver.hierarchies.design
+    spreads = solver.linear_variance, solver.factor_variance
+    expected = value_variance(rows, whole.factors, *spreads, 1, posterior.covariance)
+    np.testing.assert_allclose(posterior.variance(design), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("solver", ["vb", "mcmc"])

@@ -41,6 +41,7 @@ from fmkit.threads import count_threads
 BAYESIAN = ("mcmc", "vb")
 AVERAGED_SWEEPS = 60  # of ALS, the last half of which is averaged: with 30, RMSE .8472 in place of .8454
 SWEEPS = {"als": 30, "mcmc": 500, "sgd": 30, "vb": 100}
+HIERARCHICAL = 3  # times as many: on MovieLens with rated sets the RMSE falls by .0012 (8 factors) and .005 (16) more
 WITHOUT_EFFECT = (
     *("callbacks", "checkpoint", "checkpoint_sweeps", "checkpoint_minutes"),
     *("fields", "n_jobs", "verbose", "warm_start"),
@@ -215,7 +216,7 @@ class FMEstimator(BaseEstimator):
         """Fit one machine to y, which lacks `offset`, from the previous one on or from a random start."""
         bayesian = self.solver in BAYESIAN
         usual = AVERAGED_SWEEPS if self.average else SWEEPS[self.solver]
-        n_sweeps = usual if max_iter is None else max_iter
+        n_sweeps = self._or_usual(max_iter, usual, design)
         checkpoint = self._open_checkpoint()
         data = ""
         if checkpoint is not None:
@@ -372,6 +373,13 @@ class FMEstimator(BaseEstimator):
             name: value if value is None or isinstance(value, str) else np.asarray(value).tolist()
             for name, value in told.items()
         }
+
+    def _or_usual(self, max_iter: int | None, usual: int, design: Design) -> int:
+        """The sweeps asked for, or as many as usual: VB takes more for what hierarchical blocks tell."""
+        if max_iter is not None:
+            return max_iter
+        slow = self.solver == "vb" and any(block.hierarchical for block in design.blocks)
+        return HIERARCHICAL * usual if slow else usual
 
     def _burn_in(self, n_sweeps: int) -> int:
         return n_sweeps // 5 if self.burn_in is None else min(self.burn_in, n_sweeps - 1)

@@ -80,7 +80,7 @@ class LatentFitter(FMEstimator):
         rng : Generator
         """
         several = kind is Logistic and n_classes > 2
-        n_sweeps = self._usual_sweeps[self.solver] if self.max_iter is None else self.max_iter
+        n_sweeps = self._or_usual(self.max_iter, self._usual_sweeps[self.solver], design)
         if several and self.checkpoint is not None:
             raise ValueError(f"checkpoints are of one machine, {n_classes} classes have one each: set checkpoint=None")
         checkpoint = self._open_checkpoint()

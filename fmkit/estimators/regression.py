@@ -34,7 +34,7 @@ class FMRegressor(RegressorMixin, Growing):
         intervals. "sgd" takes AdaGrad steps on ALS's objective.
     max_iter : int, optional
         Sweeps (epochs of SGD) at most; by default 30 of ALS and SGD, on two rating sets the error of held-out ratings
-        moved by less than 0.001 after 20; 500 of MCMC, 100 of VB.
+        moved by less than 0.001 after 20; 500 of MCMC, 100 of VB, 300 with hierarchical relation blocks.
     reg_linear : float or array-like of shape (n_fields,), default=3.0
         Ridge penalty of weights, for all fields or one a field, told for targets of unit variance and columns whose
         entries have unit mean square. It is a ratio of variances, noise over prior, so it does not depend on the number

@@ -75,11 +75,6 @@ class Hierarchy:
         assert own is not None
         levels = block.columns[own.columns]
         group = int(groups[levels[0]])
-        if np.count_nonzero(groups == group) > len(levels):
-            raise ValueError(
-                "the own columns of a hierarchical block's rows must be a group of their own: "
-                "give them a label that no other column has in fields="
-            )
         others = tuple(f for f in block.table.fields if f is not own)
         rest = replace(block, table=replace(block.table, fields=others))
         members = Members.of_table(rest.table, block.columns, groups)

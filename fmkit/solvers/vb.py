@@ -273,6 +273,8 @@ class Variational:
         levels = noise.by_column()
         no_covariance = np.zeros((0, machine.n_factors), np.float32)
         covariance = _covariances(self._moments, machine.n_factors) if self.full else no_covariance
+        if self.hierarchies.of_side and not self.full:
+            covariance = np.zeros_like(self.factor_variance)  # a row's own column stands for the row with it
         stands = np.zeros(machine.n_features, bool)
         for hierarchy in self.hierarchies.of_side.values():
             stands[hierarchy.own] = True
