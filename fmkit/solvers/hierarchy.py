@@ -124,7 +124,15 @@ class Hierarchy:
         members, of_rows = self.members, priors[self.group].precision
         for run in members.runs:
             prior = priors[run[2]]
-            state = (members.columns, members.ptr, members.holders, members.x, R, machine.linear, machine.factors)
+            state: tuple[Any, ...] = (
+                members.columns,
+                members.ptr,
+                members.holders,
+                members.x,
+                R,
+                machine.linear,
+                machine.factors,
+            )
             state += (of_rows, prior.precision, prior.centre, draw, *variances)
             for_each(regress_members, [(*part, *state) for part in members.parts(run, self.n_threads)], self.n_threads)
         self.tell(machine)

@@ -179,7 +179,7 @@ class Chain:
                 self._priors[g] = draw_prior(*self._moments_of(g), rng)
             draw = (key, np.uint32(COLUMNS), sweep)
             centres = None if hierarchy is None else hierarchy.centres(machine, self._priors[hierarchy.group])
-            how = {"scale": noise.scale(s), "level": noise.level(s), "draw": draw}
+            how: dict[str, Any] = {"scale": noise.scale(s), "level": noise.level(s), "draw": draw}
             sums = sides.solve(s, self._priors, **how, centres=centres)
             if hierarchy is not None:
                 hierarchy.solve_members(machine, self._priors, draw)

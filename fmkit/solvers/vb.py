@@ -164,7 +164,8 @@ class Variational:
 
     def _moments_of(self, g: int) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
         """Expected moments of a group about what its prior says of its columns."""
-        columns, linear, factors = self._columns[g], self.linear_variance, self.factor_variance
+        columns: Any = self._columns[g]
+        linear, factors = self.linear_variance, self.factor_variance
         m, mean, scatter = moments_of_group(self.sides.machine, g, columns, self.hierarchies)
         for hierarchy in self.hierarchies.of_side.values():
             if hierarchy.group == g:
