@@ -6,7 +6,10 @@ bookkeeping (`A_COLUMN`, `A_ROW`, `WRITTEN`). tests/test_memory.py holds it to t
 
 from __future__ import annotations
 
-from fmkit.design import Block, Design
+from dataclasses import replace
+from typing import Any
+
+from fmkit.design import Block, Design, Field, own_field
 from fmkit.linalg import padded
 from fmkit.machine import BLOCK
 from fmkit.solvers.averaging import BUDGET as STACK_BUDGET
@@ -19,6 +22,7 @@ from fmkit.threads import count_threads
 A_COLUMN = 100  # sums, counts, means, units, penalties, groups, pointers: most of them float64 or int64
 A_ROW = 8  # two float32 temporaries
 WRITTEN = 40  # an entry that is written out, with what it is made of
+A_ENTRY = 24  # of a hierarchical block: by column and by row
 MACHINES = 4  # the start, the result in the solver's and the user's units, and one on the way
 
 
@@ -60,6 +64,14 @@ def estimate_memory(
     if n_factors < 0:
         raise ValueError(f"n_factors must not be negative, got {n_factors}")
     n, p, k = design.n_rows, design.n_features, n_factors
+    hierarchies = [] if solver == "als" else [block for block in design.blocks if block.hierarchical]
+    if hierarchies:  # their rows are columns of one-hot fields
+        fields = tuple(Field(own_field(b.table).columns, b.codes) for b in hierarchies)  # type: ignore[union-attr]
+        rest = tuple(block for block in design.blocks if not block.hierarchical)
+        whole = replace(design, fields=design.fields + fields, blocks=rest)
+        how: dict[str, Any] = {"average": average, "weighted": weighted, "n_jobs": n_jobs}
+        rows = estimate_memory(whole, solver=solver, n_factors=k, **how) + 4 * n * len(hierarchies)
+        return rows + 8 * p * (k + 1) + sum(_of_hierarchy(block, k) for block in hierarchies)
     one_hot = all(field.rows is None and field.values is None for field in design.fields)
     pair = one_hot and len(design.fields) + len(design.blocks) == 2
     kept = 12 * n + A_COLUMN * p + 4 * p * (k + 1)  # targets in float64 and, centred, float32; a machine
@@ -105,6 +117,11 @@ def _of_table(block: Block, k: int) -> int:
     lanes = max(padded(k), 1)
     a_row = 4 * ((k + 1) * lanes + 2 * (lanes + 1) + 4 * (k + 1)) + 40
     return int(block.table.n_rows * a_row + 16 * block.table.n_entries)
+
+
+def _of_hierarchy(block: Block, k: int) -> int:
+    """Members and the table by rows; what these tell of the rows, and the rows beyond it."""
+    return int(A_ENTRY * block.table.n_entries + 4 * block.table.n_rows * (4 * (k + 1) + padded(k + 1)))
 
 
 def _of_evidence(design: Design, k: int) -> int:

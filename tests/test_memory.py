@@ -25,11 +25,14 @@ def designs(n):
     some = np.where(rng.random(n) < 0.5, place, -1)
     one_hot = [sparse.csr_array((np.ones(n), codes, np.arange(n + 1))) for codes in (user, item)]
     tags = [sparse.random_array((m, 200), density=0.05, rng=0, format="csr") for m in (n // 20, n // 100)]
-    known = [RelationBlock(sparse.hstack([sparse.eye_array(t.shape[0]), t]), c) for t, c in zip(tags, (user, item))]
+    known = [(sparse.hstack([sparse.eye_array(t.shape[0]), t]), c) for t, c in zip(tags, (user, item))]
+    whole = [RelationBlock(*b, np.repeat([0, 1], [b[0].shape[0], 200]), hierarchical=True) for b in known]
+    known = [RelationBlock(*b) for b in known]
     yield "pair", lambda: Design.from_codes([user, item])
     yield "columns", lambda: Design.from_codes([rng.integers(0, n, n), rng.integers(0, n // 2, n)], [n, n // 2])
     yield "gaps", lambda: Design.from_codes([user, item, some])
     yield "values", lambda: Design.from_matrix(sparse.hstack([*one_hot, rng.standard_normal((n, 3))]))
+    yield "hierarchies", lambda: Design.from_blocks(whole)
     yield "two blocks", lambda: Design.from_blocks(known)
     yield "block", lambda: Design.from_blocks(known[:1], Design.from_codes([item, place]))
 
@@ -62,7 +65,7 @@ def test_estimates_are_the_peaks_of_fits():
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}  # what is freed is free
     told = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment).stdout)
     ratios = {tuple(row[:3]): row[5] / row[4] for row in told if row[3] == 300_000}
-    assert len(ratios) == 24
+    assert len(ratios) == 28
     wrong = {case: round(ratio, 2) for case, ratio in ratios.items() if not 0.85 < ratio < 1.4}
     assert not wrong
 
