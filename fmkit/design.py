@@ -287,8 +287,9 @@ class RelationBlock:
         better and quicker where rows have many entries, as sets of what a user rated have. The table must have one
         column of its own for each row, a 1 there (a user's id beside what is known of the user). It is the same
         machine with a prior that differs in one point: what a row's own weight has for a prior, its weight together
-        with the pairs inside the row has (`fmkit.solvers.hierarchy`). ALS and SGD know no such priors and go on as
-        without.
+        with the pairs inside the row has (`fmkit.solvers.hierarchy`). Put users that are to come into the table of the
+        fit: without a row yet, they are predicted by what is known of them. ALS and SGD know no such priors and go on
+        as without.
 
     Attributes
     ----------
