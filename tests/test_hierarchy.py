@@ -134,6 +134,17 @@ def test_classes(solver, n_classes):
     assert model.score(design.select(~train), classes[~train]) > 0.75
 
 
+@pytest.mark.parametrize(("solver", "sweeps"), [("mcmc", 1000), ("vb", 300), ("als", 30)])
+def test_it_takes_more_sweeps_and_tells_so(solver, sweeps, tmp_path):
+    design, y = of_users(np.random.default_rng(0), n=60)
+    model = FMRegressor(1, solver=solver, random_state=0).fit(design, y)
+    assert model.n_iter_ == model.planned_ == sweeps
+    if solver == "mcmc":
+        assert len(model.trace_) == sweeps
+        save(model, tmp_path / "model.fmkit")
+        assert load(tmp_path / "model.fmkit").diagnostics() == model.diagnostics()
+
+
 def test_the_same_draws_for_any_number_of_threads():
     chains = []
     for n_threads in (1, 5):
