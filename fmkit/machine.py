@@ -146,7 +146,7 @@ def sum_factors(X: Design, factors: NDArray[np.float32], n_threads: int) -> NDAr
         X, machine = condensed(X, no_weights, n_threads)
         factors = machine.factors
     out = np.zeros((X.n_rows, factors.shape[1]), np.float32)
-    for_each_block(lambda rows, a, b: _sum_factor_rows(*rows, factors, out[a:b]), X, n_threads)
+    for_each_block(lambda rows, a, b: sum_factor_rows(*rows, factors, out[a:b]), X, n_threads)
     return out
 
 
@@ -222,7 +222,8 @@ def _sum_rows(indptr: Any, columns: Any, values: Any, w: Any, V: Any, Q: Any, c:
 
 
 @kernel
-def _sum_factor_rows(indptr: Any, columns: Any, values: Any, V: Any, out: Any) -> None:
+def sum_factor_rows(indptr: Any, columns: Any, values: Any, V: Any, out: Any) -> None:
+    """Add the sums of x_j v_j over the entries of each row to `out`, of shape (n_rows, n_factors)."""
     for r in range(len(out)):
         for i in range(indptr[r], indptr[r + 1]):
             for f in range(V.shape[1]):

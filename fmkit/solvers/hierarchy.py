@@ -25,12 +25,12 @@ from fmkit.design import Block, Design, Field, own_field
 from fmkit.draws import fill_normals
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, LANES, padded, rank_update
-from fmkit.machine import FactorizationMachine
+from fmkit.machine import FactorizationMachine, for_each_block, sum_factor_rows
 from fmkit.solvers.columns import NONE, TILE
 from fmkit.solvers.groups import find_groups
 from fmkit.solvers.members import Members, add_weighted
 from fmkit.solvers.sides import NO_DRAW, Prior
-from fmkit.threads import even_cuts, for_each
+from fmkit.threads import for_each
 
 Floats = NDArray[np.float32]
 Draw = tuple[np.uint64, np.uint32, np.uint32]
@@ -91,12 +91,10 @@ class Hierarchy:
 
     def tell(self, machine: FactorizationMachine) -> None:
         """Renew `told` after a change of the members."""
-        table = self.rest.table.csr
-        told = np.empty((len(self.own), machine.n_factors + 1), np.float32)
-        state = (table.indptr, table.indices, table.data, self.rest.columns, machine.linear, machine.factors, told)
-        cuts = even_cuts(table.indptr, self.n_threads)
-        for_each(sum_members, [(*cut, *state) for cut in cuts], self.n_threads)
-        self.told = told
+        columns, table = self.rest.columns, self.rest.table.csr
+        theta = np.column_stack([machine.factors[columns], machine.linear[columns]])
+        self.told = np.zeros((len(self.own), theta.shape[1]), np.float32)
+        for_each_block(lambda rows, a, b: sum_factor_rows(*rows, theta, self.told[a:b]), table, self.n_threads)
 
     def residuals(self, machine: FactorizationMachine) -> FactorizationMachine:
         """What the rows are beyond that, as a machine of columns: what their prior is told by."""
@@ -124,15 +122,8 @@ class Hierarchy:
         members, of_rows = self.members, priors[self.group].precision
         for run in members.runs:
             prior = priors[run[2]]
-            state: tuple[Any, ...] = (
-                members.columns,
-                members.ptr,
-                members.holders,
-                members.x,
-                R,
-                machine.linear,
-                machine.factors,
-            )
+            state: tuple[Any, ...] = (members.columns, members.ptr, members.holders, members.x)
+            state += (R, machine.linear, machine.factors)
             state += (of_rows, prior.precision, prior.centre, draw, *variances)
             for_each(regress_members, [(*part, *state) for part in members.parts(run, self.n_threads)], self.n_threads)
         self.tell(machine)
@@ -184,6 +175,15 @@ class Hierarchies:
         self._order = [*range(n), *places]
         self.design = replace(design, fields=tuple(fields), blocks=rest, groups=groups)
 
+    @property
+    def own(self) -> NDArray[np.int32]:
+        """Columns that stand for rows of tables."""
+        return np.concatenate([np.empty(0, np.int32), *(one.own for one in self.of_side.values())])
+
+    def of_group(self, group: int) -> Hierarchy | None:
+        """The one whose rows are this group of columns."""
+        return next((one for one in self.of_side.values() if one.group == group), None)
+
     def sides(self, numbers: Sequence[int] | None) -> list[int] | None:
         """Numbers of sides of the given design as those of this one."""
         if numbers is None or not self.of_side:
@@ -205,22 +205,6 @@ class Hierarchies:
             machine.factors[one.own] -= q
             machine.linear[one.own] -= c + np.einsum("uf,uf->u", q, machine.factors[one.own])
         return machine
-
-
-@kernel(fastmath=FASTMATH)
-def sum_members(
-    first: int, last: int, indptr: Any, indices: Any, values: Any, columns: Any, w: Any, V: Any, out: Any
-) -> None:
-    """out_u = sum_l x_ul (v_l, w_l) of the rows first:last of a matrix whose column l is the machine's columns[l]."""
-    k = V.shape[1]
-    for u in range(first, last):
-        for i in range(k + 1):
-            out[u, i] = 0
-        for e in range(indptr[u], indptr[u + 1]):
-            c, value = columns[indices[e]], values[e]
-            for i in range(k):
-                out[u, i] += value * V[c, i]
-            out[u, k] += value * w[c]
 
 
 @kernel(fastmath=FASTMATH)

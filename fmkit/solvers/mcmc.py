@@ -297,8 +297,7 @@ class Chain:
                 for array, of_all in zip((linear, factor, covariance), self.moments.variances(), strict=True):
                     array[own[0]] = of_all[rows]
                 stands[own[0]] = True
-        for hierarchy in self.hierarchies.of_side.values():
-            stands[hierarchy.own] = True
+        stands[self.hierarchies.own] = True
         machine = self.hierarchies.expanded(machine)
         zero = np.zeros(machine.n_features)
         return Posterior(machine, linear, factor, covariance, stands, self._noise_mean, levels, zero, self.draws)
@@ -356,10 +355,8 @@ def moments_of_group(
     machine: FactorizationMachine, g: int, columns: Any, hierarchies: Hierarchies
 ) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
     """`moments` of a group's columns, of the rows of a hierarchical block about what their members tell."""
-    for hierarchy in hierarchies.of_side.values():
-        if hierarchy.group == g:
-            return moments(hierarchy.residuals(machine), slice(None))
-    return moments(machine, columns)
+    hierarchy = hierarchies.of_group(g)
+    return moments(machine, columns) if hierarchy is None else moments(hierarchy.residuals(machine), slice(None))
 
 
 def groups_of(sides: Sides, s: int, hierarchy: Hierarchy | None) -> list[int]:

@@ -167,10 +167,10 @@ class Variational:
         columns: Any = self._columns[g]
         linear, factors = self.linear_variance, self.factor_variance
         m, mean, scatter = moments_of_group(self.sides.machine, g, columns, self.hierarchies)
-        for hierarchy in self.hierarchies.of_side.values():
-            if hierarchy.group == g:
-                columns = hierarchy.own
-                scatter += hierarchy.variance_of_sums(linear, factors)
+        hierarchy = self.hierarchies.of_group(g)
+        if hierarchy is not None:
+            columns = hierarchy.own
+            scatter += hierarchy.variance_of_sums(linear, factors)
         of_factors = factors[columns].sum(axis=0, dtype=np.float64)
         return m, mean, scatter + np.append(of_factors, linear[columns].sum(dtype=np.float64))
 
@@ -277,8 +277,7 @@ class Variational:
         if self.hierarchies.of_side and not self.full:
             covariance = np.zeros_like(self.factor_variance)  # a row's own column stands for the row with it
         stands = np.zeros(machine.n_features, bool)
-        for hierarchy in self.hierarchies.of_side.values():
-            stands[hierarchy.own] = True
+        stands[self.hierarchies.own] = True
         spreads = self.linear_variance, self.factor_variance, covariance
         return Posterior(machine, *spreads, stands, noise.common, levels, zero, [])
 
