@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.design import Block, Design, Field, canonical_csr, split
+from fmkit.design import Block, Design, canonical_csr
+from fmkit.fields import Field, split
 from fmkit.kernels import kernel
 from fmkit.solvers.groups import find_groups
 

@@ -12,31 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from fmkit.fields import disjoint, find_fields
-
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """Columns of which a row has at most one, as (row, code, value) triples with what goes without saying left out.
-
-    A one-hot coded variable without gaps is nothing but one int32 code a row.
-
-    Parameters
-    ----------
-    columns : ndarray of shape (n_levels,), int32
-        The design's column that each code stands for, ascending.
-    codes : ndarray of shape (n_entries,), int32
-        Position in `columns` of each entry.
-    rows : ndarray of shape (n_entries,), int32, or None
-        Row of each entry, ascending; None if entry i is row i, for all rows.
-    values : ndarray of shape (n_entries,), float32, or None
-        Value of each entry; None if all are 1.
-    """
-
-    columns: NDArray[np.int32]
-    codes: NDArray[np.int32]
-    rows: NDArray[np.int32] | None = None
-    values: NDArray[np.float32] | None = None
+from fmkit.fields import Field, disjoint, find_fields, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -398,45 +374,6 @@ def _side_by_side(groups: Sequence[NDArray[np.int32] | None], sizes: Sequence[in
         first = max(first, int(numbers.max(initial=-1)) + 1)
         numbered.append(numbers.astype(np.int32))
     return np.concatenate(numbered)
-
-
-def split(matrix: sparse.csr_array, label: NDArray[np.int32]) -> list[Field]:
-    """The fields of a canonical matrix under labels 0..n_fields-1, of each of which a row has at most one entry."""
-    n_fields = int(label.max(initial=-1)) + 1
-    by_label = np.argsort(label, kind="stable").astype(np.int32)
-    bounds = np.searchsorted(label[by_label], np.arange(n_fields + 1))
-    code_of_column = np.empty(len(label), np.int32)
-    code_of_column[by_label] = np.arange(len(label), dtype=np.int32) - bounds[label[by_label]]
-    values_of = (lambda chosen: None) if (matrix.data == 1).all() else (lambda chosen: matrix.data[chosen])
-
-    counts = np.diff(matrix.indptr)
-    if n_fields and (counts == n_fields).all() and _in_field_order(label[matrix.indices], n_fields):
-        # An entry a row and field, in order: the matrix is a table of codes already, nothing is sorted.
-        entries: list[Any] = [slice(f, None, n_fields) for f in range(n_fields)]
-        rows_of = None
-    else:
-        field_of_entry = label[matrix.indices].astype(np.uint16 if n_fields < 2**16 else np.int32)
-        order = np.argsort(field_of_entry, kind="stable")  # a radix sort for 16 bits
-        cuts = np.r_[0, np.cumsum(np.bincount(field_of_entry, minlength=n_fields))]
-        entries = [order[a:b] for a, b in pairwise(cuts)]
-        rows_of = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), counts)
-
-    fields = []
-    for f, chosen in enumerate(entries):
-        columns = by_label[bounds[f] : bounds[f + 1]]
-        indices = matrix.indices[chosen]
-        rows = None if rows_of is None else rows_of[chosen]
-        if rows is not None and len(rows) == matrix.shape[0]:
-            rows = None
-        values = values_of(chosen)
-        if values is not None and (values == 1).all():
-            values = None
-        fields.append(Field(columns, code_of_column[indices], rows, values))
-    return fields
-
-
-def _in_field_order(field_of_entry: NDArray[np.int32], n_fields: int) -> bool:
-    return bool((field_of_entry.reshape(-1, n_fields) == np.arange(n_fields)).all())
 
 
 def _entries(field: Field, first: int, last: int) -> tuple[Any, NDArray[np.int32], NDArray[np.float32]]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fmkit.design import Block, Design, Field, canonical_csr
+from fmkit.design import Block, Design, canonical_csr
+from fmkit.fields import Field
 from fmkit.kernels import kernel
 from fmkit.threads import count_threads, for_each
 

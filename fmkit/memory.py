@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fmkit.design import Block, Design, Field, own_field
+from fmkit.design import Block, Design, own_field
+from fmkit.fields import Field
 from fmkit.linalg import padded
 from fmkit.machine import BLOCK
 from fmkit.solvers.averaging import BUDGET as STACK_BUDGET

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.design import Design, Field
+from fmkit.design import Design
+from fmkit.fields import Field
 from fmkit.machine import FactorizationMachine
 
 

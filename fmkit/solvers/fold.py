@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fmkit.design import Design, Field
+from fmkit.design import Design
+from fmkit.fields import Field
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, padded
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine

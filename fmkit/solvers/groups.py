@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.design import Design, Field
+from fmkit.design import Design
+from fmkit.fields import Field
 
 BY_CHANCE = 20.0  # expected pairs of entries in a row, none found: no accident, e^-20, but a variable with gaps
 

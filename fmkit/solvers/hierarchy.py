@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.design import Block, Design, Field, own_field
+from fmkit.design import Block, Design, own_field
 from fmkit.draws import fill_normals
+from fmkit.fields import Field
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, LANES, padded, rank_update
 from fmkit.machine import FactorizationMachine, for_each_block, sum_factor_rows

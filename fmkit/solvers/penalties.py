@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fmkit.design import Design, Field
+from fmkit.design import Design
+from fmkit.fields import Field
 from fmkit.solvers.groups import find_groups
 
 PARTNERS = 1024  # fields that a field is paired with for its noise level, where there are more
