@@ -212,3 +212,17 @@ def test_movielens_with_rated_sets():
     design = Design.from_blocks(blocks)
     model = FMRegressor(8, solver="vb", max_iter=60, random_state=0).fit(design.select(~test), bunch.target[~test])
     assert np.sqrt(np.mean((model.predict(design.select(test)) - bunch.target[test]) ** 2)) < 0.826
+
+
+@pytest.mark.parametrize("solver", ["mcmc", "vb"])
+def test_a_table_may_have_nothing_but_own_columns(solver):
+    """Then its rows are what ids are."""
+    rng = np.random.default_rng(0)
+    codes, items = rng.integers(0, 9, 200), rng.integers(0, 5, 200)
+    y = rng.standard_normal(9)[codes] + 0.1 * rng.standard_normal(200)
+    alone = RelationBlock(sparse.eye_array(9), codes, hierarchical=True)
+    fits = [
+        FMRegressor(1, solver=solver, max_iter=60, random_state=0).fit(design, y).predict(design)
+        for design in (Design.from_blocks([alone], Design.from_codes([items])), Design.from_codes([items, codes]))
+    ]
+    np.testing.assert_allclose(*fits, atol=0.02)
