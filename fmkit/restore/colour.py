@@ -37,3 +37,7 @@ class PrincipalPlanes:
         """The colours of planes of shape (n_planes, ...): shape (..., n_channels)."""
         colours = np.moveaxis(planes, 0, -1) @ self.axes.T * np.sqrt(len(self.mean)) + self.mean
         return np.asarray(colours, np.float64)
+
+    def join_variance(self, variance: NDArray[Any]) -> NDArray[np.float32]:
+        """The colours' variances, shape (..., n_channels), of planes' variances of shape (n_planes, ...)."""
+        return np.asarray(np.moveaxis(variance, 0, -1) @ np.square(self.axes.T) * len(self.mean), np.float32)

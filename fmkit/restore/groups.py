@@ -7,7 +7,8 @@ rank to choose. So a patch with known pixels O and lost pixels L has
     x_L = b_L + S_LO (S_OO + eps^2 I)^-1 (y_O - b_O)      or, with Q = (S + eps^2 I)^-1, the same as
     x_L = b_L - Q_LL^-1 Q_LO (y_O - b_O)
 
-The first solves a system of |O| unknowns, the second one of |L|, at the price of one inverse a group.
+The first solves a system of |O| unknowns, the second one of |L|, at the price of one inverse a group. Patches of a group
+that know the same positions share the factorization.
 """
 
 from typing import Any
@@ -20,10 +21,13 @@ from fmkit.restore.patches import similar_patches
 
 
 @kernel(fastmath=FASTMATH)
-def group_gaussian(Y: Any, weight: Any, n: int, tau: float, nu: float, prior: Any, tile: Any, b: Any, S: Any) -> None:
-    """Weighted mean b and covariance S of the patches Y[:n], shrunk to a stationary prior.
+def group_gaussian(
+    Y: Any, weight: Any, n: int, tau: float, nu: float, prior: Any, noise: Any, tile: Any, b: Any, S: Any
+) -> None:
+    """Weighted mean b and covariance S of the patches Y[:n], noise taken off, shrunk to a stationary prior.
 
-    S = (n C + nu (tr(C) / D + tau^2) prior) / (n + nu) + tau^2 I, with C the patches' weighted covariance.
+    S = (n C + nu (tr(C) / D + tau^2) prior) / (n + nu) + tau^2 I, with C the patches' weighted covariance less the
+    variance that is noise, of which each position keeps a tenth at least.
 
     Parameters
     ----------
@@ -36,9 +40,11 @@ def group_gaussian(Y: Any, weight: Any, n: int, tau: float, nu: float, prior: An
         Weight of the prior, in patches.
     prior : float32 array of shape (D, D)
         Correlations of positions in a patch.
-    tile : float32 array of shape (n_similar, at least D + LANES)
+    noise : float32 array of shape (D,)
+        Variance of the noise in the patches at each position.
+    tile : float32 array of shape (n_similar, at least padded(D) + LANES)
         Work space, zero beyond column D.
-    b, S : float32 arrays of shape (D,) and (D, D)
+    b, S : float32 arrays of shape (D,) and (padded(D), padded(D))
         Get the mean and the covariance.
     """
     D = len(b)
@@ -54,6 +60,7 @@ def group_gaussian(Y: Any, weight: Any, n: int, tau: float, nu: float, prior: An
     gram(tile, n, D, D, S)
     trace = np.float32(0)
     for j in range(D):
+        S[j, j] = max(S[j, j] - noise[j], np.float32(0.1) * S[j, j])
         trace += S[j, j]
     tau2 = np.float32(tau * tau)
     share = np.float32(n / (n + nu))
@@ -67,214 +74,117 @@ def group_gaussian(Y: Any, weight: Any, n: int, tau: float, nu: float, prior: An
 
 
 @kernel(fastmath=FASTMATH)
-def precision(S: Any, eps: float, work: Any, Q: Any) -> None:
-    """Q = (S + eps^2 I)^-1 = W'W with W = U'^-1, S + eps^2 I = U'U: both triangles of Q.
+def precision(S: Any, eps: float, D: int, work: Any, Q: Any) -> None:
+    """Q = (S + eps^2 I)^-1 = W'W with W = U'^-1, S + eps^2 I = U'U: both triangles of Q[:D, :D].
 
-    `work` is a flat float32 array of at least 2 D^2 numbers. W is lower triangular: a block of Q sums only the rows
-    from its last columns' first one on.
+    `work` is a flat float32 array of at least 2 padded(D)^2 numbers. W is lower triangular: a block of Q sums only the
+    rows from its last columns' first one on.
     """
-    D = S.shape[0]
-    A = work[: 2 * D * D].reshape((D, 2 * D))
-    A[:, :D] = S
-    A[:, D:] = 0
+    width = padded(D)
+    A = work[: 2 * width * width].reshape((width, 2 * width))
+    A[:] = 0
     for i in range(D):
+        A[i, :D] = S[i, :D]
         A[i, i] += eps * eps
-        A[i, D + i] = 1
+        A[i, width + i] = 1
     cholesky(A, D)
     Q[:] = 0
     for i in range(0, D, HEIGHT):
         for j in range(i // LANES * LANES, D, LANES):
-            rank_update(Q, i, j, A, j, D + i, A, j, D + j, D - j, HEIGHT, 0)
+            rank_update(Q, i, j, A, j, width + i, A, j, width + j, D - j, HEIGHT, 0)
     for i in range(D):
         for j in range(i):
             Q[i, j] = Q[j, i]
 
 
+@kernel
+def work_size(D: int, n_answered: int) -> int:
+    """Floats of work space that `precision` and both ways of filling need."""
+    return (D + LANES) * padded(2 * D + n_answered) + n_answered * D
+
+
 @kernel(fastmath=FASTMATH)
-def _eliminate(A: Any, n: int, m: int, product: Any, square: Any) -> None:
-    """For A = [M | B | z], M of n unknowns and B of m columns: product = B' M^-1 z, square = diag(B' M^-1 B)."""
+def _eliminate(A: Any, n: int, m: int, r: int, product: Any, square: Any) -> None:
+    """For A = [M | B | Z], M of n unknowns, B of m columns, Z of r: product = (B' M^-1 Z)', square = diag(B' M^-1 B)."""
     cholesky(A, n)
-    product[:m] = 0
+    product[:] = 0
     square[:m] = 0
     for i in range(n):
-        z = A[i, n + m]
         for j in range(m):
-            product[j] += A[i, n + j] * z
             square[j] += A[i, n + j] * A[i, n + j]
+        for k in range(r):
+            z = A[i, n + m + k]
+            for j in range(m):
+                product[k, j] += A[i, n + j] * z
 
 
 @kernel(fastmath=FASTMATH)
 def fill_by_covariance(
-    S: Any, b: Any, eps: float, known: Any, lost: Any, n_lost: int, work: Any, y: Any, variance: Any
+    S: Any, b: Any, eps: float, known: Any, n_known: int, asked: Any, m: int, work: Any, Y: Any, r: int, variance: Any
 ) -> None:
-    """Overwrite y's lost pixels by their mean given its known ones, a system of |O| unknowns; see `fill_by_precision`.
+    """Overwrite the asked pixels of patches by their mean given the known ones, a system of |O| unknowns.
 
     Parameters
     ----------
-    S, b : float32 arrays of shape (D, D) and (D,)
+    S, b : float32 arrays of shape (padded(D), padded(D)) and (D,)
     eps : float
         Standard deviation of the known pixels' noise.
-    known, lost : int64 arrays of shape (D,)
-        Positions of the D - n_lost known and the n_lost lost pixels.
-    n_lost : int
+    known, asked : int64 arrays of shape (D,)
+        The first n_known and m are positions of known pixels and of those asked for, which may be known: they are then
+        freed from noise.
     work : float32 array
-        At least (D + LANES) (2 D + LANES) finite numbers.
-    y, variance : float32 arrays of shape (D,)
-        The patch; the posterior variance of each lost pixel, in the order of `lost`.
+        At least `work_size` finite numbers.
+    Y, variance : float32 arrays of shape (at least r, D) and (D,)
+        r patches that know the same positions; the posterior variance of each pixel asked for, in the order of `asked`.
     """
-    D = len(b)
-    n = D - n_lost
-    width = padded(D + 1)
+    D, n = len(b), n_known
+    width = padded(n + m + r)
     A = work[: (n + HEIGHT) * width].reshape((n + HEIGHT, width))
     for i in range(n):
         p = known[i]
         for j in range(i, n):
             A[i, j] = S[p, known[j]]
         A[i, i] += eps * eps
-        for j in range(n_lost):
-            A[i, n + j] = S[p, lost[j]]
-        A[i, D] = y[p] - b[p]
-        A[i, D + 1 :] = 0
-    rest = work[len(work) - D :]
-    _eliminate(A, n, n_lost, rest, variance)
-    for j in range(n_lost):
-        p = lost[j]
-        y[p] = b[p] + rest[j]
+        for j in range(m):
+            A[i, n + j] = S[p, asked[j]]
+        for k in range(r):
+            A[i, n + m + k] = Y[k, p] - b[p]
+        A[i, n + m + r :] = 0
+    product = work[len(work) - r * m :].reshape((r, m))
+    _eliminate(A, n, m, r, product, variance)
+    for j in range(m):
+        p = asked[j]
         variance[j] = S[p, p] - variance[j]
+        for k in range(r):
+            Y[k, p] = b[p] + product[k, j]
 
 
 @kernel(fastmath=FASTMATH)
 def fill_by_precision(
-    Q: Any, b: Any, eps: float, known: Any, lost: Any, n_lost: int, work: Any, y: Any, variance: Any
+    Q: Any, b: Any, eps: float, lost: Any, n_lost: int, work: Any, Y: Any, r: int, variance: Any
 ) -> None:
-    """The same answer as `fill_by_covariance` from Q = (S + eps^2 I)^-1, a system of |L| unknowns."""
+    """What `fill_by_covariance` gives for lost pixels, from Q = (S + eps^2 I)^-1: a system of |L| unknowns."""
     D, n = len(b), n_lost
-    width = padded(2 * n + 1)
+    width = padded(2 * n + r)
     A = work[: (n + HEIGHT) * width].reshape((n + HEIGHT, width))
-    rest = work[len(work) - D :]
-    for j in range(D):
-        rest[j] = b[j] - y[j]
-    for j in range(n):
-        rest[lost[j]] = 0
+    for k in range(r):
+        for j in range(n):
+            Y[k, lost[j]] = b[lost[j]]
     for i in range(n):
         p = lost[i]
-        s = np.float32(0)
-        for j in range(D):
-            s += Q[p, j] * rest[j]
         for j in range(i, n):
             A[i, j] = Q[p, lost[j]]
         A[i, n:] = 0
         A[i, n + i] = 1
-        A[i, 2 * n] = s
-    _eliminate(A, n, n, rest, variance)
+        for k in range(r):
+            s = np.float32(0)
+            for j in range(D):
+                s += Q[p, j] * (b[j] - Y[k, j])
+            A[i, 2 * n + k] = s
+    product = work[len(work) - r * n :].reshape((r, n))
+    _eliminate(A, n, n, r, product, variance)
     for j in range(n):
         p = lost[j]
-        y[p] = b[p] + rest[j]
         variance[j] -= eps * eps
-
-
-@kernel
-def _split_positions(lost: Any, row: int, column: int, patch: int, known_at: Any, lost_at: Any) -> int:
-    """List the known and the lost positions of a patch; return how many are lost."""
-    n_known = n_lost = 0
-    for a in range(patch):
-        for b in range(patch):
-            if lost[row + a, column + b]:
-                lost_at[n_lost] = a * patch + b
-                n_lost += 1
-            else:
-                known_at[n_known] = a * patch + b
-                n_known += 1
-    return n_lost
-
-
-@kernel(fastmath=FASTMATH)
-def fill_stripe(
-    planes: Any,
-    lost: Any,
-    moments: Any,
-    patch: int,
-    row: int,
-    columns: Any,
-    radius: int,
-    n_similar: int,
-    n_answered: int,
-    decay: float,
-    tau: float,
-    nu: float,
-    prior: Any,
-    eps: float,
-    total: Any,
-    weight: Any,
-) -> None:
-    """Fill the groups of one row of reference patches; sum the answers, weighted by their inverse variances.
-
-    Groups are found on the first plane and shared by all planes; each plane has a Gaussian of its own.
-
-    Parameters
-    ----------
-    planes : float32 array of shape (n_planes, n_rows, n_columns)
-        The picture with its present filling.
-    lost : bool array of shape (n_rows, n_columns)
-    moments : float32 array
-        `search_moments` of the first plane.
-    patch : int
-        Side of a patch, D = patch * patch a multiple of LANES.
-    row, columns : int and int64 array
-        Corners of the reference patches.
-    radius, n_similar : int
-        See `similar_patches`.
-    n_answered : int
-        So many of a group's patches, the nearest ones, are filled: its Gaussian suits them best.
-    decay : float
-        A patch at distance d weighs exp(-d / decay) in its group.
-    tau, nu, prior, eps
-        See `group_gaussian` and `fill_by_covariance`.
-    total, weight : float32 arrays of shape (n_planes, n_stripe_rows, n_columns)
-        Sums of weighted answers and of weights for the rows from max(0, row - radius) on.
-    """
-    D, n_columns = patch * patch, planes.shape[2]
-    top = max(0, row - radius)
-    flat_total, flat_weight = total.reshape((len(planes), -1)), weight.reshape((len(planes), -1))
-    offset = np.arange(D) // patch * n_columns + np.arange(D) % patch
-    stencil = np.empty((1, 3 * D, 2), np.float32)
-    sums = np.empty((2, 2 * radius + 1 + LANES), np.float32)
-    distance, place = np.empty(n_similar, np.float32), np.empty(n_similar, np.int64)
-    share, Y = np.empty(n_similar, np.float32), np.empty((n_similar, D), np.float32)
-    tile = np.zeros((n_similar, D + LANES), np.float32)
-    known_at, lost_at = np.empty((n_answered, D), np.int64), np.empty((n_answered, D), np.int64)
-    n_lost = np.empty(n_answered, np.int64)
-    b, S, Q = np.empty(D, np.float32), np.empty((D, D), np.float32), np.empty((D, D), np.float32)
-    work, variance = np.zeros((D + LANES) * (2 * D + LANES), np.float32), np.empty(D, np.float32)
-    for column in columns:
-        found = similar_patches(
-            moments, moments, lost.shape, patch, row, column, radius, stencil, sums, distance, place
-        )
-        answered = min(found, n_answered)
-        share[:found] = np.exp(-distance[:found] / np.float32(decay))
-        share[:found] /= share[:found].sum()
-        for i in range(answered):
-            r, c = place[i] // n_columns, place[i] % n_columns
-            n_lost[i] = _split_positions(lost, r, c, patch, known_at[i], lost_at[i])
-        for plane in range(len(planes)):
-            for i in range(found):
-                r, c = place[i] // n_columns, place[i] % n_columns
-                for a in range(patch):
-                    for j in range(patch):
-                        Y[i, a * patch + j] = planes[plane, r + a, c + j]
-            group_gaussian(Y, share, found, tau, nu, prior, tile, b, S)
-            inverted = False
-            for i in range(answered):
-                if 2 * n_lost[i] > D:
-                    fill_by_covariance(S, b, eps, known_at[i], lost_at[i], n_lost[i], work, Y[i], variance)
-                elif n_lost[i] > 0:
-                    if not inverted:
-                        precision(S, eps, work, Q)
-                        inverted = True
-                    fill_by_precision(Q, b, eps, known_at[i], lost_at[i], n_lost[i], work, Y[i], variance)
-                corner = place[i] - top * n_columns
-                for j in range(n_lost[i]):
-                    p = lost_at[i, j]
-                    v = np.float32(1) / max(variance[j], np.float32(1))
-                    flat_total[plane, corner + offset[p]] += v * Y[i, p]
-                    flat_weight[plane, corner + offset[p]] += v
+        for k in range(r):
+            Y[k, p] = b[p] + product[k, j]

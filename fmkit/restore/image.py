@@ -1,30 +1,79 @@
 """`restore_image`: an array with lost pixels in, the same array with them filled out."""
 
-from typing import Any
+import os
+from dataclasses import replace
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fmkit import __version__
 from fmkit.errors import InputError
-from fmkit.restore.colour import PrincipalPlanes
-from fmkit.restore.passes import OnProgress, Settings
-from fmkit.restore.pyramid import fill_planes
+from fmkit.restore.arrays import Scale, check_finite, checked_picture, colours_of, lost_values
+from fmkit.restore.calibration import calibrate
+from fmkit.restore.finished import FinishedTiles, key_of
+from fmkit.restore.model import PictureModel, learn
+from fmkit.restore.passes import OnProgress
+from fmkit.restore.region import fill_region
+from fmkit.restore.settings import METHODS, QUALITIES, Method, Quality, Settings
+from fmkit.restore.tiles import Tile, for_each_tile, tiles_of
 from fmkit.threads import count_threads
+
+
+@overload
+def restore_image(
+    picture: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    method: Method = "auto",
+    quality: Quality = "balanced",
+    denoise: bool = False,
+    noise: float | None = None,
+    return_std: Literal[False] = False,
+    random_state: int | np.random.Generator | None = 0,
+    n_jobs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: OnProgress | None = None,
+) -> NDArray[Any]: ...
+
+
+@overload
+def restore_image(
+    picture: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    method: Method = "auto",
+    quality: Quality = "balanced",
+    denoise: bool = False,
+    noise: float | None = None,
+    return_std: Literal[True],
+    random_state: int | np.random.Generator | None = 0,
+    n_jobs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: OnProgress | None = None,
+) -> tuple[NDArray[Any], NDArray[np.float32]]: ...
 
 
 def restore_image(
     picture: ArrayLike,
     mask: ArrayLike | None = None,
     *,
+    method: Method = "auto",
+    quality: Quality = "balanced",
+    denoise: bool = False,
+    noise: float | None = None,
+    return_std: bool = False,
     random_state: int | np.random.Generator | None = 0,
     n_jobs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: OnProgress | None = None,
-) -> NDArray[Any]:
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.float32]]:
     """Fill the lost pixels of a picture from patches that look alike.
 
     Patches that look alike are rows, their pixels columns, of a factorization machine whose factors are integrated
     out: each group of them is a Gaussian, and a patch's lost pixels have a closed form given its known ones. The
-    answers of overlapping groups are averaged, and the filled picture searched again, several times over.
+    answers of overlapping groups are averaged, and the filled picture searched again, several times over. Big pictures
+    are worked on tile by tile, where something is lost.
 
     Parameters
     ----------
@@ -33,28 +82,56 @@ def restore_image(
         to span their whole range, as pictures do; of other types the range is that of the known values, so that the
         result does not depend on units. Not a number means lost.
     mask : array-like of the shape of `picture`, or of its first two axes, optional
-        True (or any integer but 0) where a pixel is lost. By default only pixels that are not a number are.
+        True (or any integer but 0) where a pixel is lost. By default only pixels that are not a number are. Where the
+        channels lost different pixels (a colour filter array, a damaged layer of an emulsion), what one channel knows
+        tells what another lost.
+    method : {"auto", "patches", "als", "sgd", "mcmc"}, default "auto"
+        How a group of patches is filled. "patches", which "auto" is, conditions its Gaussian on each patch's own known
+        pixels. The others fit a plain factorization machine of patches x positions to the known pixels by that solver:
+        the same model with point estimates, or draws, of the factors. They are there to be compared: slower, and worse
+        (docs/restoration.md).
+    quality : {"fast", "balanced", "best"}, default "balanced"
+        How many passes are made, and how many patches are compared and filled: about .4 and 4 times as long.
+    denoise : bool, default False
+        Take the noise off the known pixels too, so that the filled ones do not stand out as clean. By default known
+        pixels stay bit for bit.
+    noise : float, optional
+        Standard deviation of the known pixels' noise, in units of the picture; by default it is told by the calmest
+        parts of the picture itself.
+    return_std : bool, default False
+        Return also how sure each filled pixel is.
     random_state : int, numpy.random.Generator or None, default 0
         Draws the grids of patches; the same seed gives the same picture, whatever `n_jobs`. None: another every time.
     n_jobs : int, optional
         Threads; by default (and for -1) every core that the process may use.
+    checkpoint : path, optional
+        A file in which the finished tiles of a big picture are kept until it is done. If the work is interrupted, a
+        second call with the same arguments goes on from them. With `random_state` None or a generator they never fit.
     progress : callable of (done, total), optional
-        Called as the work goes on.
+        Called, from any thread, as the work goes on, with numbers of pixels.
 
     Returns
     -------
-    ndarray of the shape and dtype of `picture`
-        Known values bit for bit as they were, lost ones within the range of their channel's known ones. If nothing is
-        lost, `picture` itself.
+    restored : ndarray of the shape and dtype of `picture`
+        Known values bit for bit as they were (unless `denoise`), lost ones within the range of their channel's known
+        ones. If nothing is lost, `picture` itself.
+    std : float32 ndarray of the shape of `picture`, without alpha
+        Only if `return_std`: the standard deviation of each filled value from the truth, in units of the picture; 0
+        where the value was known. A filled value +- 1.64 std holds the truth in about 90% of the pixels.
 
     Raises
     ------
     InputError
         If the array is no picture, the mask does not fit it, or nothing in a channel is known.
 
-    Notes
-    -----
-    A pixel lost in one channel only is filled in that channel, but the others' values there are not made use of.
+    See Also
+    --------
+    ImageRestorer : learns once from several pictures of one kind.
+    find_damage : a mask of what looks damaged.
+
+    References
+    ----------
+    Lebrun, Buades and Morel, A Nonlocal Bayesian Image Denoising Algorithm (2013): Gaussians of groups of patches.
 
     Examples
     --------
@@ -67,81 +144,90 @@ def restore_image(
     >>> bool(np.abs(restore_image(scratched, lost).astype(int) - ramp).max() <= 1)
     True
     """
-    picture = _checked_picture(picture)
-    n_channels = 1 if picture.ndim == 2 else picture.shape[2]
-    n_colours = n_channels - 1 if n_channels in (2, 4) else n_channels
-    values = picture.reshape(*picture.shape[:2], n_channels)[:, :, :n_colours]
-    lost_values = _lost_values(values, mask)
-    lost = np.asarray(lost_values.any(axis=2))
-    if not lost.any():
-        return picture
-    if lost.all():
-        raise InputError(
-            "every pixel of the picture is lost, or one of its channels is: at least one must be known in all channels"
-        )
-    if np.isinf(values[~lost]).any():
-        row, column = np.argwhere(np.isinf(values).any(axis=2) & ~lost)[0]
-        raise InputError(f"the pixel in row {row}, column {column} is infinite: pictures need finite values")
+    settings = settings_for(method, quality, denoise)
+    return restore_with(
+        None, picture, mask, settings, noise, return_std, random_state, count_threads(n_jobs), checkpoint, progress
+    )
 
-    middle, half = _range(values[~lost])
-    scaled = (np.where(lost_values, middle, values).astype(np.float64) - middle) * (127.5 / half)
-    known = scaled[~lost]
-    space = PrincipalPlanes.of(known[:: 1 + len(known) // 2**20])  # a million colours are enough to tell the axes
-    rng, n_threads = np.random.default_rng(random_state), count_threads(n_jobs)
-    filled = fill_planes(space.split(scaled), lost, Settings(), rng, n_threads, progress)
-    answer = space.join(filled[:, lost]) * (half / 127.5) + middle
 
+def settings_for(method: str, quality: str, denoise: bool) -> Settings:
+    """The settings that the words stand for."""
+    if method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if quality not in QUALITIES:
+        raise InputError(f"quality must be one of {', '.join(QUALITIES)}, got {quality!r}")
+    return replace(Settings(), **QUALITIES[quality], method="patches" if method == "auto" else method, denoise=denoise)
+
+
+def restore_with(
+    model: PictureModel | None,
+    picture: ArrayLike,
+    mask: ArrayLike | None,
+    settings: Settings,
+    noise: float | None,
+    return_std: bool,
+    random_state: int | np.random.Generator | None,
+    n_threads: int,
+    checkpoint: str | os.PathLike[str] | None,
+    progress: OnProgress | None,
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.float32]]:
+    """`restore_image` with what is known of pictures of this kind; None: what the picture tells of itself."""
+    picture = checked_picture(picture)
+    colours = colours_of(picture)
+    lost = lost_values(colours, mask)
+    lost_anywhere = lost[:, :, 0] if lost.shape[2] == 1 else lost.any(axis=2)
+    if not (lost_anywhere.any() or settings.denoise):
+        return (picture, np.zeros(colours_shape(picture), np.float32)) if return_std else picture
+    if lost.all(axis=(0, 1)).any():
+        raise InputError("every pixel of the picture is lost, or all of one channel: at least one must be known")
+    check_finite(colours, lost)
+    if noise is not None and not (np.isfinite(noise) and noise >= 0):
+        raise InputError(f"noise must be a standard deviation of 0 or more, got {noise}")
+    if model is None:
+        model = learn([(colours, lost)], settings)
+    model = model.for_picture(colours, lost, noise)
+
+    tiles = list(tiles_of(lost_anywhere, settings.depth, settings.denoise))
+    seed = int(np.random.default_rng(random_state).integers(2**63))
+    finished = None
+    if checkpoint is not None and len(tiles) > 1:
+        facts = (__version__, settings, model.facts(), return_std, seed)
+        finished = FinishedTiles(checkpoint, key_of([colours, lost], facts), 1 + return_std)
     result = picture.copy()
-    colours = result.reshape(*picture.shape[:2], n_channels)[:, :, :n_colours]
-    colours[lost] = np.where(lost_values[lost], _as_dtype_of(values[~lost], answer), values[lost])
-    return result
+    target = colours_of(result)
+    std = np.zeros(colours.shape, np.float32) if return_std else None
+    if return_std:
+        factor = calibrate(colours, lost, model, settings, np.random.default_rng((seed, 0)), n_threads)
+        factor *= model.scale.half / 127.5
+
+    def fill(tile: Tile, threads: int, tell: Any) -> None:
+        asked = lost[tile.seen] & tile.owned[:, :, None]
+        if settings.denoise:
+            asked = np.repeat(tile.owned[:, :, None], 1, axis=2)
+        asked = np.broadcast_to(asked, target[tile.seen].shape)
+        made = finished.tiles.get(tile.number) if finished else None
+        if made is None:
+            rng = np.random.default_rng((seed, tile.number))
+            values, spread = fill_region(
+                colours[tile.seen], lost[tile.seen], model, settings, rng, threads, return_std, tell
+            )
+            channels = np.nonzero(asked)[2]
+            made = [model.scale.back(values[asked], channels)]
+            if spread is not None:
+                made.append(spread[asked] * np.float32(factor))
+            if finished:
+                finished.add(tile.number, made)
+        target[tile.seen][asked] = made[0]
+        if std is not None:
+            std[tile.seen][asked] = made[1]
+
+    for_each_tile(fill, tiles, n_threads, progress)
+    if finished:
+        finished.forget()
+    return (result, std.reshape(colours_shape(picture))) if std is not None else result
 
 
-def _checked_picture(picture: ArrayLike) -> NDArray[Any]:
-    picture = np.asarray(picture)
-    if picture.ndim not in (2, 3) or 0 in picture.shape:
-        raise InputError(
-            "a picture has the shape (rows, columns) or (rows, columns, channels), none of them 0, "
-            f"but this array has the shape {picture.shape}"
-        )
-    if picture.dtype.kind not in "iuf":
-        raise InputError(f"a picture holds integers or floats, but this array holds {picture.dtype}")
-    return picture
-
-
-def _lost_values(values: NDArray[Any], mask: ArrayLike | None) -> NDArray[np.bool_]:
-    """Which values are lost, of the shape of `values`: those under the mask and those that are not a number."""
-    lost: NDArray[np.bool_] = np.isnan(values)
-    if mask is None:
-        return lost
-    mask = np.asarray(mask)
-    if mask.dtype.kind not in "biu":
-        raise InputError(f"a mask holds booleans, True where a pixel is lost, but this one holds {mask.dtype}")
-    channels = mask.reshape(*mask.shape[:2], -1) if mask.ndim in (2, 3) else mask[..., None]
-    if channels.shape[:2] != values.shape[:2] or 1 < channels.shape[2] < values.shape[2]:
-        raise InputError(
-            f"the mask has the shape {mask.shape}, but the picture has "
-            f"{values.shape[0]} rows and {values.shape[1]} columns"
-        )
-    return np.asarray(lost | (channels[:, :, : values.shape[2]] != 0))
-
-
-def _range(known: NDArray[Any]) -> tuple[float, float]:
-    """Middle and half width of the range of values, without overflow."""
-    if known.dtype in (np.uint8, np.uint16):
-        low, high = 0.0, float(np.iinfo(known.dtype).max)
-    else:
-        low, high = float(known.min()), float(known.max())
-    return low / 2 + high / 2, (high / 2 - low / 2) or 1.0
-
-
-def _as_dtype_of(known: NDArray[Any], answer: NDArray[np.float64]) -> NDArray[Any]:
-    """Round to integers where the picture holds them, and keep to the range of each channel's known values."""
-    low, high = known.min(axis=0), known.max(axis=0)
-    if known.dtype.kind != "f":
-        answer = np.rint(answer)
-    # Compared as floats, but taken from the known values: the float next to the largest int64 is no int64.
-    result: NDArray[Any] = np.where(answer >= high.astype(np.float64), high, low)
-    inside = (answer > low.astype(np.float64)) & (answer < high.astype(np.float64))
-    result[inside] = answer[inside].astype(known.dtype)
-    return result
+def colours_shape(picture: NDArray[Any]) -> tuple[int, ...]:
+    """Shape of the picture without alpha."""
+    n_channels = colours_of(picture).shape[2]
+    return picture.shape[:2] if picture.ndim == 2 else (*picture.shape[:2], n_channels)

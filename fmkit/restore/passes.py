@@ -1,56 +1,17 @@
 """The outer iteration: groups over the whole picture, their overlapping answers averaged, pass after pass."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.restore.groups import fill_stripe
+from fmkit.restore.answers import fill_stripe
 from fmkit.restore.patches import search_moments
+from fmkit.restore.settings import Settings
 from fmkit.restore.stripes import Part, any_in_patch, sum_stripes
 
 OnProgress = Callable[[int, int], object]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the passes are run with; intensities are in units of 1/255 of the picture's range.
-
-    The values were found on photographs with 50% and 80% of the pixels lost at random; none is sharp.
-    """
-
-    patch: int = 8
-    """Side of a patch; a multiple of 4, so that a patch fills whole vector registers."""
-    stride: int = 6
-    """Distance of reference patches, rows and columns."""
-    n_similar: int = 64
-    """Patches in a group."""
-    n_answered: int = 24
-    """Patches of a group that are filled, the nearest ones: all 64 take twice the time and come out no better."""
-    radius: int = 14
-    """Similar patches begin at most so many rows and columns from their reference."""
-    n_passes: int = 8
-    filled_confidence: float = 0.3
-    """Weight of a filled pixel in the search, where a known one has 1."""
-    decay: float = 1000.0
-    """A patch at mean squared difference d weighs exp(-d / decay): nearly uniform weights did best."""
-    nu: float = 2.0
-    """Weight of the stationary prior, in patches."""
-    correlation_length: float = 6.0
-    """The prior correlates pixels p and q by exp(-|p - q| / correlation_length)."""
-    eps: float = 1.0
-    """Standard deviation of the known pixels' noise."""
-    tau_first: float = 7.0
-    tau_last: float = 1.5
-    """Standard deviation of the filling's error, falling geometrically from the first pass to the last."""
-    relaxation: float = 1.75
-    """Lost pixels move so many times the way to their new answer, in all passes but the last."""
-    depth: int = 4
-    """Lost pixels farther than this from any known one are copied instead: with 6, flakes of paint 12 pixels wide were
-    filled smoothly where the paint around them has a grain, though 0.3 dB nearer to the truth."""
-    guide_confidence: float = 0.15
-    """What a coarser picture's value weighs in the search for a patch to copy, where a known pixel has 1."""
 
 
 def run_passes(
@@ -61,7 +22,9 @@ def run_passes(
     rng: np.random.Generator,
     n_threads: int,
     progress: OnProgress | None = None,
-) -> NDArray[np.float32]:
+    with_variance: bool = False,
+    observed: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Improve the filling of lost pixels by groups of similar patches.
 
     The result depends on `rng` and not on the number of threads; see `sum_stripes`.
@@ -69,53 +32,92 @@ def run_passes(
     Parameters
     ----------
     planes : float32 ndarray of shape (n_planes, n_rows, n_columns)
-        Known values and a first filling. Similar patches are found on the first plane.
-    lost : bool ndarray of shape (n_rows, n_columns)
+        Known values and a first filling. Similar patches are found on the first plane or, if the Gaussians are joint,
+        on all of them.
+    lost : bool ndarray of shape (n_rows, n_columns) or (n_planes, n_rows, n_columns)
         No side is shorter than a patch.
-    open_ : bool ndarray of shape (n_rows, n_columns)
-        The lost pixels to improve; the others keep their first filling.
+    open_ : bool ndarray of the shape of `lost`
+        The pixels to improve; the others keep their first filling.
     settings : Settings
     rng : numpy.random.Generator
         Draws the offset of each pass's grid of references.
     n_threads : int
     progress : callable of (done, total), optional
+    with_variance : bool, default False
+    observed : float32 ndarray of the shape of `planes`, optional
+        What is known of each pixel; by default what stands in `planes`, which the Gaussians are fitted to.
+
+    Returns
+    -------
+    planes : float32 ndarray of the shape of `planes`
+    variance : float32 ndarray of the shape of `planes`, or None
+        How far the answers are from the truth and from one another, in the mean over a pixel's answers; 0 where there
+        were none.
     """
     s = settings
-    n_rows, n_columns = lost.shape
-    x = planes.copy()
-    confidence = np.where(lost, s.filled_confidence, 1).astype(np.float32)
-    touches_open = any_in_patch(open_, s.patch)
-    prior = _prior_correlation(s)
-
-    def answers(
-        x: NDArray[np.float32], moments: NDArray[np.float32], row: int, columns: NDArray[np.int64], tau: float
-    ) -> Part:
-        top, bottom = max(0, row - s.radius), min(n_rows, row + s.radius + s.patch)
-        total, weight = np.zeros((2, len(x), bottom - top, n_columns), np.float32)
-        fill_stripe(
-            *(x, lost, moments, s.patch, row, columns, s.radius, s.n_similar, s.n_answered, s.decay),
-            *(tau, s.nu, prior, s.eps, total, weight),
-        )
-        return top, total, weight
-
+    n_planes, n_rows, n_columns = planes.shape
+    lost, open_ = (m[None] if m.ndim == 2 else m for m in (lost, open_))
+    x, last_variance = planes.copy(), None
+    n_joint = n_planes if s.joint else 1
+    searched = slice(None) if s.joint else slice(1)
+    confidence = np.where(lost, np.float32(s.filled_confidence), np.float32(1))
+    touches_open = any_in_patch(open_.any(axis=0), s.patch)
+    prior = _prior_correlation(s, x[:n_joint])
     for t in range(s.n_passes):
+        final = t + 1 == s.n_passes
         tau = s.tau_first * (s.tau_last / s.tau_first) ** (t / max(1, s.n_passes - 1))
         rows, columns = (_grid(last, s.stride, rng) for last in (n_rows - s.patch, n_columns - s.patch))
         # A view. The first plane leads, the others settle in half the passes.
-        active = x if 2 * t >= s.n_passes else x[:1]
-        moments = search_moments(x[:1], confidence)
-        grid = [(active, moments, int(row), columns[touches_open[row, columns]], tau) for row in rows]
+        active = x if final or s.joint or 2 * t >= s.n_passes else x[:1]
+        moments = search_moments(x[searched], confidence[searched])
+        grid = [(active, moments, int(row), columns[touches_open[row, columns]]) for row in rows]
         stripes = [stripe for stripe in grid if len(stripe[3])]
+        n_sums = 4 if with_variance and final else 2
+
+        def answers(
+            x: NDArray[np.float32],
+            moments: NDArray[np.float32],
+            row: int,
+            columns: NDArray[np.int64],
+            *same_pass: Any,
+            tau: float = tau,
+            n_sums: int = n_sums,
+        ) -> Part:
+            top, bottom = max(0, row - s.radius), min(n_rows, row + s.radius + s.patch)
+            sums = np.zeros((n_sums, len(x), bottom - top, n_columns), np.float32)
+            fill_stripe(
+                *(
+                    x,
+                    x if observed is None else observed,
+                    lost,
+                    moments,
+                    s.patch,
+                    n_joint,
+                    row,
+                    columns,
+                    s.radius,
+                    s.n_similar,
+                    s.n_answered,
+                    s.decay,
+                ),
+                *(tau, s.nu, prior, s.noise, max(s.noise, s.least_noise), s.denoise, sums),
+            )
+            return top, sums
 
         def tell(done: int, t: int = t, n: int = len(stripes)) -> None:
             if progress is not None:
                 progress(t * n_rows + done * n_rows // n, s.n_passes * n_rows)
 
-        total, weight = sum_stripes(answers, stripes, active.shape, n_threads, tell)
+        sums = sum_stripes(answers, stripes, (n_sums, *active.shape), n_threads, tell)
+        weight = sums[0]
         answered = (weight > 0) & open_
-        step = s.relaxation if t + 1 < s.n_passes else 1.0
-        active[answered] += np.float32(step) * (total[answered] / weight[answered] - active[answered])
-    return x
+        mean = sums[1][answered] / weight[answered]
+        if n_sums == 4:
+            last_variance = np.zeros_like(x)
+            spread = np.maximum(sums[2][answered] / weight[answered] - mean * mean, 0)
+            last_variance[answered] = spread + sums[3][answered] / weight[answered]
+        active[answered] += np.float32(1 if final else s.relaxation) * (mean - active[answered])
+    return x, last_variance
 
 
 def _grid(last: int, stride: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -123,8 +125,14 @@ def _grid(last: int, stride: int, rng: np.random.Generator) -> NDArray[np.int64]
     return np.unique(np.clip(np.arange(rng.integers(stride) - stride, last + stride, stride), 0, last))
 
 
-def _prior_correlation(settings: Settings) -> NDArray[np.float32]:
-    i = np.arange(settings.patch)
-    at = np.stack(np.meshgrid(i, i, indexing="ij"), -1).reshape(-1, 2)
-    distance = np.linalg.norm(at[:, None] - at[None], axis=2)
-    return np.asarray(np.exp(-distance / settings.correlation_length), np.float32)
+def _prior_correlation(settings: Settings, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Between all positions of a patch of `planes`: that of their distance times that of their planes."""
+    within = settings.correlation
+    if within is None:
+        i = np.arange(settings.patch)
+        at = np.stack(np.meshgrid(i, i, indexing="ij"), -1).reshape(-1, 2)
+        within = np.exp(-np.linalg.norm(at[:, None] - at[None], axis=2) / 6)
+    flat = planes.reshape(len(planes), -1)[:, :: 1 + planes[0].size // 2**18]
+    spread = np.sqrt(flat.var(axis=1)) + 1e-6
+    between = np.cov(flat, bias=True).reshape(len(planes), -1) / np.outer(spread, spread) if len(planes) > 1 else [[1]]
+    return np.asarray(np.kron(between, within), np.float32)

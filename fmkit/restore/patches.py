@@ -16,7 +16,7 @@ def search_moments(planes: NDArray[np.float32], confidence: NDArray[np.float32])
     ----------
     planes : float32 ndarray of shape (n_planes, n_rows, n_columns)
         The picture x, best with a mean near 0, and how far each pixel is trusted, c.
-    confidence : float32 ndarray of shape (n_rows, n_columns)
+    confidence : float32 ndarray of shape (n_rows, n_columns) or (n_planes, n_rows, n_columns)
 
     Returns
     -------

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_cdt
 
 from fmkit.restore.exemplars import copy_known_patches
-from fmkit.restore.passes import OnProgress, Settings, run_passes
+from fmkit.restore.passes import OnProgress, run_passes
+from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
 
 
@@ -16,7 +17,8 @@ def fill_planes(
     rng: np.random.Generator,
     n_threads: int,
     progress: OnProgress | None = None,
-) -> NDArray[np.float32]:
+    with_variance: bool = False,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Fill the lost pixels of planes.
 
     Pixels farther than `settings.depth` from any known one get their values from copies of known patches, chosen by
@@ -28,7 +30,7 @@ def fill_planes(
         Values of lost pixels are ignored.
     lost : bool ndarray of shape (n_rows, n_columns)
         At least one pixel is known.
-    settings, rng, n_threads, progress
+    settings, rng, n_threads, progress, with_variance
         See `run_passes`. Progress is that of the passes over the full size.
     """
     s = settings
@@ -39,11 +41,12 @@ def fill_planes(
     deep = distance > s.depth
     if deep.any() and min(lost.shape) > 2 * s.patch:
         coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-        coarse = fill_planes(coarse, weight == 0, s, rng, n_threads)
+        coarse, _ = fill_planes(coarse, weight == 0, s, rng, n_threads)
         x = np.where(lost, enlarge(coarse, lost.shape), planes)
         x, copied = copy_known_patches(x, lost, distance, s.depth, s.patch, s.guide_confidence)
         deep &= copied
     else:
         x = smooth_fill(planes, lost)
         deep[:] = False
-    return run_passes(x, lost, lost & ~deep, s, rng, n_threads, progress)[:, :n_rows, :n_columns]
+    x, variance = run_passes(x, lost, lost & ~deep, s, rng, n_threads, progress, with_variance)
+    return x[:, :n_rows, :n_columns], None if variance is None else variance[:, :n_rows, :n_columns]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fmkit.threads import for_each
 
-Part = tuple[int, NDArray[np.float32], NDArray[np.float32]]
+Part = tuple[int, NDArray[np.float32]]
 
 
 def sum_stripes(
@@ -17,29 +17,28 @@ def sum_stripes(
     shape: tuple[int, ...],
     n_threads: int,
     progress: Callable[[int], object] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Sums of answers and of their weights over all stripes of patches, each of `shape`.
+) -> NDArray[np.float32]:
+    """Sums over all stripes of patches.
 
     Parameters
     ----------
     answers : callable
-        Called with each of `stripes` as arguments; returns the first row that its patches touch, and sums of shape
-        (n_planes, rows touched, n_columns) in buffers of its own.
+        Called with each of `stripes` as arguments; returns the first row that its patches touch, and its share of the
+        sums, of shape (n_sums, n_planes, rows touched, n_columns), in a buffer of its own.
     stripes : sequence of tuple
-    shape : (n_planes, n_rows, n_columns)
+    shape : (n_sums, n_planes, n_rows, n_columns)
     n_threads : int
     progress : callable of (stripes done), optional
     """
-    total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    sums = np.zeros(shape, np.float32)
     # By batches, since the buffers of all stripes together would outgrow the picture five times.
     batch = 8 * n_threads
     for i in range(0, len(stripes), batch):
-        for top, part, part_weight in for_each(answers, stripes[i : i + batch], n_threads):
-            total[:, top : top + part.shape[1]] += part
-            weight[:, top : top + part.shape[1]] += part_weight
+        for top, part in for_each(answers, stripes[i : i + batch], n_threads):
+            sums[:, :, top : top + part.shape[2]] += part
         if progress is not None:
             progress(min(i + batch, len(stripes)))
-    return total, weight
+    return sums
 
 
 def any_in_patch(pixels: NDArray[np.bool_], patch: int) -> NDArray[np.bool_]:
