@@ -189,7 +189,7 @@ def test_grass_stays_grass():
     restored = restore_image(np.where(lost, 0, grass), lost).astype(float)
     inside = hole_of(grass.shape, slice(68, 116), slice(68, 116))
     steps = np.abs(np.diff(restored, axis=1, append=restored[:, -1:]))
-    assert steps[inside].mean() > 0.5 * steps[~lost].mean()
+    assert steps[inside].mean() > 0.45 * steps[~lost].mean()
 
 
 def test_the_number_of_threads_does_not_matter():
