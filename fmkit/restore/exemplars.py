@@ -30,10 +30,8 @@ N_RANDOM = 8  # random places a round, in windows that shrink by a third each
 N_VOTES = 6  # 10 give 0.05 dB more
 FIRST_ROUNDS, ROUNDS = 10, 3  # of the search, before the first vote and before each of the others
 SHARPNESS = 0.4  # of the votes' weights; 3 costs 0.5 dB: a patch's distance says little of how good its vote is
-SHARPENING = (
-    4.0,
-    10.0,
-)  # of the votes that bring the grain back; 30 has more of it, but hairline seams on smooth ground
+# Of the votes that bring the grain back: a last one of 30 brings more, but hairline seams on smooth ground.
+SHARPENING = (4.0, 10.0)
 FADING = 1.5  # of the confidence, a pixel inward: c = FADING^-depth; 1.1 costs 0.4 dB
 LEAST_CONFIDENCE = 0.02
 STEPS = np.array([(0, 1), (1, 0), (0, -1), (-1, 0), (0, 4), (4, 0), (0, -4), (-4, 0)])  # to neighbours asked
