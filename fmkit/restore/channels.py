@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
 
+from fmkit.restore.means import wide_holes
 from fmkit.restore.passes import OnProgress, run_passes
 from fmkit.restore.pyramid import fill_planes
 from fmkit.restore.settings import Settings
@@ -56,7 +56,7 @@ def fill_channels(
         x[block] = filled[:, :n_rows, :n_columns]
         if variance is not None and spread is not None:
             variance[block] = spread[:, :n_rows, :n_columns]
-    if minimum_filter(gone, 2 * settings.depth + 1, mode="nearest").any():
+    if wide_holes(gone, settings.depth).any():
         filled, spread = fill_planes(x, gone, settings, rng, n_threads, None, with_variance)
         x[:, gone] = filled[:, gone]
         if variance is not None and spread is not None:

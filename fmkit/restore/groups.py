@@ -7,8 +7,8 @@ rank to choose. So a patch with known pixels O and lost pixels L has
     x_L = b_L + S_LO (S_OO + eps^2 I)^-1 (y_O - b_O)      or, with Q = (S + eps^2 I)^-1, the same as
     x_L = b_L - Q_LL^-1 Q_LO (y_O - b_O)
 
-The first solves a system of |O| unknowns, the second one of |L|, at the price of one inverse a group. Patches of a group
-that know the same positions share the factorization.
+The first solves a system of |O| unknowns, the second one of |L|, at the price of one inverse a group. Patches
+of a group that know the same positions share the factorization.
 """
 
 from typing import Any
@@ -17,7 +17,6 @@ import numpy as np
 
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH, HEIGHT, LANES, cholesky, gram, padded, rank_update
-from fmkit.restore.patches import similar_patches
 
 
 @kernel(fastmath=FASTMATH)
@@ -105,7 +104,7 @@ def work_size(D: int, n_answered: int) -> int:
 
 @kernel(fastmath=FASTMATH)
 def _eliminate(A: Any, n: int, m: int, r: int, product: Any, square: Any) -> None:
-    """For A = [M | B | Z], M of n unknowns, B of m columns, Z of r: product = (B' M^-1 Z)', square = diag(B' M^-1 B)."""
+    """For A = [M | B | Z], of n, m and r columns: product = (B' M^-1 Z)', square = diag(B' M^-1 B)."""
     cholesky(A, n)
     product[:] = 0
     square[:m] = 0
@@ -137,7 +136,7 @@ def fill_by_covariance(
     Y, variance : float32 arrays of shape (at least r, D) and (D,)
         r patches that know the same positions; the posterior variance of each pixel asked for, in the order of `asked`.
     """
-    D, n = len(b), n_known
+    n = n_known
     width = padded(n + m + r)
     A = work[: (n + HEIGHT) * width].reshape((n + HEIGHT, width))
     for i in range(n):

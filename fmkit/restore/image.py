@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fmkit import __version__
 from fmkit.errors import InputError
-from fmkit.restore.arrays import Scale, check_finite, checked_picture, colours_of, lost_values
+from fmkit.restore.arrays import check_finite, checked_picture, colours_of, lost_values
 from fmkit.restore.calibration import calibrate
 from fmkit.restore.finished import FinishedTiles, key_of
 from fmkit.restore.model import PictureModel, learn

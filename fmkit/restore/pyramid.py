@@ -1,13 +1,23 @@
-"""From coarse to fine: a hole too wide for a patch to see across is filled in a smaller picture first."""
+"""From coarse to fine: a hole too wide for a patch to see across is filled in a smaller picture first.
+
+On each level the known patches that look like the coarser filling vote (`exemplars`), which continues lines and grain
+into the hole; a few passes of the groups then make the votes agree with each other and with the hole's rim.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_cdt
 
-from fmkit.restore.exemplars import copy_known_patches
+from fmkit.restore.detail import with_detail
+from fmkit.restore.exemplars import PATCH, SHARPENING, Field, fill_by_votes, finer_field
+from fmkit.restore.means import for_holes, mean_filling, share_of_mean, wide_holes
 from fmkit.restore.passes import OnProgress, run_passes
 from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
+from fmkit.restore.texture import texture_planes
+
+CERTAIN = 2.0  # mean squared difference from known patches at which votes count as much as what passes make of them
 
 
 def fill_planes(
@@ -21,8 +31,8 @@ def fill_planes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Fill the lost pixels of planes.
 
-    Pixels farther than `settings.depth` from any known one get their values from copies of known patches, chosen by
-    what the picture of half the size is there, and filled in the same way; all other lost pixels by `run_passes`.
+    Holes with pixels farther than `settings.depth` from any known one are wide: they are filled from coarse to fine.
+    All other lost pixels are left to `run_passes`.
 
     Parameters
     ----------
@@ -31,22 +41,84 @@ def fill_planes(
     lost : bool ndarray of shape (n_rows, n_columns)
         At least one pixel is known.
     settings, rng, n_threads, progress, with_variance
-        See `run_passes`. Progress is that of the passes over the full size.
+        See `run_passes`, as for what is returned.
     """
-    s = settings
-    n_rows, n_columns = lost.shape
-    grow = [(0, max(0, s.patch - n)) for n in lost.shape]  # a picture smaller than a patch gets lost pixels
+    n_planes, n_rows, n_columns = planes.shape
+    least = max(settings.patch, after_votes(settings).patch, PATCH)
+    grow = [(0, max(0, least - n)) for n in lost.shape]  # a picture smaller than a patch gets lost pixels
     planes, lost = np.pad(planes, [(0, 0), *grow]), np.pad(lost, grow, constant_values=True)
-    distance = distance_transform_cdt(lost, "chessboard")
-    deep = distance > s.depth
-    if deep.any() and min(lost.shape) > 2 * s.patch:
-        coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-        coarse, _ = fill_planes(coarse, weight == 0, s, rng, n_threads)
-        x = np.where(lost, enlarge(coarse, lost.shape), planes)
-        x, copied = copy_known_patches(x, lost, distance, s.depth, s.patch, s.guide_confidence)
-        deep &= copied
+    if wide_holes(lost, settings.depth).any():
+        planes = np.concatenate([planes, texture_planes(planes[0], lost)])
+        filled, variance, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress)
     else:
         x = smooth_fill(planes, lost)
-        deep[:] = False
-    x, variance = run_passes(x, lost, lost & ~deep, s, rng, n_threads, progress, with_variance)
-    return x[:, :n_rows, :n_columns], None if variance is None else variance[:, :n_rows, :n_columns]
+        filled, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance)
+    if variance is not None:
+        variance = variance[:, :n_rows, :n_columns]
+    return filled[:n_planes, :n_rows, :n_columns], variance
+
+
+def after_votes(settings: Settings) -> Settings:
+    """Few gentle passes: over-relaxed steps overshoot here."""
+    return replace(for_holes(settings), n_passes=4, tau_first=5.0, tau_last=2.0, relaxation=1.0)
+
+
+def _fill_level(
+    planes: NDArray[np.float32],
+    n_passed: int,
+    lost: NDArray[np.bool_],
+    settings: Settings,
+    rng: np.random.Generator,
+    n_threads: int,
+    progress: OnProgress | None = None,
+    level: int = 0,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Field | None]:
+    """Fill `planes`, of which the first `n_passed` are the picture's; also their variances, and the field of the votes.
+
+    What votes and passes disagree by, and what known patches differ by, counts as variance too.
+    """
+    variance = np.zeros((n_passed, *lost.shape), np.float32)
+
+    def passes(x: NDArray[np.float32], open_: NDArray[np.bool_], s: Settings, part: int) -> None:
+        if open_.any():
+            filled, spread = run_passes(
+                x[:n_passed], lost, open_, s, rng, n_threads, _part(progress, part), with_variance=not level
+            )
+            x[:n_passed] = filled
+            if spread is not None:
+                variance[:, open_] = spread[:, open_]
+
+    wide = wide_holes(lost, settings.depth)
+    if not wide.any() or min(lost.shape) < 4 * PATCH:
+        x = smooth_fill(planes, lost)
+        passes(x, lost, settings, 0)
+        hole, field = lost, None
+    else:
+        coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
+        coarse, _, field = _fill_level(coarse, n_passed, weight == 0, settings, rng, n_threads, None, level + 1)
+        x = np.where(lost, enlarge(coarse, lost.shape), planes)
+        passes(x, lost & ~wide, settings, 0)
+        hole, field = wide, None if field is None else finer_field(field, wide)
+    sharpening = () if level else SHARPENING
+    votes = fill_by_votes(x, hole, field, rng, n_threads, _part(progress, 1), sharpening)
+    if level:
+        return votes.soft, variance, votes.field
+    x = votes.soft.copy()
+    passes(x, hole, after_votes(settings), 2)
+    passed = x[:n_passed, hole]
+    share = share_of_mean(hole)
+    if share.any():
+        mean = mean_filling(x[:n_passed], hole & (share > 0), settings, rng, n_threads)
+        x[:n_passed] += share * (mean - x[:n_passed])
+    certain = np.float32(CERTAIN)
+    x += certain / (certain + votes.doubt) * (votes.soft - x)
+    x = with_detail(x, votes.sharp, hole)
+    variance[:, hole] += np.square(x[:n_passed, hole] - passed) + votes.doubt[hole]
+    return x, variance, votes.field
+
+
+def _part(progress: OnProgress | None, part: int) -> OnProgress | None:
+    """Progress of one of the three parts of a level."""
+    if progress is None:
+        return None
+    return lambda done, total: progress((1000 * part + 1000 * done // total) // 3, 1000)

@@ -49,10 +49,7 @@ class Settings:
     denoise: bool = False
     """Answer the known pixels too."""
     depth: int = 4
-    """Lost pixels farther than this from any known one are copied instead: with 6, flakes of paint 12 pixels wide were
-    filled smoothly where the paint around them has a grain, though 0.3 dB nearer to the truth."""
-    guide_confidence: float = 0.15
-    """What a coarser picture's value weighs in the search for a patch to copy, where a known pixel has 1."""
+    """Holes with pixels farther than this from any known one are wide, and filled from coarse to fine."""
 
 
 Method = Literal["auto", "patches", "als", "sgd", "mcmc"]

@@ -82,7 +82,9 @@ def _holes_across_borders(
     per_row = -(-lost.shape[1] // SIDE)
     moved = {}
     for i, box in enumerate(find_objects(holes)):
-        first, last = ([edge // SIDE for edge in edges] for edges in zip(*((s.start, s.stop - 1) for s in box)))
+        first, last = (
+            [edge // SIDE for edge in edges] for edges in zip(*((s.start, s.stop - 1) for s in box), strict=True)
+        )
         if first != last:
             row, column = ((s.start + s.stop - 1) // 2 // SIDE for s in box)
             moved[i + 1] = (box, row * per_row + column)
