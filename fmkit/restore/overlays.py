@@ -89,13 +89,13 @@ def lettering(colours: NDArray[np.float32]) -> Confidence:
         colour = np.median(colours[strokes & flat][codes == values[i]], axis=0)
         off = np.abs(colours - colour).max(axis=2)
         letters = strokes & (off < 8 * _STEP)
-        labels = _in_rows(*ndimage.label(letters, np.ones((3, 3), int)))
+        labels, in_row = _in_rows(*ndimage.label(letters, np.ones((3, 3), int)))
         if not labels.any():
             continue
         # Of one colour: most of what is close to it is very close, and each letter has a core that is.
         exact = np.count_nonzero(off[labels > 0] < 2.5 * _STEP) / np.count_nonzero(labels)
-        sure = np.float32(np.clip(2.5 * exact - 1, 0, 1))
-        np.maximum(confidence, sure * ndimage.maximum_filter(labels > 0, 2 * _RIM + 1), out=confidence)
+        sure = np.clip(2.5 * exact - 1, 0, 1) * (1 - 2.0 ** (2 - in_row))  # four in a row may be chance
+        np.maximum(confidence, ndimage.maximum_filter(sure.astype(np.float32)[labels], 2 * _RIM + 1), out=confidence)
     return confidence
 
 
@@ -113,14 +113,15 @@ def _strokes(colours: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[n
     return strokes, np.asarray(ndimage.binary_dilation(flat, np.ones((2, 2), bool), origin=-1))
 
 
-def _in_rows(labels: NDArray[np.int32], n: int) -> NDArray[np.int32]:
-    """Keep labels of the size of letters that stand in a row or a column of at least `_LETTERS`."""
+def _in_rows(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Keep labels of the size of letters that stand in a row or a column; and by label, how many of them do."""
+    in_row = np.full(n + 1, 2.0)
     boxes = np.array([[s.start, s.stop, t.start, t.stop] for s, t in ndimage.find_objects(labels)]).reshape(n, 4)
     size = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
     area = np.bincount(labels.ravel(), minlength=n + 1)[1:]
     letter = np.flatnonzero((size >= 6) & (size <= 120) & (area >= 2.5 * size) & (area < 0.7 * size**2))
     if len(letter) < _LETTERS:
-        return np.zeros_like(labels)
+        return np.zeros_like(labels), in_row
     box, size = boxes[letter].astype(float), size[letter].astype(float)
     middle = np.stack([box[:, :2].mean(axis=1), box[:, 2:].mean(axis=1)], axis=1)
     k = min(9, len(letter))
@@ -137,6 +138,5 @@ def _in_rows(labels: NDArray[np.int32], n: int) -> NDArray[np.int32]:
     linked &= alike
     graph = coo_array((np.ones(linked.sum()), (self[linked], other[linked])), shape=(len(letter),) * 2)
     row = connected_components(graph, directed=False)[1]
-    kept = np.zeros(n + 1, bool)
-    kept[1 + letter] = np.bincount(row)[row] >= _LETTERS
-    return np.where(kept[labels], labels, 0)
+    in_row[1 + letter] = np.bincount(row)[row]
+    return np.where((in_row >= _LETTERS)[labels], labels, 0), in_row
