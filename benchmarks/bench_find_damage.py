@@ -117,7 +117,8 @@ def as_an_old_print(picture, rng):
     window = np.s_[top : top + picture.shape[0] // 2, left : left + picture.shape[1] // 2]
     twice = ndimage.zoom(np.atleast_3d(picture)[window].astype(np.float32), (2, 2, 1), order=1)
     channels = np.moveaxis(twice, 2, 0)
-    plates = [ndimage.shift(x, rng.uniform(-4, 4, 2) if i else 0, order=1, mode="nearest") for i, x in enumerate(channels)]
+    aside = [rng.uniform(-4, 4, 2) if i else (0, 0) for i in range(len(channels))]
+    plates = [ndimage.shift(x, s, order=1, mode="nearest") for x, s in zip(channels, aside, strict=True)]
     grainy = np.stack(plates, axis=2) + rng.uniform(1, 8) * rng.normal(0, 1, twice.shape)
     soft = ndimage.gaussian_filter(grainy, (0.7, 0.7, 0)).clip(0, 255).astype(np.uint8)
     return soft if picture.ndim == 3 else soft[..., 0]
@@ -150,7 +151,8 @@ def fit(pictures):
         model = make_pipeline(StandardScaler(), network)
         folds = cross_val_predict(model, features, is_damage, groups=number, cv=GroupKFold(5), method="predict_proba")
         p = folds[:, 1]
-        print(f"# {name}: average precision by area {average_precision_score(is_damage, p, sample_weight=area):.3f};", end="")
+        precision = average_precision_score(is_damage, p, sample_weight=area)
+        print(f"# {name}: average precision by area {precision:.3f};", end="")
         for low in (0, 0.25, 0.5, 0.75):
             some = (p >= low) & (p < low + 0.25)
             print(f" told {p[some].mean():.2f}, are {is_damage[some].mean():.2f};", end="")

@@ -48,30 +48,25 @@ def precision_recall(mask, lost):
     return near[mask].mean(), mask[lost].mean()
 
 
-@pytest.mark.parametrize("kind", ["scratches", "auto"])
-@pytest.mark.parametrize(
-    ("picture", "value", "channel"),
-    [(ASTRONAUT, 250, None), (COFFEE, 250, None), (COFFEE, 250, 2), (COFFEE, 5, 1), (CAMERA, 250, None)],
-)
-def test_scratches_are_found(kind, picture, value, channel):
-    worn, lost = scratched(picture, value, channel)
-    precision, recall = precision_recall(find_damage(worn, kind).mask, lost)
-    print(kind, precision, recall)
-    assert precision > 0.8
-    assert recall > 0.5
+# Bright ones in all channels or in blue alone, dark ones in green alone.
+WORN = [(ASTRONAUT, 250, None), (COFFEE, 250, None), (COFFEE, 250, 2), (COFFEE, 5, 1), (CAMERA, 250, None)]
 
 
-@pytest.mark.parametrize("kind", ["dust", "auto"])
 @pytest.mark.parametrize(
-    ("picture", "value", "channel"),
-    [(ASTRONAUT, 250, None), (COFFEE, 250, None), (COFFEE, 250, 2), (COFFEE, 5, 1), (CAMERA, 250, None)],
+    ("draw", "kind", "least_precision", "least_recall"),
+    [
+        (scratched, "auto", 0.95, 0.55),
+        (scratched, "scratches", 0.8, 0.6),
+        (dusty, "auto", 0.9, 0.55),
+        (dusty, "dust", 0.75, 0.7),
+    ],
 )
-def test_dust_is_found(kind, picture, value, channel):
-    worn, lost = dusty(picture, value, channel)
-    precision, recall = precision_recall(find_damage(worn, kind).mask, lost)
-    print(kind, precision, recall)
-    assert precision > 0.8
-    assert recall > 0.4
+def test_damage_is_found_and_little_else(draw, kind, least_precision, least_recall):
+    found = [(find_damage(worn, kind).mask.ravel(), lost) for worn, lost in (draw(*case) for case in WORN)]
+    near = [ndimage.binary_dilation(lost, np.ones((3, 3)), 3).ravel() for _, lost in found]
+    mask, lost = np.concatenate([mask for mask, _ in found]), np.concatenate([lost.ravel() for _, lost in found])
+    assert np.concatenate(near)[mask].mean() > least_precision
+    assert mask[lost].mean() > least_recall
 
 
 @pytest.mark.parametrize("name", ["astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel", "rocket"])
@@ -152,17 +147,17 @@ def test_a_date_is_found(colour, kind):
 
 
 @pytest.mark.parametrize("kind", ["white", "auto"])
-@pytest.mark.parametrize("value", [0, 255])
-def test_holes_are_found(kind, value):
+def test_holes_are_found(kind):
     torn, lost = COFFEE.copy(), np.zeros(COFFEE.shape[:2], bool)
     row, column = np.indices(lost.shape)
     lost |= (np.hypot(row - 330, column - 100) < 20 + 4 * np.sin(np.arctan2(row - 330, column - 100) * 5)) | (
         (abs(row - 120) < 12) & (abs(column - 480) < 25)
     )
-    torn[lost] = value
-    precision, recall = precision_recall(find_damage(torn, kind).mask, lost)
-    assert precision > 0.8
-    assert recall > (0.99 if value else 0.4)
+    torn[lost] = 255
+    for picture in (torn, 255 - torn):
+        precision, recall = precision_recall(find_damage(picture, kind).mask, lost)
+        assert precision > 0.8
+        assert recall > 0.99
 
 
 def test_an_overexposed_sky_is_no_hole():
@@ -198,18 +193,18 @@ def test_tiny_pictures_are_taken(shape, kind):
 
 def test_large_pictures_are_judged_by_tiles_and_in_smaller_copies():
     row, column = np.indices((1100, 1200))
-    picture = (row / 10 + column / 20 + np.random.default_rng(0).normal(0, 2, row.shape)).astype(np.uint8)
-    picture[545:560, 595:612] = 250  # too broad to be thin at full size, on the seam of four tiles
+    picture = (20 + row / 10 + column / 20 + np.random.default_rng(0).normal(0, 2, row.shape)).astype(np.uint8)
+    picture[545:554, 595:605] = 250  # too broad to be thin at full size, on the seam of four tiles
     picture[100:1000, 300:303] = 250
     mask = find_damage(picture).mask
-    assert mask[545:560, 595:612].all()
+    assert mask[545:554, 595:605].all()
     assert mask[100:1000, 300:303].mean() > 0.95
-    assert mask.sum() < 3 * (15 * 17 + 900 * 3)
+    assert mask.sum() < 4 * (9 * 10 + 900 * 3)
 
 
 def test_what_is_found_can_be_restored():
-    picture = COFFEE[100:260, 100:300]
-    worn, lost = dusty(picture, 250)
+    picture = CAMERA[20:140, 300:420]
+    worn, lost = dusty(picture, 20)
     restored = restore_image(worn, find_damage(worn).mask, n_jobs=1)
     before, after = (np.abs(x[lost].astype(int) - picture[lost]).mean() for x in (worn, restored))
     assert after < before / 2

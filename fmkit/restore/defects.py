@@ -56,6 +56,8 @@ class Things:
     """Shape (n_things, len(FEATURES))."""
     n_lines: int
     """Things before this one are lines, the others specks."""
+    axes: NDArray[np.float64]
+    """Shape (n_things, 5): row and column of the middle, of a unit step along the long axis, and the length."""
 
 
 def thin_things(colours: NDArray[np.float32]) -> Iterator[Things]:
@@ -106,7 +108,8 @@ def _stand_out(value: Plane, brightness: Plane, colours: NDArray[np.float32], *,
     labels, n = _label_lines(np.asarray(ndimage.gaussian_filter(height, 0.7), np.float32), stands)
     labels, n_lines = _strong(labels, n, relative, _SEED_LINE, _SHORTEST)
     rest = stands & ~ndimage.maximum_filter(labels > 0, 3)
-    specks, n_specks = _strong(*ndimage.label(rest, np.ones((3, 3), int)), relative, _SEED_SPECK, 1)
+    specks, n = ndimage.label(rest, np.ones((3, 3), int))
+    specks, n_specks = _strong(specks, n, relative, _SEED_SPECK, 1)
     labels += np.where(specks > 0, specks + np.int32(n_lines), 0)
     return scene.describe(labels, n_lines, n_lines + n_specks)
 
@@ -164,7 +167,8 @@ class _Scene:
         crest_mean, crest = inside(ndimage.maximum_filter(self.value, 3))
         beyond = (crest_mean - inside(_highest_around(self.opened))[0]) / contrast
         conspicuous = float(np.quantile(self.height[::3, ::3], 0.99))
-        length, breadth, sides = self._shape(pixel, own, area, frame, ring, n)
+        axes, breadth, sides = self._shape(pixel, own, area, frame, ring, n)
+        length = axes[:, 4]
         width = area / length
         crowd = inside(_mean_around(self.stands.astype(np.float32)))[0] - area / _AROUND**2
         channels = [self.colours[..., c] for c in range(self.colours.shape[2])]
@@ -195,7 +199,7 @@ class _Scene:
             np.log(outside(self.brightness)[1] + tiny),
             np.log(np.maximum(steepest / contrast, 0.1)),
         ]
-        return Things(pixel, own.astype(np.int64), np.stack(columns, axis=1), n_lines)
+        return Things(pixel, own.astype(np.int64), np.stack(columns, axis=1), n_lines, axes)
 
     def _shape(
         self,
@@ -206,7 +210,7 @@ class _Scene:
         ring: NDArray[np.int32],
         n: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Length along and breadth across the long axis, by moments, and how much its two sides differ."""
+        """The long axis, by moments, the breadth across it, and how much its two sides differ."""
         n_columns = self.value.shape[1]
         row, column = np.divmod(pixel, n_columns)
         middle_row, middle_column = np.bincount(own, row, n) / area, np.bincount(own, column, n) / area
@@ -224,7 +228,7 @@ class _Scene:
         left_mean = np.bincount(ring[left], around[left], n) / np.maximum(n_left, 1)
         right_mean = np.bincount(ring[~left], around[~left], n) / np.maximum(n_right, 1)
         sides = np.where((n_left > 0) & (n_right > 0), np.abs(left_mean - right_mean), 0)
-        return length, breadth, sides
+        return np.stack([middle_row, middle_column, cos, sin, length], axis=1), breadth, sides
 
 
 def _highest_around(plane: Plane) -> Plane:
@@ -235,9 +239,7 @@ def _highest_around(plane: Plane) -> Plane:
     return np.asarray(ndimage.maximum_filter(blocks, 17).repeat(4, axis=0).repeat(4, axis=1)[:n_rows, :n_columns])
 
 
-def _surroundings(
-    labels: NDArray[np.int32], stands: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _surroundings(labels: NDArray[np.int32], stands: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Pixels three to five away from one thing only and close to no other, and which thing that is."""
     highest = ndimage.maximum_filter(labels, 11)
     lowest = ndimage.minimum_filter(np.where(labels == 0, np.iinfo(np.int32).max, labels), 11)

@@ -10,19 +10,17 @@ from scipy import ndimage
 
 from fmkit.errors import InputError
 from fmkit.restore.defects import thin_things
-from fmkit.restore.evidence import adjusted, probability
+from fmkit.restore.evidence import adjusted, linked, probability, share_of_damage
 from fmkit.restore.overlays import holes, lettering
 
 Kind = Literal["auto", "scratches", "dust", "white", "text"]
 Mask = NDArray[np.bool_]
 Confidence = NDArray[np.float32]
-_Pair = tuple[NDArray[Any], NDArray[Any]]
-_Found = tuple[_Pair, _Pair, _Pair]
 
 _TILE, _MARGIN = 1024, 96  # pixels: bounds the memory of a large picture; the margin holds every window of a thing
 _LARGE = 900  # pixels of the shorter side: what is larger is looked at in half the size as well, for larger damage
-_SURE = {"auto": 0.9, "scratches": 0.5, "dust": 0.5, "white": 0.5, "text": 0.5}
-_GROWN = 2  # pixels around a thing: its soft rim and what JPEG made of that
+_SURE = {"auto": 0.95, "scratches": 0.8, "dust": 0.8, "white": 0.5, "text": 0.5}
+_RIM = 2  # pixels around a thing: its soft rim and what JPEG made of that; half of it in smaller copies
 
 
 class Damage(NamedTuple):
@@ -111,8 +109,8 @@ def _colours(picture: NDArray[Any]) -> tuple[NDArray[np.float32], Mask]:
     values = np.atleast_3d(picture)
     values = values[..., : values.shape[2] - (values.shape[2] in (2, 4))]
     if picture.dtype in (np.uint8, np.uint16):
-        return values / np.float32(np.iinfo(picture.dtype).max), np.zeros(values.shape[:2], bool)
-    unknown = ~np.isfinite(values).all(axis=2)
+        return np.asarray(values / np.float32(np.iinfo(picture.dtype).max)), np.zeros(values.shape[:2], bool)
+    unknown = np.asarray(~np.isfinite(values).all(axis=2))
     if unknown.all():
         return np.zeros(values.shape, np.float32), unknown
     known = values[~unknown]
@@ -129,7 +127,7 @@ def _add_thin(confidence: Confidence, colours: NDArray[np.float32], kind: Kind) 
     """Raise the confidence where scratches or specks are, in the picture and in smaller copies of it."""
     scale = 1
     while True:
-        grown = _thin(colours, kind).repeat(scale, axis=0).repeat(scale, axis=1)
+        grown = _thin(colours, kind, _RIM if scale == 1 else _RIM // 2).repeat(scale, axis=0).repeat(scale, axis=1)
         part = confidence[: grown.shape[0], : grown.shape[1]]
         np.maximum(part, grown, out=part)
         if scale == 4 or min(colours.shape[:2]) < _LARGE:
@@ -140,26 +138,39 @@ def _add_thin(confidence: Confidence, colours: NDArray[np.float32], kind: Kind) 
         scale *= 2
 
 
-def _thin(colours: NDArray[np.float32], kind: Kind) -> Confidence:
+def _thin(colours: NDArray[np.float32], kind: Kind, rim: int) -> Confidence:
     """The confidence that scratches or specks of one scale give, grown over their rims."""
     level = np.zeros(colours.shape[:2], np.float32)
     found = list(_things_by_tile(colours))
-    for line in (True, False):
-        if kind == ("dust" if line else "scratches"):
-            continue
-        p = adjusted(np.concatenate([p[line] for _, _, p in found]), line=line).astype(np.float32)
-        start = 0
-        for pixel, thing, own in found:
-            np.maximum.at(level.ravel(), pixel[line], p[start + thing[line]])
-            start += len(own[line])
-    radius = np.arange(-_GROWN, _GROWN + 1)
-    disc = np.add.outer(radius**2, radius**2) <= _GROWN**2 + 1
+    if kind != "dust":
+        share = share_of_damage(np.concatenate([lines.p for lines, _ in found]), line=True)
+        for lines, _ in found:
+            _raise(level, lines, linked(lines.p, share, lines.axes))
+    if kind != "scratches":
+        share = share_of_damage(np.concatenate([specks.p for _, specks in found]), line=False)
+        for _, specks in found:
+            _raise(level, specks, adjusted(specks.p, share, line=False))
+    across = np.arange(-rim, rim + 1)
+    disc = np.add.outer(across**2, across**2) <= rim**2 + 1
     # By maxima: where two things meet, the surer one counts.
     return np.asarray(ndimage.maximum_filter(level, footprint=disc), np.float32)
 
 
-def _things_by_tile(colours: NDArray[np.float32]) -> Iterator[_Found]:
-    """Of each plane of each tile: the pixels, their things and the things' probabilities, of specks and of lines."""
+class _Judged(NamedTuple):
+    """Lines or specks of one plane of a tile."""
+
+    pixel: NDArray[np.int64]
+    thing: NDArray[np.int64]
+    p: NDArray[np.float64]
+    axes: NDArray[np.float64]
+
+
+def _raise(level: Confidence, judged: _Judged, p: NDArray[np.float64]) -> None:
+    np.maximum.at(level.ravel(), judged.pixel, p.astype(np.float32)[judged.thing])
+
+
+def _things_by_tile(colours: NDArray[np.float32]) -> Iterator[tuple[_Judged, _Judged]]:
+    """The lines and the specks of each plane of each tile, with probabilities of a picture of average wear."""
     n_columns = colours.shape[1]
     for rows, columns in _tiles(colours.shape[:2]):
         top, left = max(rows.start - _MARGIN, 0), max(columns.start - _MARGIN, 0)
@@ -169,16 +180,13 @@ def _things_by_tile(colours: NDArray[np.float32]) -> Iterator[_Found]:
             row, column = row + top, column + left
             # The margin belongs to the neighbours, but a thing that reaches over is judged as a whole on either side.
             core = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
-            line = things.thing < things.n_lines
-            place = row * n_columns + column
-            specks, lines = core & ~line, core & line
+            pixel, thing, n_lines = (row * n_columns + column)[core], things.thing[core], things.n_lines
+            line = thing < n_lines
+            p_lines = probability(things.features[:n_lines], line=True)
+            p_specks = probability(things.features[n_lines:], line=False)
             yield (
-                (place[specks], place[lines]),
-                (things.thing[specks] - things.n_lines, things.thing[lines]),
-                (
-                    probability(things.features[things.n_lines :], line=False),
-                    probability(things.features[: things.n_lines], line=True),
-                ),
+                _Judged(pixel[line], thing[line], p_lines, things.axes[:n_lines]),
+                _Judged(pixel[~line], thing[~line] - n_lines, p_specks, things.axes[n_lines:]),
             )
 
 

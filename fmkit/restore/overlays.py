@@ -84,7 +84,7 @@ def lettering(colours: NDArray[np.float32]) -> Confidence:
     if not (strokes & flat).any():
         return confidence
     codes = np.rint(colours[strokes & flat] * 51) @ 52.0 ** np.arange(colours.shape[2])
-    values, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    values, counts = np.unique(codes, return_counts=True)
     for i in np.argsort(-counts, kind="stable")[:_COLOURS]:
         colour = np.median(colours[strokes & flat][codes == values[i]], axis=0)
         off = np.abs(colours - colour).max(axis=2)
