@@ -283,21 +283,35 @@ def go_on(height, stands, rows, columns, direction):  # type: ignore[no-untyped-
         Written.
     """
     n_rows, n_columns = height.shape
+    n_angles, n_steps = rows.shape
+    flat, offsets = height.ravel(), rows * n_columns + columns
     for i in range(n_rows):
         for j in range(n_columns):
             direction[i, j] = -1
             if not stands[i, j]:
                 continue
             own, best = height[i, j], np.float32(_GOES_ON)
-            for a in range(rows.shape[0]):
+            inside = _REACH <= i < n_rows - _REACH and _REACH <= j < n_columns - _REACH
+            for a in range(n_angles):
                 total, n = np.float32(0), 0
-                for t in range(rows.shape[1]):
-                    r, c = i + rows[a, t], j + columns[a, t]
-                    if 0 <= r < n_rows and 0 <= c < n_columns:
-                        total += min(height[r, c], own)
-                        n += 1
+                if inside:
+                    place = i * n_columns + j
+                    for t in range(n_steps // 2):
+                        total += min(flat[place + offsets[a, t]], own)
+                    # Most directions are given up here: even full height on the other side would not do.
+                    if total + n_steps // 2 * own <= best * own * n_steps:
+                        continue
+                    for t in range(n_steps // 2, n_steps):
+                        total += min(flat[place + offsets[a, t]], own)
+                    n = n_steps
+                else:
+                    for t in range(n_steps):
+                        r, c = i + rows[a, t], j + columns[a, t]
+                        if 0 <= r < n_rows and 0 <= c < n_columns:
+                            total += min(height[r, c], own)
+                            n += 1
                 # At the edge of the picture up to half of the steps lead outside.
-                if 2 * n >= rows.shape[1] and total > best * own * n:
+                if 2 * n >= n_steps and total > best * own * n:
                     best = total / (own * n)
                     direction[i, j] = a
 

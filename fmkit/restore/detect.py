@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from fmkit.errors import InputError
 from fmkit.restore.defects import thin_things
-from fmkit.restore.evidence import adjusted, linked, probability, share_of_damage
+from fmkit.restore.evidence import adjusted, probability, share_of_damage, shares_beside, shares_linked
 from fmkit.restore.overlays import holes, lettering
 
 Kind = Literal["auto", "scratches", "dust", "white", "text"]
@@ -62,9 +62,13 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto") -> Damage:
     -----
     Thin things are what a morphological opening removes [1]_ and stand out of what is usual around them. Some twenty
     measures of each, such as contrast, length, and whether its two sides look alike, are weighed by a small network
-    trained on undamaged pictures with drawn damage. Its probability is that of a picture of average wear; the share of
-    damage in this picture is estimated from it in turn, and the probabilities adjusted to that [2]_.
-    Time and memory grow with the number of pixels only.
+    fitted to undamaged pictures with drawn damage. Its probability is that of a picture of average wear; the share of
+    damage in this picture is estimated from its own things, and where it is lower the probabilities follow [2]_. Lines
+    that go on where a sure one ends are taken for pieces of it. The confidence of thin things is calibrated on such
+    drawn damage; that of holes and letters only ranks them.
+
+    What looks like damage and is none cannot be told: stars, the craters of the moon, glints in eyes. Look at the mask
+    before you fill it. Time and memory grow with the number of pixels only.
 
     References
     ----------
@@ -142,14 +146,17 @@ def _thin(colours: NDArray[np.float32], kind: Kind, rim: int) -> Confidence:
     """The confidence that scratches or specks of one scale give, grown over their rims."""
     level = np.zeros(colours.shape[:2], np.float32)
     found = list(_things_by_tile(colours))
-    if kind != "dust":
-        share = share_of_damage(np.concatenate([lines.p for lines, _ in found]), line=True)
-        for lines, _ in found:
-            _raise(level, lines, linked(lines.p, share, lines.axes))
-    if kind != "scratches":
-        share = share_of_damage(np.concatenate([specks.p for _, specks in found]), line=False)
-        for _, specks in found:
-            _raise(level, specks, adjusted(specks.p, share, line=False))
+    of_lines = share_of_damage(np.concatenate([lines.p for lines, _ in found]), line=True)
+    of_specks = share_of_damage(np.concatenate([specks.p for _, specks in found]), line=False)
+    for lines, specks in found:
+        shares = np.full(len(specks.p), of_specks)
+        if kind != "dust":
+            p = adjusted(lines.p, shares_linked(lines.p, of_lines, lines.axes), line=True)
+            _raise(level, lines, p)
+            shares = shares_beside(p, lines.axes, shares, specks.axes)
+        p = adjusted(specks.p, shares, line=False)
+        # Of specks, those that go on where a scratch ends are the rest of it.
+        _raise(level, specks, np.where(shares > of_specks, p, 0) if kind == "scratches" else p)
     across = np.arange(-rim, rim + 1)
     disc = np.add.outer(across**2, across**2) <= rim**2 + 1
     # By maxima: where two things meet, the surer one counts.

@@ -52,8 +52,8 @@ def adjusted(p: NDArray[np.float64], share: float | NDArray[np.float64], *, line
     return p * odds / (p * odds + 1 - p)
 
 
-def linked(p: NDArray[np.float64], share: float, axes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjusted probabilities of lines; what goes on where a sure one ends is one with it more often than not.
+def shares_linked(p: NDArray[np.float64], share: float, axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share for each line: what goes on where a sure one ends is one with it more often than not.
 
     Parameters
     ----------
@@ -66,16 +66,25 @@ def linked(p: NDArray[np.float64], share: float, axes: NDArray[np.float64]) -> N
     """
     shares = np.full(len(p), share)
     for _ in range(3):  # from piece to piece
-        sure = adjusted(p, shares, line=True)
-        for i in np.flatnonzero(sure > 0.9):
-            row, column = axes[:, 0] - axes[i, 0], axes[:, 1] - axes[i, 1]
-            along = np.abs(row * axes[i, 2] + column * axes[i, 3])
-            across = np.abs(column * axes[i, 2] - row * axes[i, 3])
-            turn = np.abs(axes[:, 2] * axes[i, 3] - axes[:, 3] * axes[i, 2])  # sine of the angle
-            near = along < (axes[:, 4] + axes[i, 4]) / 2 + _GAP
-            on = near & (along > axes[i, 4] / 3) & (across < 2 + 0.1 * along) & (turn < 0.3)
-            shares[on] = np.maximum(shares[on], _LINKED * sure[i])
-    return adjusted(p, shares, line=True)
+        shares = shares_beside(adjusted(p, shares, line=True), axes, shares, axes)
+    return shares
+
+
+def shares_beside(
+    p: NDArray[np.float64], lines: NDArray[np.float64], shares: NDArray[np.float64], axes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Shares for things of `axes`, raised where they go on where one of `lines` that is sure by `p` ends."""
+    shares = shares.copy()
+    for i in np.flatnonzero(p > 0.9):
+        row, column, along_row, along_column, length = lines[i]
+        rows, columns = axes[:, 0] - row, axes[:, 1] - column
+        along = np.abs(rows * along_row + columns * along_column)
+        across = np.abs(columns * along_row - rows * along_column)
+        turn = np.abs(axes[:, 2] * along_column - axes[:, 3] * along_row)  # the sine of it; of a spot it means nothing
+        near = (along < (axes[:, 4] + length) / 2 + _GAP) & (along > length / 3) & (across < 2 + 0.1 * along)
+        on = near & ((turn < 0.3) | (axes[:, 4] < 8))
+        shares[on] = np.maximum(shares[on], _LINKED * p[i])
+    return shares
 
 
 # Printed by `python benchmarks/bench_find_damage.py --fit`: a column a unit, of which there are twelve; the first row

@@ -94,7 +94,7 @@ def lettering(colours: NDArray[np.float32]) -> Confidence:
             continue
         # Of one colour: most of what is close to it is very close, and each letter has a core that is.
         exact = np.count_nonzero(off[labels > 0] < 2.5 * _STEP) / np.count_nonzero(labels)
-        sure = np.clip(2.5 * exact - 1, 0, 1) * (1 - 2.0 ** (2 - in_row))  # four in a row may be chance
+        sure = np.clip(2.5 * exact - 1, 0, 1) * (1 - 2.0 ** (1 - in_row))  # four in a row may be chance
         np.maximum(confidence, ndimage.maximum_filter(sure.astype(np.float32)[labels], 2 * _RIM + 1), out=confidence)
     return confidence
 
@@ -115,7 +115,7 @@ def _strokes(colours: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[n
 
 def _in_rows(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Keep labels of the size of letters that stand in a row or a column; and by label, how many of them do."""
-    in_row = np.full(n + 1, 2.0)
+    in_row = np.ones(n + 1)
     boxes = np.array([[s.start, s.stop, t.start, t.stop] for s, t in ndimage.find_objects(labels)]).reshape(n, 4)
     size = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
     area = np.bincount(labels.ravel(), minlength=n + 1)[1:]
