@@ -1,5 +1,6 @@
 """Pictures with lost pixels: patches that look alike are rows of a factorization machine, their pixels its columns."""
 
+from fmkit.restore.detect import Damage, find_damage
 from fmkit.restore.image import restore_image
 
-__all__ = ["restore_image"]
+__all__ = ["Damage", "find_damage", "restore_image"]
