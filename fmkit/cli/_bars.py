@@ -20,10 +20,9 @@ class PicturesBar:
     """
 
     def __init__(self, pictures: Sequence[Path], quiet: bool) -> None:
-        self.pictures = list(pictures)
         self.sizes = [path.stat().st_size if path.is_file() else 0 for path in pictures]
         self.quiet = quiet
-        self.current = -1
+        self.current, self.name = -1, ""
         self.bar: Any = None
 
     def begin(self, picture: Path) -> None:
@@ -41,14 +40,17 @@ class PicturesBar:
 
             self.bar = tqdm(
                 total=max(sum(self.sizes), 1),
+                initial=sum(self.sizes[: self.current]),  # those took no time
+                desc=self._description(),
                 disable=True if self.quiet else None,
                 bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left",
             )
-        if len(self.pictures) > 1:
-            self.bar.set_description_str(f"{self.current + 1}/{len(self.pictures)} {self.name}", refresh=False)
-        else:
-            self.bar.set_description_str("restore", refresh=False)
+        self.bar.set_description_str(self._description(), refresh=False)
         self.bar.update(int(sum(self.sizes[: self.current]) + self.sizes[self.current] * done / total) - self.bar.n)
+
+    def _description(self) -> str:
+        n_pictures = len(self.sizes)
+        return f"{self.current + 1}/{n_pictures} {self.name}" if n_pictures > 1 else "restore"
 
     def clear(self) -> None:
         """Leave the line to somebody else."""
