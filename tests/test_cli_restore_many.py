@@ -317,6 +317,17 @@ def test_pages_of_different_sizes(folder):
         assert all(page.asarray().max() == 0 for page in file.pages)
 
 
+def test_a_name_without_a_suffix_is_a_folder(folder):
+    assert_one_sentence(restore("photo.png", "--out", "new/deep", "--mask", "photo_mask.png"), "no such file")
+    assert_one_sentence(restore("photo.png", "--out", "new/deep"), "photo.png: nothing says which pixels are lost")
+    assert not (folder / "new").exists()
+    fine("photo.png", "--mask", "mask.png", "--out", "new/deep", "--compare", "new")
+    assert (folder / "new/deep/photo_restored.png").exists()
+    assert (folder / "new/photo_compare.png").exists()
+    fine("photo.png", "--mask", "mask.png", "--out", "new", "--compare", "c.png")
+    assert (folder / "new/photo_restored.png").exists()
+
+
 def test_the_table_says_what_became_of_every_picture(scans):
     done = fine("scans/a.jpg", "scans/b.PNG")
     lines = done.stdout.splitlines()

@@ -11,7 +11,7 @@ FILE = click.Path(path_type=Path)
 KINDS = ("painting", "random", "scratches", "text", "blotches", "rows", "columns", "holes", "cracks", "flakes")
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @click.argument("clean", type=FILE)
 @click.option("--kind", type=click.Choice(KINDS), default="painting", show_default=True, help="What is lost.")
 @click.option("--share", type=float, metavar="S", help="Part of the pixels to lose, between 0 and 1.")

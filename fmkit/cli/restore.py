@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ class _RestoreCommand(click.Command):
     """`--detect` alone means `--detect auto`, also if the next word is a picture."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        pairs = zip(args, [*args[1:], ""], strict=True)
-        return super().parse_args(
-            ctx, ["--detect=auto" if word == "--detect" and _is_no_kind(after) else word for word, after in pairs]
-        )
+        words = [
+            "--detect=auto" if word == "--detect" and _is_no_kind(after) else word
+            for word, after in pairwise([*args, ""])
+        ]
+        return super().parse_args(ctx, words)
 
 
 def _is_no_kind(word: str) -> bool:
@@ -36,7 +38,7 @@ def _is_no_kind(word: str) -> bool:
     )
 
 
-@click.command(cls=_RestoreCommand, no_args_is_help=True)
+@click.command(cls=_RestoreCommand)
 @click.argument("pictures", nargs=-1, required=True, type=FILE, metavar="PICTURE...")
 @click.option("--mask", type=FILE, metavar="PATH", help="A picture that is white where pixels are lost, or a folder.")
 @click.option("--lost", metavar="COLOUR", help="Lost are pixels of it: white, black, #rrggbb, ..., or alpha.")
@@ -89,9 +91,9 @@ def restore(pictures: tuple[Path, ...], recursive: bool, form: str, quiet: bool,
     \b
     What is written, for NAME.jpg:
       NAME_restored.png beside it (.tif for a TIFF), or --out: a file for
-      one picture, a folder for several, as for --preview, --save-mask,
-      --compare and --uncertainty, which write NAME_preview.png and so on
-      into theirs. Nothing that exists is replaced without --overwrite;
+      one picture, a folder for several (or if it has no suffix), as for
+      --preview, --save-mask, --compare and --uncertainty, which write
+      NAME_preview.png and so on into theirs. Nothing that exists is replaced without --overwrite;
       of several pictures, those with an answer already are left as they are.
 
     Ctrl-C keeps the finished parts of a large picture in a hidden file beside the answer, and the same command goes

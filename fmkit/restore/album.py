@@ -1,6 +1,6 @@
 """Many pictures: which ones a folder holds, where their masks lie, and what the files made of them are called."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def beside(picture: Path, word: str = "restored") -> Path:
 def place(picture: Found, option: Path, word: str, several: bool) -> Path:
     """Where to write what is made of a picture: the file that the option names, or a file in the folder that it names.
 
-    With several pictures it always names a folder, which is made; with one, if it exists as a folder.
+    With several pictures it always names a folder; with one, if it is a folder or has no suffix.
 
     Raises
     ------
@@ -116,14 +116,18 @@ def place(picture: Found, option: Path, word: str, several: bool) -> Path:
     """
     if several and option.exists() and not option.is_dir():
         raise InputError("this is a file, but of several pictures a folder is needed to write into", path=option)
-    if not (several or option.is_dir()):
+    if option.suffix and not (several or option.is_dir()):
         return option
     name = beside(picture.path).name if word == "restored" else f"{picture.path.stem}_{word}.png"
     return option / picture.inside / name
 
 
-def check_outputs(written: Iterable[Path], read: Iterable[Path], overwrite: bool) -> None:
+def check_outputs(
+    written: Iterable[Path], read: Iterable[Path], overwrite: bool, to_be_made: Collection[Path] = ()
+) -> None:
     """Refuse, before the work, what cannot be written, is read, exists, or would be written twice.
+
+    The folders `to_be_made` need not exist.
 
     Raises
     ------
@@ -140,6 +144,9 @@ def check_outputs(written: Iterable[Path], read: Iterable[Path], overwrite: bool
             raise InputError("two pictures would be written to this file: choose another name", path=path)
         if path.exists() and any(source.exists() and path.samefile(source) for source in read):
             raise InputError("this would overwrite what is read: choose another name", path=path)
-        check_writable(path)
+        folder = path.parent
+        while path.parent in to_be_made and not folder.exists():
+            folder = folder.parent
+        check_writable(folder / path.name)
         if path.is_file() and not overwrite:
             raise InputError("this file exists: choose another name, or replace it with --overwrite", path=path)

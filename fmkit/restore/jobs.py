@@ -1,5 +1,7 @@
 """One damaged picture file, from reading it to writing what is made of it; and many, one after the other."""
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from fmkit.restore.album import Found, beside, check_outputs, find_mask, find_tr
 from fmkit.restore.lost import lost_by_alpha, lost_by_colour, lost_by_mask_file, opaque, parse_colour
 from fmkit.restore.picture_file import (
     Picture,
-    check_destination,
+    check_format,
     keeps_values,
     read_pages,
     without_alpha,
@@ -30,7 +32,7 @@ Masks = list[NDArray[np.bool_]]
 
 NOT_TOLD = (
     "nothing says which pixels are lost: --mask or --lost does, --detect fills what looks damaged, and "
-    "--preview FILE.png shows that without touching anything"
+    "--preview FILE.png only shows it"
 )
 
 
@@ -69,22 +71,33 @@ class Job:
     out: Path
     views: dict[str, Path]
     """Where the preview, mask, comparison and uncertainty go, as far as they are wanted."""
+    folders: frozenset[Path]
+    """Those to be made if they are not there."""
 
     @classmethod
     def of(cls, picture: Found, wishes: Wishes, several: bool) -> "Job":
-        """Name the files; folders that are named for several pictures are made when they are written into."""
+        """Name the files that the wishes name, or name the folders of.
+
+        Raises
+        ------
+        InputError
+            If a file is named where several are to be written.
+        OSError
+            If a mask or a truth is named that does not exist.
+        """
+        for read in filter(None, (wishes.mask, wishes.truth)):
+            if not read.exists():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(read))
         wanted = {
+            "restored": None if wishes.preview else wishes.out,
             "preview": wishes.preview,
             "mask": wishes.save_mask,
             "compare": None if wishes.preview else wishes.compare,
             "uncertainty": None if wishes.preview else wishes.uncertainty,
         }
-        return cls(
-            picture,
-            several,
-            place(picture, wishes.out, "restored", several) if wishes.out else beside(picture.path),
-            {word: place(picture, path, word, several) for word, path in wanted.items() if path},
-        )
+        files = {word: place(picture, path, word, several) for word, path in wanted.items() if path}
+        folders = frozenset(file.parent for word, file in files.items() if file != wanted[word])
+        return cls(picture, several, files.pop("restored", beside(picture.path)), files, folders)
 
 
 @dataclass
@@ -155,12 +168,10 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
     pages = read_pages(path)
     written = [file for view in job.views.values() for file in _page_paths(view, len(pages))]
     written += [] if wishes.preview else [job.out]
-    if job.several:
-        for folder in {file.parent for file in written}:
-            folder.mkdir(parents=True, exist_ok=True)
-    check_outputs(written, [path, *filter(None, (mask_path, truth_path))], wishes.overwrite)
+    check_outputs(written, [path, *filter(None, (mask_path, truth_path))], wishes.overwrite, job.folders)
     if not wishes.preview:
-        check_destination(job.out, pages[0], len(pages))
+        for page in pages:
+            check_format(job.out, page, len(pages))
     truth = _read_truth(truth_path, pages) if truth_path else None
     outcome = Outcome(path, shape=pages[0].pixels.shape, n_pages=len(pages))
 
@@ -179,6 +190,7 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
     for page in lost:
         if page.all():
             raise InputError("every pixel is lost, and nothing is known to fill them from", path=mask_path or path)
+    _make(job.folders)
 
     if "mask" in job.views:
         _write_views(job.views["mask"], [page.astype(np.uint8) * 255 for page in lost])
@@ -265,6 +277,7 @@ def _confirmed(job: Job, pages: Sequence[Picture], lost: Masks, talk: Talk) -> b
     """Show what would be touched, and ask; the preview stays if the answer is no."""
     path = job.picture.path
     assert talk.ask
+    _make(job.folders)
     view = _unused(job.out.with_name(f"{path.stem}_preview.png"))
     shown = _write_preview(view, pages, lost)
     n_regions = sum(int(label(page, np.ones((3, 3)))[1]) for page in lost)
@@ -276,6 +289,11 @@ def _confirmed(job: Job, pages: Sequence[Picture], lost: Masks, talk: Talk) -> b
         for file in shown:
             file.unlink(missing_ok=True)
     return yes
+
+
+def _make(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _unused(path: Path) -> Path:

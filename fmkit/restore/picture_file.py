@@ -145,6 +145,12 @@ def check_destination(path: str | Path, picture: Picture, n_pages: int = 1) -> N
     OSError
         If the folder does not exist or is not to be written in.
     """
+    check_format(path, picture, n_pages)
+    check_writable(path)
+
+
+def check_format(path: str | Path, picture: Picture, n_pages: int = 1) -> None:
+    """Refuse a path whose format, told by its suffix, cannot hold the picture, with an InputError."""
     suffix = _suffix(path)
     if suffix not in _SAVE:
         raise InputError("pictures are written as .png, .jpg, .tif or .webp", path=path)
@@ -159,7 +165,6 @@ def check_destination(path: str | Path, picture: Picture, n_pages: int = 1) -> N
         raise InputError("JPEG holds no alpha channel: use .png, .tif or .webp", path=path)
     if n_pages > 1 and suffix != ".tif":
         raise InputError(f"only TIFF holds several pages, and the picture {n_pages}: use .tif", path=path)
-    check_writable(path)
 
 
 def keeps_values(path: str | Path) -> bool:
