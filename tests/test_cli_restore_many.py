@@ -145,6 +145,16 @@ def test_masks_in_a_folder_of_their_own(scans, folder, lost, asked):
     assert all(np.array_equal(call.mask, lost) for call in asked)
 
 
+def test_too_little_memory_is_said(scans, monkeypatch):
+    def restore_image(*_, **__):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(fmkit.restore.jobs, "restore_image", restore_image)
+    sentence = "the memory does not suffice (Unable to allocate 9 TiB)"
+    assert_one_sentence(restore("scans/a.jpg"), f"fmkit: {sentence}")
+    assert restore("scans/a.jpg", "scans/b.PNG").stderr.count(f": {sentence}") == 2
+
+
 def test_one_mask_for_all(scans, asked):
     fine("scans/a.jpg", "scans/b.PNG", "--mask", "mask.png")
     assert len(asked) == 2
@@ -262,6 +272,12 @@ def test_scores_against_the_truth(folder, lost, alpha):
     assert row["SSIM all"] == ssim(PICTURE, restored)
     assert row["where"] == "photo_restored.png"
     assert row["seconds"] > 0
+
+
+def test_what_is_written_is_scored(folder, lost):
+    write("truth.png", PICTURE)
+    done = fine("photo.png", "--mask", "mask.png", "--truth", "truth.png", "--out", "o.jpg", "--format", "json")
+    assert json.loads(done.stdout)[0]["PSNR all"] == psnr(PICTURE, read("o.jpg"))
 
 
 def test_truths_in_a_folder(folder, lost):

@@ -54,7 +54,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         _drop_unwritten_output()  # the reader (`| head`) has enough: silent, with the status that click gives it
         status = 1
-    except (InputError, OSError, UnicodeEncodeError, click.ClickException) as error:
+    except (InputError, OSError, MemoryError, UnicodeEncodeError, click.ClickException) as error:
         _drop_unwritten_output()
         print(f"fmkit: {sentence_of(error)}", file=sys.stderr)
         status = 2

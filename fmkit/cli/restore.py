@@ -53,7 +53,11 @@ def _is_no_kind(word: str) -> bool:
 @click.option("--uncertainty", type=FILE, metavar="PATH", help="Draw the standard deviations (.tif: the figures).")
 @click.option("--truth", type=FILE, metavar="PATH", help="The clean picture, or a folder: print PSNR and SSIM.")
 @click.option(
-    "--quality", type=click.Choice(["fast", "balanced", "best"]), default="balanced", show_default=True, help="Or time."
+    "--quality",
+    type=click.Choice(["fast", "balanced", "best"]),
+    default="balanced",
+    show_default=True,
+    help="Or time.",
 )
 @click.option(
     "--method",

@@ -62,9 +62,9 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    last_word = path.stem.rpartition("_")[2]
-    is_mask = last_word == "mask" or path.stem.endswith(".mask")
-    return path.suffix.lower() in SUFFIXES and not is_mask and last_word not in MADE
+    name, _, word = path.stem.rpartition("_")
+    is_mask = word == "mask" or path.stem.endswith(".mask")
+    return path.suffix.lower() in SUFFIXES and not is_mask and not (name and word in MADE)
 
 
 def find_mask(picture: Found, folder: Path | None = None) -> Path | None:

@@ -212,6 +212,8 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
         figures = job.views["uncertainty"].suffix.lower() in (".tif", ".tiff")
         _write_views(job.views["uncertainty"], [std if figures else heat_map(std) for std in stds])
     if truth:
+        if not keeps_values(job.out):
+            answers = [page.pixels for page in read_pages(job.out)]
         outcome.scores = _scores(truth, answers, lost)
     outcome.seconds = time.perf_counter() - begin
     return outcome
