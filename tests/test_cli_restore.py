@@ -161,7 +161,7 @@ def test_bad_input_is_one_sentence(folder, arguments, sentence, monkeypatch):
 def test_no_permission(folder, locked, out):
     (folder / "locked").mkdir()
     (folder / locked).chmod(0o500 if locked == "locked" else 0)
-    modules = ("fmkit.cli.restore", "fmkit.restore.jobs", "tqdm")
+    modules = ("fmkit.cli.restore", "fmkit.restore.workshop", "tqdm")
     paths = folder / "photo.png", "--mask", folder / "mask.png", "--out", folder / out
     assert_one_sentence(run_unprivileged(modules, "restore", *paths), "permission denied")
 
@@ -208,7 +208,7 @@ def test_an_interrupted_start_goes_on(folder):
     """What a first start finished is in a file beside the answer, which the second takes up and takes away."""
     code = f"""
 import os, signal, sys
-import fmkit.restore.jobs as jobs
+import fmkit.restore.workshop as workshop
 from fmkit.cli import main
 def interrupted(picture, mask, *, checkpoint, progress, **_):
     checkpoint.write_bytes(b"tiles")
@@ -219,7 +219,7 @@ def going_on(picture, mask, *, checkpoint, **_):
     assert checkpoint.read_bytes() == b"tiles"
     checkpoint.unlink()
     return picture
-jobs.restore_image = locals()[sys.argv.pop(1)]
+workshop.restore_image = locals()[sys.argv.pop(1)]
 main()
 """
     for name, status in (("interrupted", 130), ("going_on", 0)):

@@ -11,7 +11,7 @@ import pyvips
 import skimage.data
 import tifffile
 
-import fmkit.restore.jobs
+import fmkit.restore.workshop
 from fmkit.restore import psnr, ssim
 from fmkit.restore.lost import lost_by_mask
 from fmkit.restore.picture_file import read_picture
@@ -47,8 +47,8 @@ def asked(monkeypatch):
         asked.append(SimpleNamespace(kind=kind))
         return SimpleNamespace(mask=mask, confidence=mask.astype(np.float32))
 
-    monkeypatch.setattr(fmkit.restore.jobs, "restore_image", restore_image)
-    monkeypatch.setattr(fmkit.restore.jobs, "find_damage", find_damage)
+    monkeypatch.setattr(fmkit.restore.workshop, "restore_image", restore_image)
+    monkeypatch.setattr(fmkit.restore.workshop, "find_damage", find_damage)
     return asked
 
 
@@ -149,7 +149,7 @@ def test_too_little_memory_is_said(scans, monkeypatch):
     def restore_image(*_, **__):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr(fmkit.restore.jobs, "restore_image", restore_image)
+    monkeypatch.setattr(fmkit.restore.workshop, "restore_image", restore_image)
     sentence = "the memory does not suffice (Unable to allocate 9 TiB)"
     assert_one_sentence(restore("scans/a.jpg"), f"fmkit: {sentence}")
     assert restore("scans/a.jpg", "scans/b.PNG").stderr.count(f": {sentence}") == 2

@@ -114,9 +114,11 @@ def restore(pictures: tuple[Path, ...], recursive: bool, form: str, quiet: bool,
         raise click.UsageError(f"{' and '.join(told)} both say what is lost: one is enough")
 
     from fmkit.restore.album import find_pictures
-    from fmkit.restore.jobs import Job, Talk, Wishes, checkpoint_of, restore_file, restore_files
+    from fmkit.restore.jobs import Job, Talk, Wishes
+    from fmkit.restore.workshop import checkpoint_of, restore_file, restore_files
 
     wishes = Wishes(**options)
+    wishes.check()
     found = find_pictures(pictures, recursive)
     several = len(found) > 1 or any(path.is_dir() for path in pictures)
     jobs = [Job.of(picture, wishes, several) for picture in found]
