@@ -323,6 +323,31 @@ def test_every_page_is_restored(folder, lost):
     )
 
 
+def test_finished_pages_are_taken_up_by_a_second_start(folder, lost, asked, monkeypatch):
+    tifffile.imwrite("pages.tif", np.stack([damaged(lost), damaged(lost)[::-1]]), photometric="rgb")
+    stand_in = fmkit.restore.workshop.restore_image
+
+    def interrupted(*arguments, **options):
+        if asked:
+            raise KeyboardInterrupt
+        return stand_in(*arguments, **options)
+
+    command = ["pages.tif", "--lost", "white", "--uncertainty", "u.tif"]
+    monkeypatch.setattr(fmkit.restore.workshop, "restore_image", interrupted)
+    done = restore(*command)
+    assert done.returncode == 130
+    assert "finished parts of pages_restored.tif are kept: the same command goes on from there" in done.stderr
+    monkeypatch.setattr(fmkit.restore.workshop, "restore_image", stand_in)
+    fine(*command)
+    assert len(asked) == 2  # not three
+    assert not list(folder.glob(".*"))
+    first = tifffile.imread("pages_restored.tif"), tifffile.imread("u.tif")
+    fine(*command, "--overwrite")
+    assert len(asked) == 4
+    for before, after in zip(first, (tifffile.imread("pages_restored.tif"), tifffile.imread("u.tif")), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_pages_of_different_sizes(folder):
     with tifffile.TiffWriter("mixed.tif") as file:
         file.write(np.full((30, 40, 3), 255, np.uint8) * (np.arange(40) < 30)[:, None].astype(np.uint8))

@@ -115,7 +115,7 @@ def restore(pictures: tuple[Path, ...], recursive: bool, form: str, quiet: bool,
 
     from fmkit.restore.album import find_pictures
     from fmkit.restore.jobs import Job, Talk, Wishes
-    from fmkit.restore.workshop import checkpoint_of, restore_file, restore_files
+    from fmkit.restore.workshop import is_half_done, restore_file, restore_files
 
     wishes = Wishes(**options)
     wishes.check()
@@ -145,7 +145,7 @@ def restore(pictures: tuple[Path, ...], recursive: bool, form: str, quiet: bool,
                     bar.say(f"fmkit: {_in_place(outcome)}")
     except KeyboardInterrupt:
         out = jobs[len(outcomes)].out
-        if list(out.parent.glob(f"{checkpoint_of(out).name[:-6]}*.tiles")):
+        if is_half_done(out):
             note(f"finished parts of {out} are kept: the same command goes on from there")
         raise
     finally:

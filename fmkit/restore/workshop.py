@@ -13,6 +13,7 @@ from fmkit.errors import InputError
 from fmkit.restore import find_damage, restore_image
 from fmkit.restore.album import check_outputs, find_mask, find_truth
 from fmkit.restore.jobs import Job, Outcome, Talk, Wishes
+from fmkit.restore.kept_pages import KeptPages, hidden_beside, key_of
 from fmkit.restore.lost import lost_by_alpha, lost_by_colour, lost_by_mask_file, opaque, parse_colour
 from fmkit.restore.picture_file import (
     Picture,
@@ -104,6 +105,7 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
         talk.note("JPEG cannot keep the known pixels exactly: --out a .png, .tif or .webp can")
     answers, stds = _filled(job, wishes, pages, lost, talk)
     write_pages(job.out, answers, pages, wishes.keep_metadata)
+    KeptPages(job.out).forget()
     outcome.where = job.out
     if "compare" in job.views:
         pairs = zip(pages, answers, strict=True)
@@ -209,37 +211,47 @@ def _unused(path: Path) -> Path:
 def _filled(
     job: Job, wishes: Wishes, pages: Sequence[Picture], lost: Masks, talk: Talk
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Every page filled and, where they are wished for, its standard deviations."""
+    options: dict[str, Any] = {
+        "method": wishes.method,
+        "quality": wishes.quality,
+        "denoise": wishes.denoise,
+        "return_std": "uncertainty" in job.views,
+        "random_state": wishes.seed,
+    }
+    kept = KeptPages(job.out)
     answers, stds = [], []
     for number, (page, mask) in enumerate(zip(pages, lost, strict=True)):
 
         def progress(done: int, total: int, before: int = number) -> None:
             talk.progress(before * total + done, len(pages) * total)
 
-        page_word = f".{number + 1}" if len(pages) > 1 else ""
-        answer = restore_image(
-            page.pixels,
-            mask,
-            method=wishes.method,
-            quality=wishes.quality,
-            denoise=wishes.denoise,
-            return_std="uncertainty" in job.views,
-            random_state=wishes.seed,
-            n_jobs=wishes.jobs,
-            checkpoint=checkpoint_of(job.out, page_word),
-            progress=progress,
-        )
-        if "uncertainty" in job.views:
-            answer, std = answer
-            stds.append(std)
+        several = len(pages) > 1
+        key = key_of(page.pixels, mask, options) if several else ""
+        made = kept.taken_up(number, key) if several else None
+        if made is None:
+            checkpoint = checkpoint_of(job.out, f".{number + 1}" if several else "")
+            answer = restore_image(
+                page.pixels, mask, n_jobs=wishes.jobs, checkpoint=checkpoint, progress=progress, **options
+            )
+            made = list(answer) if options["return_std"] else [answer]
+            if several:
+                kept.keep(number, key, made)
         if wishes.lost == "alpha":
-            answer[mask, -1] = opaque(page)
-        answers.append(answer)
+            made[0][mask, -1] = opaque(page)
+        answers.append(made[0])
+        stds += made[1:]
     return answers, stds
 
 
 def checkpoint_of(out: Path, page: str = "") -> Path:
     """Where finished tiles of a large picture are kept until it is done."""
     return out.with_name(f".{out.name}{page}.tiles")
+
+
+def is_half_done(out: Path) -> bool:
+    """Whether finished parts are kept, so that a second start goes on."""
+    return bool(hidden_beside(out, ".tiles") or hidden_beside(out, ".page"))
 
 
 def _scores(truth: Sequence[Picture], answers: Sequence[NDArray[Any]], lost: Masks) -> dict[str, float]:
