@@ -74,6 +74,6 @@ def hidden_beside(out: Path, ending: str) -> list[Path]:
 def key_of(pixels: NDArray[Any], lost: NDArray[np.bool_], options: dict[str, Any]) -> str:
     """What an answer depends on, as a short text."""
     digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str, sorted(options.items()))).encode())
-    digest.update(np.ascontiguousarray(pixels))
-    digest.update(np.ascontiguousarray(lost))
+    digest.update(pixels.tobytes())
+    digest.update(lost.tobytes())
     return digest.hexdigest()

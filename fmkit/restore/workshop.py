@@ -88,9 +88,8 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
             outcome.words = "left as it is"
             return outcome
     outcome.n_lost, outcome.n_pixels = sum(int(page.sum()) for page in lost), sum(page.size for page in lost)
-    for page in lost:
-        if page.all():
-            raise InputError("every pixel is lost, and nothing is known to fill them from", path=mask_path or path)
+    if any(page.all() for page in lost):
+        raise InputError("every pixel is lost, and nothing is known to fill them from", path=mask_path or path)
     _make(job.folders)
 
     if "mask" in job.views:
