@@ -172,7 +172,7 @@ def _told_lost(job: Job, wishes: Wishes, mask_path: Path | None, pages: Sequence
     return [page | holes for page, holes in zip(lost, unknown, strict=True)]
 
 
-def _detected(pages: Sequence[Picture], kind: str) -> Masks:
+def _detected(pages: Sequence[Picture], kind: Any) -> Masks:
     return [np.asarray(find_damage(page.colours, kind).mask) for page in pages]
 
 
@@ -230,7 +230,7 @@ def _filled(
         made = kept.taken_up(number, key) if several else None
         if made is None:
             checkpoint = checkpoint_of(job.out, f".{number + 1}" if several else "")
-            answer = restore_image(
+            answer: Any = restore_image(
                 page.pixels, mask, n_jobs=wishes.jobs, checkpoint=checkpoint, progress=progress, **options
             )
             made = list(answer) if options["return_std"] else [answer]
