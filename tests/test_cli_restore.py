@@ -1,11 +1,14 @@
 """`fmkit restore` as a process: pictures in, pictures out, and one sentence for everything that can be mended."""
 
+import fcntl
 import os
 import pty
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 
 import numpy as np
 import pytest
@@ -235,3 +238,26 @@ main()
         assert (folder / "photo_restored.png").exists() == (name == "going_on")
         kept = "finished parts of photo_restored.png are kept: the same command goes on from there"
         assert (kept in done.stderr) == (name == "interrupted")
+
+
+def test_a_folder_as_a_process_with_a_bar_on_a_terminal(folder, lost):
+    (folder / "scans").mkdir()
+    for name in ("a.png", "c.png"):
+        write(folder / "scans" / name, np.where(lost[..., None], 255, PICTURE).astype(np.uint8))
+    (folder / "scans/b.png").write_text("no picture")
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [*RUN, "restore", "scans", "--lost", "white", "--out", "out"]
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=follower, text=True
+    )
+    out, _ = process.communicate(timeout=120)
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert process.returncode == 1
+    assert "fmkit: scans/b.png: this is no PNG, JPEG, TIFF or WebP picture" in shown
+    assert "1/3 a.png:" in shown
+    assert "3/3 c.png: 100%" in shown
+    assert " left" in shown
+    assert [line.split()[-1] for line in out.splitlines()[2:]] == ["out/a_restored.png", "failed", "out/c_restored.png"]
