@@ -209,6 +209,11 @@ def test_detection_with_and_without_a_kind(folder, lost, asked, arguments, kind)
     np.testing.assert_array_equal(asked[1].mask, lost)
 
 
+def test_a_colour_in_a_jpeg_is_not_exact(folder, lost):
+    write("photo.jpg", damaged(lost))
+    assert fine("photo.jpg", "--lost", "white").stderr.startswith("fmkit: JPEG blurs what was white: a mask, or")
+
+
 def test_no_damage_found_is_said(folder, monkeypatch):
     write("clean.png", np.full((20, 20), 7, np.uint8))
     monkeypatch.setattr("fmkit.cli.restore._on_a_terminal", lambda: True)

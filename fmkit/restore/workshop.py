@@ -90,6 +90,10 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
     outcome.n_lost, outcome.n_pixels = sum(int(page.sum()) for page in lost), sum(page.size for page in lost)
     if any(page.all() for page in lost):
         raise InputError("every pixel is lost, and nothing is known to fill them from", path=mask_path or path)
+    if wishes.lost and wishes.lost != "alpha" and not keeps_values(path):
+        talk.note(
+            f"JPEG blurs what was {wishes.lost}: a mask, or --detect white, finds the lost pixels that are not quite"
+        )
     _make(job.folders)
 
     if "mask" in job.views:
