@@ -189,9 +189,8 @@ def _confirmed(job: Job, pages: Sequence[Picture], lost: Masks, talk: Talk) -> b
     shown = _write_preview(view, pages, lost)
     n_regions = sum(int(label(page, np.ones((3, 3)))[1]) for page in lost)
     share = sum(page.sum() for page in lost) / sum(page.size for page in lost)
-    yes = talk.ask(
-        f"{path}: {share:.2%} of the pixels look damaged, in {n_regions:,} regions; {shown[0]} shows them. Fill them?"
-    )
+    places = f"{n_regions:,} place{'s' * (n_regions != 1)}"
+    yes = talk.ask(f"{path}: {share:.2%} of the pixels look damaged, in {places}; {shown[0]} shows them. Fill them?")
     if yes:
         for file in shown:
             file.unlink(missing_ok=True)
