@@ -24,9 +24,10 @@ demo: $(ENVIRONMENT)
 	@mkdir -p demo
 	.venv/bin/fmkit recommend datasets/movielens_small/ratings.csv.gz --user 73 --top 10 \
 		--items datasets/movielens_small/movies.csv.gz
-	$(RUN) examples/damage_painting.py demo/damaged.png demo/mask.png
-	.venv/bin/fmkit restore demo/damaged.png --mask demo/mask.png --out demo/restored.png
-	$(RUN) examples/before_after.py demo/damaged.png demo/restored.png demo/before_after.png
+	.venv/bin/fmkit damage datasets/harvesters/harvesters.jpg --colour '#e8e0cc' \
+		--out demo/damaged.png --mask demo/mask.png --overwrite
+	.venv/bin/fmkit restore demo/damaged.png --mask demo/mask.png --out demo/restored.png \
+		--compare demo/before_after.png --overwrite
 
 test: $(ENVIRONMENT)
 	$(RUN) -m ruff check .

@@ -1,7 +1,13 @@
 """`fmkit` as a process, and what its errors look like."""
 
+import contextlib
+import io
 import subprocess
 import sys
+
+import pytest
+
+from fmkit.cli import main
 
 RUN = [sys.executable, "-c", "import sys; from fmkit.cli import main; sys.argv[0] = 'fmkit'; main()"]
 
@@ -9,6 +15,19 @@ RUN = [sys.executable, "-c", "import sys; from fmkit.cli import main; sys.argv[0
 def run(*arguments, **options):
     options = {"capture_output": True, "text": True, "timeout": 120, **options}
     return subprocess.run([*RUN, *map(str, arguments)], **options)
+
+
+def call(*arguments):
+    """As `run`, in this process and much faster; what is not asked for at a terminal."""
+    out, err = io.StringIO(), io.StringIO()
+    argv, stdin = sys.argv, sys.stdin
+    sys.argv, sys.stdin = ["fmkit", *map(str, arguments)], io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as exit_:
+            main()
+    finally:
+        sys.argv, sys.stdin = argv, stdin
+    return subprocess.CompletedProcess(arguments, exit_.value.code, out.getvalue(), err.getvalue())
 
 
 def run_unprivileged(modules, *arguments):

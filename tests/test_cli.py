@@ -21,6 +21,7 @@ def test_help_lists_every_command():
     assert done.returncode == 0
     assert "recommend  " in done.stdout
     assert "restore  " in done.stdout
+    assert "damage  " in done.stdout
     assert "_" not in done.stdout
 
 
@@ -30,6 +31,8 @@ def test_help_lists_every_command():
         ([], "fmkit: missing command (see `fmkit --help`)"),
         (["recomend"], "fmkit: no such command 'recomend'"),
         (["_tables"], "fmkit: no such command '_tables'"),
+        (["restore"], "fmkit: missing argument 'PICTURE...' (see `fmkit restore --help`)"),
+        (["damage"], "fmkit: missing argument 'CLEAN' (see `fmkit damage --help`)"),
         (["recommend", "--colour"], "fmkit: no such option '--colour'"),
         (["recommend", "x.csv", "--user", "1", "--top", "0"], "fmkit: invalid value for '--top'"),
         (["recommend", "--user", "1"], "fmkit: name a table of ratings, or a saved model with --model"),

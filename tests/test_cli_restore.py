@@ -1,13 +1,21 @@
 """`fmkit restore` as a process: pictures in, pictures out, and one sentence for everything that can be mended."""
 
+import fcntl
+import os
+import pty
 import resource
+import signal
+import struct
+import subprocess
+import sys
+import termios
 
 import numpy as np
 import pytest
 import pyvips
 import skimage.data
 
-from tests.command_line import assert_one_sentence, run, run_unprivileged
+from tests.command_line import RUN, assert_one_sentence, call, run, run_unprivileged
 
 PICTURE = skimage.data.astronaut()[80:140, 170:250]
 
@@ -44,6 +52,7 @@ def folder(tmp_path, lost):
     (tmp_path / "noise.png").write_bytes(np.random.default_rng(0).bytes(2000))
     (tmp_path / "half.png").write_bytes((tmp_path / "photo.png").read_bytes()[:3000])
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "nomasks").mkdir()
     return tmp_path
 
 
@@ -107,10 +116,13 @@ def test_nothing_lost_is_copied(folder):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["photo.png"], "say which pixels are lost, either by --mask or by --lost"),
-        (["photo.png", "--mask", "mask.png", "--lost", "white"], "either by --mask or by --lost"),
+        (["photo.png"], "photo.png: nothing says which pixels are lost: --mask or --lost does, --detect fills"),
+        (
+            ["photo.png", "--mask", "mask.png", "--lost", "white"],
+            "--mask and --lost both say what is lost: one is enough",
+        ),
         (["nowhere.png", "--lost", "white"], "nowhere.png: no such file"),
-        (["folder.png", "--lost", "white"], "folder.png: is a directory"),
+        (["folder.png", "--lost", "white"], "folder.png: this folder holds no PNG"),
         (["empty.png", "--lost", "white"], "empty.png: the file is empty, not a picture"),
         (["text.png", "--lost", "white"], "text.png: this is no PNG, JPEG, TIFF or WebP picture"),
         (["noise.png", "--lost", "white"], "noise.png: this is no PNG, JPEG, TIFF or WebP picture"),
@@ -122,18 +134,29 @@ def test_nothing_lost_is_copied(folder):
             "small.png: the mask has 6 x 5 pixels, the picture as it is displayed 80 x 60",
         ),
         (["photo.png", "--mask", "all.png"], "all.png: every pixel is lost"),
+        (["photo.png", "--mask", "mask.png", "--out", "none.png"], "none.png: this file exists: choose another name"),
+        (["photo.png", "--mask", "mask.png", "--compare", "none.png"], "none.png: this file exists"),
+        (["photo.png", "--mask", "mask.png", "--preview", "none.png"], "none.png: this file exists"),
+        (["photo.png", "--mask", "mask.png", "--compare", "x.png", "--out", "x.png"], "x.png: two pictures would be"),
+        (["photo.png", "--mask", "mask.png", "--compare", "x.bmp"], "x.bmp: pictures are written as .png"),
+        (["photo.png", "--mask", "mask.png", "--truth", "small.png"], "small.png: the true picture is (5, 6) uint8"),
+        (["photo.png", "--mask", "mask.png", "--truth", "nowhere.png"], "nowhere.png: no such file"),
+        (["photo.png", "--mask", "nomasks"], "photo.png: no mask of this picture is in nomasks: photo.png, photo_mask"),
+        (["nomasks"], "nomasks: this folder holds no PNG, JPEG, TIFF or WebP pictures (--recursive looks"),
+        (["photo.png", "text.png", "--mask", "mask.png", "--out", "none.png"], "none.png: this is a file, but of sev"),
+        (["photo.png", "--detect", "fire"], "invalid value for '--detect': 'fire' is not one of 'auto'"),
         (["photo.png", "--lost", "pinkish"], "'pinkish' is no colour: name one of white"),
         (["photo.png", "--lost", "alpha"], "photo.png: the picture has no alpha channel"),
         (["photo.png", "--mask", "mask.png", "--out", "out.xyz"], "out.xyz: pictures are written as .png"),
         (["photo.png", "--mask", "mask.png", "--out", "nowhere/out.png"], "nowhere/out.png: no such file or directory"),
-        (["photo.png", "--mask", "mask.png", "--out", "folder.png"], "folder.png: "),
-        (["photo.png", "--mask", "mask.png", "--out", "photo.png"], "photo.png: --out would overwrite what is read"),
-        (["photo.png", "--mask", "mask.png", "--out", "mask.png"], "mask.png: --out would overwrite what is read"),
+        (["photo.png", "--mask", "mask.png", "--out", "photo.png"], "photo.png: this would overwrite what is read"),
+        (["photo.png", "--mask", "mask.png", "--out", "mask.png"], "mask.png: this would overwrite what is read"),
     ],
 )
-def test_bad_input_is_one_sentence(folder, arguments, sentence):
+def test_bad_input_is_one_sentence(folder, arguments, sentence, monkeypatch):
+    monkeypatch.chdir(folder)
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert_one_sentence(restore(folder, *arguments), sentence)
+    assert_one_sentence(call("restore", *arguments), sentence)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
@@ -141,7 +164,7 @@ def test_bad_input_is_one_sentence(folder, arguments, sentence):
 def test_no_permission(folder, locked, out):
     (folder / "locked").mkdir()
     (folder / locked).chmod(0o500 if locked == "locked" else 0)
-    modules = ("fmkit.cli.restore", "fmkit.restore.lost", "fmkit.restore.picture_file", "tqdm")
+    modules = ("fmkit.cli.restore", "fmkit.restore.workshop", "tqdm")
     paths = folder / "photo.png", "--mask", folder / "mask.png", "--out", folder / out
     assert_one_sentence(run_unprivileged(modules, "restore", *paths), "permission denied")
 
@@ -160,5 +183,92 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(folder):
 
 def test_a_picture_of_one_pixel(tmp_path):
     one = write(tmp_path / "one.png", np.full((1, 1), 255, np.uint8))
-    assert_one_sentence(run("restore", one, "--lost", "white"), "every pixel is lost")
-    assert_one_sentence(run("restore", one, "--mask", one), "every pixel is lost")
+    assert_one_sentence(call("restore", one, "--lost", "white"), "every pixel is lost")
+    assert_one_sentence(call("restore", one, "--mask", one), "every pixel is lost")
+
+
+def test_a_yes_is_asked_for_on_a_terminal(folder):
+    """Nothing says what is lost: the question is asked, with its preview, and only a yes fills."""
+    code = """
+from types import SimpleNamespace
+import fmkit.restore.workshop as workshop
+from fmkit.cli import main
+workshop.find_damage = lambda picture, kind: SimpleNamespace(mask=(picture == 255).all(axis=2))
+main()
+"""
+    for answer in ("n", "y"):
+        leader, follower = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "restore", "photo.png"],
+            cwd=folder,
+            stdin=follower,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        os.write(leader, f"{answer}\n".encode())
+        _, err = process.communicate(timeout=120)
+        os.close(leader), os.close(follower)
+        assert process.returncode == 0, err
+        assert b"fmkit: photo.png: " in err
+        assert b"6.19% of the pixels look damaged, in 1 place; " in err
+        assert b"photo_preview.png shows them. Fill them? [y/N]" in err
+        assert (folder / "photo_preview.png").exists() == (answer == "n")
+        assert (folder / "photo_restored.png").exists() == (answer == "y")
+        (folder / "photo_preview.png").unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("ctrl_c_works")
+def test_an_interrupted_start_goes_on(folder):
+    """What a first start finished is in a file beside the answer, which the second takes up and takes away."""
+    code = f"""
+import os, signal, sys
+import fmkit.restore.workshop as workshop
+from fmkit.cli import main
+def interrupted(picture, mask, *, checkpoint, progress, **_):
+    checkpoint.write_bytes(b"tiles")
+    progress(1, 2)
+    os.kill(os.getpid(), {int(signal.SIGINT)})
+    signal.pause()
+def going_on(picture, mask, *, checkpoint, **_):
+    assert checkpoint.read_bytes() == b"tiles"
+    checkpoint.unlink()
+    return picture
+workshop.restore_image = locals()[sys.argv.pop(1)]
+main()
+"""
+    for name, status in (("interrupted", 130), ("going_on", 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, name, "restore", "photo.png", "--mask", "mask.png"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == status, done.stderr
+        assert (folder / ".photo_restored.png.tiles").exists() == (name == "interrupted")
+        assert (folder / "photo_restored.png").exists() == (name == "going_on")
+        kept = "finished parts of photo_restored.png are kept: the same command goes on from there"
+        assert (kept in done.stderr) == (name == "interrupted")
+
+
+def test_a_folder_as_a_process_with_a_bar_on_a_terminal(folder, lost):
+    (folder / "scans").mkdir()
+    for name in ("a.png", "c.png"):
+        write(folder / "scans" / name, np.where(lost[..., None], 255, PICTURE).astype(np.uint8))
+    (folder / "scans/b.png").write_text("no picture")
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [*RUN, "restore", "scans", "--lost", "white", "--out", "out"]
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=follower, text=True
+    )
+    out, _ = process.communicate(timeout=120)
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert process.returncode == 1
+    assert "fmkit: scans/b.png: this is no PNG, JPEG, TIFF or WebP picture" in shown
+    assert "1/3 a.png:" in shown
+    assert "3/3 c.png: 100%" in shown
+    assert " left" in shown
+    assert [line.split()[-1] for line in out.splitlines()[2:]] == ["out/a_restored.png", "failed", "out/c_restored.png"]

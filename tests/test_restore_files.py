@@ -47,6 +47,7 @@ def test_metadata_is_carried_over(tmp_path):
     )
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Artist", "Bruegel")
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", b"<x:xmpmeta/>")
     image.set_type(pyvips.GValue.gint_type, "orientation", 6)
     image.write_to_file(str(tmp_path / "photo.jpg"))
     picture = read_picture(tmp_path / "photo.jpg")
@@ -57,7 +58,8 @@ def test_metadata_is_carried_over(tmp_path):
         assert out.get("icc-profile-data") == profile
         assert (out.width, out.height) == (8, 6)
         assert "orientation" not in out.get_fields() or out.get("orientation") == 1
-        if name != "out.tif":
+        assert out.get("xmp-data") == b"<x:xmpmeta/>"
+        if name != "out.tif":  # see test_tiff_tags.py
             assert out.get("exif-ifd0-Artist").startswith("Bruegel")
         if name != "out.webp":
             assert out.xres == pytest.approx(11.8, abs=0.1)

@@ -42,7 +42,9 @@ def run(*arguments):
     return done
 
 
-@pytest.mark.parametrize("command", [["--help"], ["--version"], ["recommend", "--help"], ["restore", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["--version"], ["recommend", "--help"], ["restore", "--help"], ["damage", "--help"]]
+)
 def test_help_waits_for_nothing_heavy(command):
     done = run("-c", TELL_MODULES, *command)
     assert "fmkit" in done.stdout

@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 from fmkit import __version__
+from fmkit.cli._sentences import sentence_of
 from fmkit.errors import InputError
 
 
@@ -53,31 +54,14 @@ def main() -> NoReturn:
     except BrokenPipeError:
         _drop_unwritten_output()  # the reader (`| head`) has enough: silent, with the status that click gives it
         status = 1
-    except (InputError, OSError, UnicodeEncodeError, click.ClickException) as error:
+    except (InputError, OSError, MemoryError, UnicodeEncodeError, click.ClickException) as error:
         _drop_unwritten_output()
-        print(f"fmkit: {_sentence(error)}", file=sys.stderr)
+        print(f"fmkit: {sentence_of(error)}", file=sys.stderr)
         status = 2
     except (KeyboardInterrupt, click.Abort):
         print("fmkit: interrupted, nothing more was written", file=sys.stderr)
         status = 128 + signal.SIGINT
     sys.exit(status)
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, click.UsageError):
-        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        message = error.format_message().rstrip(".")
-        sentence = message[0].lower() + message[1:] + hint
-    elif isinstance(error, click.ClickException):
-        sentence = error.format_message()
-    elif isinstance(error, UnicodeEncodeError):
-        sentence = f"the terminal's encoding cannot hold this text ({error.reason}): set PYTHONUTF8=1"
-    elif isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        sentence = place + error.strerror[0].lower() + error.strerror[1:]
-    else:
-        sentence = str(error)
-    return " ".join(sentence.split())
 
 
 def _drop_unwritten_output() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,8 @@ FORMATS = ("table", "csv", "json")
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
     """Print rows of text, integers, floats and None in the form "table", "csv" or "json"."""
     if form == "json":
-        json.dump([dict(zip(columns, row, strict=True)) for row in rows], sys.stdout, ensure_ascii=False, indent=2)
+        records = [dict(zip(columns, map(_json_value, row), strict=True)) for row in rows]
+        json.dump(records, sys.stdout, ensure_ascii=False, indent=2)
         print()
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -21,7 +23,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str
     else:
         from tabulate import tabulate
 
-        numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
+        numeric = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
         print(
             tabulate(
                 [[_cell(value) for value in row] for row in rows],
@@ -30,6 +32,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str
                 colalign=["right" if number else "left" for number in numeric],
             )
         )
+
+
+def _json_value(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value  # JSON knows no infinity
 
 
 def _cell(value: Any) -> str:

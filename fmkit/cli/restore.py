@@ -1,126 +1,200 @@
-"""`fmkit restore`: a damaged picture in, the picture with its lost pixels filled out."""
+"""`fmkit restore`: damaged pictures in, pictures with their lost pixels filled out."""
 
 from __future__ import annotations
 
+import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fmkit.errors import InputError
+from fmkit.cli._bars import PicturesBar
+from fmkit.cli._sentences import sentence_of
+from fmkit.cli._tables import FORMATS, print_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from fmkit.restore.picture_file import Picture
+    from fmkit.restore.jobs import Job, Outcome, Talk, Wishes
 
 FILE = click.Path(path_type=Path)
+DETECTORS = ("auto", "scratches", "dust", "white", "text")
 
 
-@click.command(no_args_is_help=True)
-@click.argument("picture", type=FILE)
-@click.option("--mask", "mask_path", type=FILE, metavar="FILE", help="A picture of the same size: lost pixels white.")
-@click.option("--lost", metavar="COLOUR", help="Without a mask: white, black, #rrggbb, ..., or alpha (transparent).")
-@click.option("--out", type=FILE, metavar="FILE", help="Where to write (.png, .jpg, .tif, .webp).")
+class _RestoreCommand(click.Command):
+    """`--detect` alone means `--detect auto`, also if the next word is a picture."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = [
+            "--detect=auto" if word == "--detect" and _is_no_kind(after) else word
+            for word, after in pairwise([*args, ""])
+        ]
+        return super().parse_args(ctx, words)
+
+
+def _is_no_kind(word: str) -> bool:
+    """Whether it is meant as a picture or an option; a kind with a slip of the pen is not."""
+    return (
+        not word or word.startswith("-") or bool(Path(word).suffix) or len(Path(word).parts) > 1 or Path(word).exists()
+    )
+
+
+@click.command(cls=_RestoreCommand)
+@click.argument("pictures", nargs=-1, required=True, type=FILE, metavar="PICTURE...")
+@click.option("--mask", type=FILE, metavar="PATH", help="A picture that is white where pixels are lost, or a folder.")
+@click.option("--lost", metavar="COLOUR", help="Lost are pixels of it: white, black, #rrggbb, ..., or alpha.")
+@click.option("--detect", type=click.Choice(DETECTORS), help="Find what is damaged; alone: auto.")
+@click.option("--yes", is_flag=True, help="Where nothing says what is lost: detect, and do not ask.")
+@click.option("--out", type=FILE, metavar="PATH", help="Where to write: .png, .jpg, .tif or .webp, or a folder.")
+@click.option("--recursive", is_flag=True, help="Look into folders inside folders.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--preview", type=FILE, metavar="PATH", help="Restore nothing: draw what would be touched, red.")
+@click.option("--save-mask", type=FILE, metavar="PATH", help="Write what is lost as a mask, to be edited.")
+@click.option("--compare", type=FILE, metavar="PATH", help="Draw before and after side by side.")
+@click.option("--uncertainty", type=FILE, metavar="PATH", help="Draw the standard deviations (.tif: the figures).")
+@click.option("--truth", type=FILE, metavar="PATH", help="The clean picture, or a folder: print PSNR and SSIM.")
+@click.option(
+    "--quality",
+    type=click.Choice(["fast", "balanced", "best"]),
+    default="balanced",
+    show_default=True,
+    help="Or time.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "patches", "als", "sgd", "mcmc"]),
+    default="auto",
+    show_default=True,
+    help="How to fill.",
+)
+@click.option("--denoise", is_flag=True, help="Take the noise from pixels that are not lost, too.")
+@click.option("--keep-metadata/--no-keep-metadata", default=True, show_default=True, help="EXIF, ICC, XMP, dpi.")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the grids of patches."
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; the default is every core.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="On stdout.")
 @click.option("--quiet", is_flag=True, help="No notes and no progress bar on stderr.")
-def restore(
-    picture: Path, mask_path: Path | None, lost: str | None, out: Path | None, seed: int, jobs: int | None, quiet: bool
-) -> None:
-    """Fill the lost pixels of PICTURE (PNG, JPEG, TIFF, WebP; gray or RGB, 8 or 16 bits, with alpha or without).
+def restore(pictures: tuple[Path, ...], recursive: bool, form: str, quiet: bool, **options: Any) -> None:
+    """Fill the lost pixels of every PICTURE, a file (PNG, JPEG, TIFF, WebP) or a folder of them.
 
-    Lost are the pixels where the mask is at least half bright or, without a mask, those of exactly the colour --lost.
-    All others keep their values (not if --out is a JPEG). A photograph with an EXIF orientation is turned upright
-    first, and the mask is laid upon it as it is displayed. With --lost alpha, filled pixels become opaque. Without
-    --out, the answer is put beside PICTURE as NAME_restored.png (.tif for a TIFF).
+    Gray or RGB, 8 or 16 bits or floats, with alpha or without, all pages of a TIFF. Pixels that are not lost keep
+    their values (not if --out is a JPEG, nor with --denoise).
 
     \b
-    fmkit restore photo.jpg --mask scratches.png --out photo_restored.png
-    fmkit restore scan.tif --lost white
+    What is lost is said by the first of these that there is:
+      --mask          pixels at least half bright; the mask lies upon the
+                      picture as it is displayed, turned upright as its EXIF
+                      data says. A folder holds NAME.png, NAME_mask.png or
+                      NAME.mask.png for every NAME.jpg
+      --lost          pixels of exactly this colour, or transparent ones,
+                      which become opaque
+      --detect        what looks damaged
+      a mask beside   NAME_mask.png, NAME.mask.png or masks/NAME.png
+    Without any, what looks damaged is shown, and filled only after a yes.
+
+    \b
+    What is written, for NAME.jpg:
+      NAME_restored.png beside it (.tif for a TIFF), or --out: a file for
+      one picture, a folder for several (or if it has no suffix), as for
+      --preview, --save-mask, --compare and --uncertainty, which write
+      NAME_preview.png and so on into theirs. Nothing that exists is replaced without --overwrite;
+      of several pictures, those with an answer already are left as they are.
+
+    Ctrl-C keeps the finished parts of a large picture in a hidden file beside the answer, and the same command goes
+    on from there. Exit status: 0 all done, 1 some of several pictures failed, 2 nothing could be done.
+
+    \b
+    fmkit restore photo.jpg                      (finds the damage, and asks)
+    fmkit restore photo.jpg --mask scratches.png --compare before_after.png
+    fmkit restore scan.tif --lost white --out filled.tif
+    fmkit restore scans/ --recursive --detect dust --out restored/
     """
-    if (mask_path is None) == (lost is None):
-        raise click.UsageError("say which pixels are lost, either by --mask or by --lost")
+    told = [f"--{name}" for name in ("mask", "lost", "detect") if options[name]]
+    if len(told) > 1:
+        raise click.UsageError(f"{' and '.join(told)} both say what is lost: one is enough")
 
-    from fmkit.restore.picture_file import check_destination, keeps_values, read_picture, write_picture
+    from fmkit.restore.album import find_pictures
+    from fmkit.restore.jobs import Job, Talk, Wishes
+    from fmkit.restore.workshop import is_half_done, restore_file, restore_files
 
-    out = out or _beside(picture)
-    damaged = read_picture(picture)
-    check_destination(out, damaged)
-    for source in filter(None, (picture, mask_path)):
-        if out.exists() and out.samefile(source):
-            raise InputError("--out would overwrite what is read: choose another name", path=out)
-    is_lost = _lost_by_mask_file(mask_path, damaged) if mask_path else _lost_by_look(lost or "", damaged, picture)
-    if is_lost.all():
-        raise InputError("every pixel is lost, and nothing is known to fill them from", path=mask_path or picture)
+    wishes = Wishes(**options)
+    wishes.check()
+    found = find_pictures(pictures, recursive)
+    several = len(found) > 1 or any(path.is_dir() for path in pictures)
+    jobs = [Job.of(picture, wishes, several) for picture in found]
+    outcomes: list[Outcome] = []
+    bar = PicturesBar([job.picture.path for job in jobs], quiet)
 
     def note(sentence: str) -> None:
         if not quiet:
-            click.echo(f"fmkit: {sentence}", err=True)
+            bar.say(f"fmkit: {sentence}")
 
-    if not keeps_values(out):
-        note("JPEG cannot keep the known pixels exactly: --out a .png, .tif or .webp can")
-    pixels = _filled(damaged.pixels, is_lost, seed, jobs, quiet)
-    if lost == "alpha":
-        pixels[is_lost, -1] = _opaque(damaged)
-    write_picture(out, pixels, damaged)
-    if is_lost.any():
-        note(f"{is_lost.sum():,} of {is_lost.size:,} pixels filled: {out}")
-    else:
-        note(f"no pixel is lost, {out} is a copy")
+    def talk(job: Job) -> Talk:
+        bar.begin(job.picture.path)
+        place = f"{job.picture.path}: " if several else ""
+        return Talk(lambda sentence: note(place + sentence), bar.show, _confirm(bar) if _on_a_terminal() else None)
 
-
-def _beside(picture: Path) -> Path:
-    suffix = ".tif" if picture.suffix.lower() in (".tif", ".tiff") else ".png"
-    return picture.with_name(f"{picture.stem}_restored{suffix}")
-
-
-def _lost_by_mask_file(path: Path, damaged: Picture) -> NDArray[np.bool_]:
-    from fmkit.restore.lost import lost_by_mask
-    from fmkit.restore.picture_file import read_picture
-
-    mask = read_picture(path).pixels
-    (rows, columns), (mask_rows, mask_columns) = damaged.pixels.shape[:2], mask.shape[:2]
-    if (rows, columns) != (mask_rows, mask_columns):
-        raise InputError(
-            f"the mask has {mask_columns} x {mask_rows} pixels, the picture as it is displayed {columns} x {rows}: "
-            "they must be the same",
-            path=path,
-        )
-    return lost_by_mask(mask)
+    try:
+        if not several:
+            outcomes.append(restore_file(jobs[0], wishes, talk(jobs[0])))
+            note(_told(outcomes[0], wishes))
+        else:
+            for outcome in restore_files(jobs, wishes, talk):
+                outcomes.append(outcome)
+                if outcome.error:
+                    bar.say(f"fmkit: {_in_place(outcome)}")
+    except KeyboardInterrupt:
+        out = jobs[len(outcomes)].out
+        if is_half_done(out):
+            note(f"finished parts of {out} are kept: the same command goes on from there")
+        raise
+    finally:
+        bar.close()
+    if several or any(outcome.scores for outcome in outcomes):
+        _print_outcomes(outcomes, form)
+    if any(outcome.error for outcome in outcomes):
+        click.get_current_context().exit(1)
 
 
-def _lost_by_look(lost: str, damaged: Picture, path: Path) -> NDArray[np.bool_]:
-    from fmkit.restore.lost import lost_by_colour, parse_colour
-
-    if lost != "alpha":
-        return lost_by_colour(damaged.pixels, parse_colour(lost))
-    if not damaged.has_alpha:
-        raise InputError("the picture has no alpha channel for --lost alpha", path=path)
-    transparent: NDArray[np.bool_] = damaged.pixels[:, :, -1] == 0
-    return transparent
+def _on_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _opaque(damaged: Picture) -> Any:
-    """The alpha value of pixels that are not transparent at all."""
-    import numpy as np
+def _confirm(bar: PicturesBar) -> Any:
+    def ask(question: str) -> bool:
+        bar.clear()
+        return click.confirm(f"fmkit: {question}", err=True)
 
-    kind = damaged.pixels.dtype
-    return np.iinfo(kind).max if kind.kind in "iu" else damaged.pixels[:, :, -1].max()
+    return ask
 
 
-def _filled(pixels: NDArray[Any], lost: NDArray[np.bool_], seed: int, jobs: int | None, quiet: bool) -> NDArray[Any]:
-    from tqdm import tqdm
+def _in_place(outcome: Outcome) -> str:
+    """The error's sentence, with the picture's name if it does not hold it."""
+    assert outcome.error
+    sentence, name = sentence_of(outcome.error), str(outcome.picture)
+    return sentence if name in sentence else f"{name}: {sentence}"
 
-    from fmkit.restore import restore_image
 
-    with tqdm(desc="restore", unit=" rows", disable=True if quiet else None) as bar:
+def _told(outcome: Outcome, wishes: Wishes) -> str:
+    """What became of one picture, in a sentence."""
+    if outcome.words or not outcome.where:
+        return f"{outcome.picture}: {outcome.words}"
+    if wishes.preview:
+        return f"{outcome.n_lost:,} of {outcome.n_pixels:,} pixels would be filled: {outcome.where}"
+    if outcome.n_lost:
+        return f"{outcome.n_lost:,} of {outcome.n_pixels:,} pixels filled: {outcome.where}"
+    return f"no pixel is lost, {outcome.where} {'only has less noise' if wishes.denoise else 'is a copy'}"
 
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
 
-        return restore_image(pixels, lost, random_state=seed, n_jobs=jobs, progress=show)
+def _print_outcomes(outcomes: list[Outcome], form: str) -> None:
+    scores = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
+    rows = []
+    for outcome in outcomes:
+        size = f"{outcome.shape[1]} x {outcome.shape[0]}" if outcome.shape else None
+        if outcome.n_pages > 1:
+            size = f"{outcome.n_pages} pages, {size}"
+        lost = None if outcome.lost is None else 100 * outcome.lost
+        where = str(outcome.where) if outcome.where else outcome.words
+        figures = [outcome.scores.get(name) for name in scores]
+        rows.append([str(outcome.picture), size, lost, outcome.seconds, *figures, where])
+    print_table(["picture", "size", "lost %", "seconds", *scores, "where"], rows, form)

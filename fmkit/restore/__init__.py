@@ -2,5 +2,6 @@
 
 from fmkit.restore.detect import Damage, find_damage
 from fmkit.restore.image import restore_image
+from fmkit.restore.score import psnr, ssim
 
-__all__ = ["Damage", "find_damage", "restore_image"]
+__all__ = ["Damage", "find_damage", "psnr", "restore_image", "ssim"]

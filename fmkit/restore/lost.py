@@ -1,11 +1,14 @@
 """Which pixels of a picture are lost: told by a mask, by a colour or by transparency."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
+from fmkit.restore.picture_file import Picture, read_pages, without_alpha
 
 COLOURS = {
     "white": (255, 255, 255),
@@ -75,3 +78,75 @@ def lost_by_colour(pixels: NDArray[Any], colour: tuple[int, int, int]) -> NDArra
     return np.asarray(
         (channels[:, :, :n_colours] == np.array(colour[:n_colours]) * (np.iinfo(pixels.dtype).max // 255)).all(axis=2)
     )
+
+
+def lost_by_alpha(picture: Picture, path: str | Path) -> NDArray[np.bool_]:
+    """Pixels that are wholly transparent.
+
+    Raises
+    ------
+    InputError
+        If the picture has no alpha channel.
+    """
+    if not picture.has_alpha:
+        raise InputError("the picture has no alpha channel for --lost alpha", path=path)
+    return np.asarray(picture.pixels[:, :, -1] == 0)
+
+
+def lost_by_mask_file(path: str | Path, pages: Sequence[Picture]) -> list[NDArray[np.bool_]]:
+    """What a mask file says of each page of a picture; its own pages are as many, or one for all.
+
+    Raises
+    ------
+    InputError
+        If it is no picture, or its pages do not fit.
+    OSError
+        If it cannot be read.
+    """
+    masks = read_pages(path)
+    if len(masks) not in (1, len(pages)):
+        raise InputError(
+            f"the mask has {len(masks)} pages, the picture {len(pages)}: one is needed, or as many", path=path
+        )
+    lost = []
+    for page, mask in zip(pages, masks * len(pages) if len(masks) == 1 else masks, strict=True):
+        (rows, columns), (mask_rows, mask_columns) = page.pixels.shape[:2], mask.pixels.shape[:2]
+        if (rows, columns) != (mask_rows, mask_columns):
+            raise InputError(
+                f"the mask has {mask_columns} x {mask_rows} pixels, the picture as it is displayed {columns} x {rows}: "
+                "they must be the same",
+                path=path,
+            )
+        lost.append(lost_by_mask(mask.pixels))
+    return lost
+
+
+def opaque(picture: Picture) -> Any:
+    """The alpha value of pixels that are not transparent at all."""
+    kind = picture.pixels.dtype
+    return np.iinfo(kind).max if kind.kind in "iu" else picture.pixels[:, :, -1].max()
+
+
+def paint(picture: Picture, lost: NDArray[np.bool_], colour: str, path: str | Path) -> Picture:
+    """The picture with its lost pixels in one colour (of `parse_colour`) or, with "alpha", transparent.
+
+    Raises
+    ------
+    InputError
+        If the colour is none, or the picture cannot hold it.
+    """
+    pixels = picture.pixels.copy()
+    if colour == "alpha":
+        if not picture.has_alpha:
+            full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+            pixels = np.dstack([pixels, np.full(pixels.shape[:2], full, pixels.dtype)])
+        pixels[lost, -1] = 0
+        return Picture(pixels, True, picture.header)
+    red_green_blue = parse_colour(colour)
+    colours = without_alpha(pixels)
+    colours = colours.reshape(*colours.shape[:2], -1)
+    if colours.shape[2] == 1 and len(set(red_green_blue)) > 1:
+        raise InputError("the picture is gray: its lost pixels can be white, black or a gray as #808080", path=path)
+    unit = np.iinfo(pixels.dtype).max // 255 if pixels.dtype.kind in "iu" else float(np.nanmax(colours)) / 255
+    colours[lost] = (np.array(red_green_blue[: colours.shape[2]]) * unit).astype(pixels.dtype)
+    return Picture(pixels, picture.has_alpha, picture.header)
