@@ -13,7 +13,7 @@ from fmkit.restore.patches import similar_patches
 @kernel
 def _split_positions(
     lost: Any, first: int, n_joint: int, row: int, column: int, patch: int, known_at: Any, lost_at: Any
-) -> tuple[int, int]:
+) -> Any:
     """List the known and the lost positions of a patch; return how many are lost, and a number for the pattern."""
     n_known = n_lost = position = 0
     pattern = np.int64(0)

@@ -35,7 +35,7 @@ def calibrate(
     lost : bool ndarray of shape (n_rows, n_columns, 1 or n_colours)
     model, settings, rng, n_threads
     """
-    box = _most_damaged(lost.any(axis=2))
+    box = _most_damaged(np.asarray(lost.any(axis=2)))
     values, gone = colours[box], lost[box]
     n_rows, n_columns, _ = gone.shape
     shift = [int(n * rng.uniform(0.25, 0.75)) for n in (n_rows, n_columns)]

@@ -39,7 +39,7 @@ def fill_channels(
     n_planes, n_rows, n_columns = planes.shape
     x = regressed_fill(planes, lost)
     variance = np.zeros_like(x) if with_variance else None
-    gone = lost.all(axis=0)
+    gone = np.asarray(lost.all(axis=0))
     n_blocks = -(-n_planes // MOST_JOINT)
     for i, block in enumerate(np.array_split(np.arange(n_planes), n_blocks)):
         patch = max(3, int(np.sqrt(POSITIONS / len(block))))

@@ -5,6 +5,7 @@ the picture cleaned once tells groups and covariances better, and what was seen 
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def clean_planes(
     return run_passes(once, lost, ~lost, s, rng, n_threads, progress, observed=planes)[0]
 
 
-CLEANING = {
+CLEANING: dict[str, Any] = {
     "patch": 5, "stride": 3, "n_similar": 128, "n_answered": 64, "n_passes": 1, "nu": 0.5, "tau_first": 0.5,
     "filled_confidence": 1.0, "decay": 1e6, "correlation": None,
 }  # fmt: skip

@@ -24,6 +24,11 @@ class PrincipalPlanes:
         kept = np.flatnonzero(spread > 1e-6 * max(spread[-1], 1))[::-1]
         return cls(mean, axes[:, kept if len(kept) else [-1]])
 
+    @property
+    def noise_ratio(self) -> float:
+        """A plane's noise to that of a channel: the channels' noises are independent, unless the channels are one."""
+        return 1.0 if self.axes.shape[1] == 1 else float(len(self.mean) ** -0.5)
+
     def split(self, picture: NDArray[np.float64]) -> NDArray[np.float32]:
         """(n_rows, n_columns, n_channels) -> planes of shape (n_planes, n_rows, n_columns).
 

@@ -78,5 +78,5 @@ def key_of(arrays: Iterable[NDArray[Any]], facts: object) -> bytes:
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
         for row in array:  # row by row: a view may not be contiguous, and a copy of all would double the memory
-            digest.update(np.ascontiguousarray(row))
+            digest.update(np.ascontiguousarray(row).data)
     return digest.digest()

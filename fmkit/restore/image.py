@@ -175,7 +175,7 @@ def restore_with(
     picture = checked_picture(picture)
     colours = colours_of(picture)
     lost = lost_values(colours, mask)
-    lost_anywhere = lost[:, :, 0] if lost.shape[2] == 1 else lost.any(axis=2)
+    lost_anywhere = lost[:, :, 0] if lost.shape[2] == 1 else np.asarray(lost.any(axis=2))
     if not (lost_anywhere.any() or settings.denoise):
         return (picture, np.zeros(colours_shape(picture), np.float32)) if return_std else picture
     if lost.all(axis=(0, 1)).any():
@@ -201,9 +201,7 @@ def restore_with(
         factor *= model.scale.half / 127.5
 
     def fill(tile: Tile, threads: int, tell: Any) -> None:
-        asked = lost[tile.seen] & tile.owned[:, :, None]
-        if settings.denoise:
-            asked = np.repeat(tile.owned[:, :, None], 1, axis=2)
+        asked = tile.owned[:, :, None] if settings.denoise else lost[tile.seen] & tile.owned[:, :, None]
         asked = np.broadcast_to(asked, target[tile.seen].shape)
         made = finished.tiles.get(tile.number) if finished else None
         if made is None:

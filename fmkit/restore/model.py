@@ -1,6 +1,6 @@
 """What is known of pictures of one kind: their range, their colours, their noise, how their pixels correlate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,13 +23,13 @@ class PictureModel:
     scale: Scale
     space: PrincipalPlanes
     noise: float
-    """Standard deviation of a colour value's noise, in units of 1/255 of the range."""
+    """Standard deviation of a plane's noise, in units of 1/255 of the range."""
 
     def for_picture(self, colours: NDArray[Any], lost: NDArray[np.bool_], noise: float | None) -> "PictureModel":
         """This model with the picture's own bounds and, where it is told, its noise in the picture's units."""
         own = Scale.of(colours, lost)
         scale = replace(self.scale, low=own.low, high=own.high)
-        told = self.noise if noise is None else noise * 127.5 / scale.half
+        told = self.noise if noise is None else noise * 127.5 / scale.half * self.space.noise_ratio
         return PictureModel(scale, self.space, told)
 
     def facts(self) -> tuple[Any, ...]:
@@ -44,20 +44,30 @@ def learn(pictures: Sequence[Values], settings: Settings) -> PictureModel:
     least = min(scale.middle - scale.half for scale in scales)
     most = max(scale.middle + scale.half for scale in scales)
     scale = replace(scales[0], middle=least / 2 + most / 2, half=(most / 2 - least / 2) or 1.0)
-    known, noises = [], []
+    known = []
     for colours, lost in pictures:
-        whole = ~lost.any(axis=2)
+        whole = np.asarray(~lost.any(axis=2))
         step = 1 + int(np.sqrt(whole.sum() // 2**20))  # a million colours are enough to tell the axes
         some = whole[::step, ::step]
         known.append(scale.to(colours[::step, ::step][some]).astype(np.float64))
-        for channel in range(colours.shape[2]):
-            gone = lost[:, :, min(channel, lost.shape[2] - 1)]
-            noises += [estimate_noise(scale.to(np.where(gone[box], 0, colours[(*box, channel)])), gone[box])
-                       for box in _samples(gone.shape)]  # fmt: skip
     colours_known = np.concatenate(known)
     if not len(colours_known):  # no pixel is known in all channels
         colours_known = np.zeros((1, pictures[0][0].shape[2]))
-    return PictureModel(scale, PrincipalPlanes.of(colours_known), float(np.median(noises)))
+    space = PrincipalPlanes.of(colours_known)
+    noises = [level for colours, lost in pictures for level in _noises(colours, lost, scale, space)]
+    return PictureModel(scale, space, float(np.median(noises)))
+
+
+def _noises(colours: NDArray[Any], lost: NDArray[np.bool_], scale: Scale, space: PrincipalPlanes) -> Iterator[float]:
+    """Of a plane, in several parts of a picture."""
+    for box in _samples(lost.shape[:2]):
+        gone, values = lost[box], scale.to(np.where(lost[box], colours.dtype.type(0), colours[box]))
+        if gone.shape[2] == 1:
+            yield estimate_noise(space.split(values.astype(np.float64))[0], gone[:, :, 0])
+        else:
+            for channel in range(values.shape[2]):
+                level = estimate_noise(values[:, :, channel], gone[:, :, channel])
+                yield level * space.noise_ratio
 
 
 def _samples(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:

@@ -1,5 +1,7 @@
 """How noisy a picture is, told by itself."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def _bends(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums of squares, and numbers, of the known squares of a block."""
 
-    def corners(a: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    def corners(a: NDArray[Any]) -> list[NDArray[Any]]:
         return [a[:-side, :-side], a[:-side, side:], a[side:, :-side], a[side:, side:]]
 
     def by_block(values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -55,6 +57,5 @@ def _bends(
         return np.zeros(1), np.zeros(1)
     a, b, c, d = corners(plane)
     whole = np.logical_and.reduce(corners(known))
-    return by_block(np.where(whole, np.square(a - b - c + d) / 4, 0).astype(np.float32)), by_block(
-        whole.astype(np.float32)
-    )
+    squares = np.where(whole, np.square(a - b - c + d) / 4, 0)
+    return by_block(squares.astype(np.float32)), by_block(whole.astype(np.float32))

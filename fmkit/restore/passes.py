@@ -61,7 +61,7 @@ def run_passes(
     n_joint = n_planes if s.joint else 1
     searched = slice(None) if s.joint else slice(1)
     confidence = np.where(lost, np.float32(s.filled_confidence), np.float32(1))
-    touches_open = any_in_patch(open_.any(axis=0), s.patch)
+    touches_open = any_in_patch(np.asarray(open_.any(axis=0)), s.patch)
     prior = _prior_correlation(s, x[:n_joint])
     for t in range(s.n_passes):
         final = t + 1 == s.n_passes

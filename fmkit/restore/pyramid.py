@@ -49,13 +49,13 @@ def fill_planes(
     planes, lost = np.pad(planes, [(0, 0), *grow]), np.pad(lost, grow, constant_values=True)
     if wide_holes(lost, settings.depth).any():
         planes = np.concatenate([planes, texture_planes(planes[0], lost)])
-        filled, variance, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress)
+        x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress)
+        filled, variance = x[:n_planes], spread if with_variance else None
     else:
         x = smooth_fill(planes, lost)
         filled, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance)
-    if variance is not None:
-        variance = variance[:, :n_rows, :n_columns]
-    return filled[:n_planes, :n_rows, :n_columns], variance
+    inside = np.s_[:, :n_rows, :n_columns]
+    return filled[inside], None if variance is None else variance[inside]
 
 
 def after_votes(settings: Settings) -> Settings:

@@ -40,8 +40,9 @@ def fill_region(
 
     settings = replace(settings, noise=model.noise)
     scaled = model.scale.to(np.where(lost, colours.dtype.type(0), colours))
-    gone = lost.all(axis=2)
+    gone = np.asarray(lost.all(axis=2))
     if lost.shape[2] > 1:
+        settings = replace(settings, noise=model.noise / model.space.noise_ratio)
         planes = np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
         masks = np.ascontiguousarray(np.moveaxis(lost, -1, 0))
         filled, variance = fill_channels(
@@ -51,8 +52,7 @@ def fill_region(
             filled = clean_planes(filled, masks, settings, rng, n_threads)
         return np.moveaxis(filled, 0, -1), _std(None if variance is None else np.moveaxis(variance, 0, -1))
     space = model.space
-    settings = replace(settings, noise=model.noise / np.sqrt(scaled.shape[2]))  # as the planes are scaled
-    planes = space.split(scaled)
+    planes = space.split(scaled.astype(np.float64))
     filled, variance = fill_planes(planes, gone, replace(settings, denoise=False), rng, n_threads, progress, with_std)
     if settings.denoise:
         filled = clean_planes(filled, gone, settings, rng, n_threads)

@@ -55,17 +55,14 @@ def tiles_of(lost: NDArray[np.bool_], depth: int, all_pixels: bool = False) -> I
     for number in range(-(-n_rows // SIDE) * per_row):
         row, column = (SIDE * i for i in divmod(number, per_row))
         own = np.s_[row : row + SIDE, column : column + SIDE]
-        boxes = [own] if asked[own].any() else []
-        boxes += [box for box, owner in moved.values() if owner == number]
-        if not boxes:
+        boxes = [own, *(box for box, owner in moved.values() if owner == number)]
+        if len(boxes) == 1 and not asked[own].any():
             continue
-        seen = tuple(
-            slice(max(0, min(box[axis].start for box in boxes) - margin), max(box[axis].stop for box in boxes) + margin)
-            for axis in (0, 1)
-        )
+        top, left = (max(0, min(box[axis].start for box in boxes) - margin) for axis in (0, 1))
+        bottom, right = (max(box[axis].stop for box in boxes) + margin for axis in (0, 1))
+        seen = np.s_[top:bottom, left:right]
         owned = np.zeros(lost[seen].shape, np.bool_)
-        inner = tuple(slice(own[axis].start - seen[axis].start, own[axis].stop - seen[axis].start) for axis in (0, 1))
-        owned[inner] = True
+        owned[row - top : row - top + SIDE, column - left : column - left + SIDE] = True
         if holes is not None:
             for hole, (_, owner) in moved.items():
                 owned[holes[seen] == hole] = owner == number
