@@ -99,7 +99,7 @@ def precision(S: Any, eps: float, D: int, work: Any, Q: Any) -> None:
 @kernel
 def work_size(D: int, n_answered: int) -> Any:
     """Floats of work space that `precision` and both ways of filling need."""
-    return (D + LANES) * padded(2 * D + n_answered) + n_answered * D
+    return max((D + LANES) * padded(2 * D + n_answered), 2 * padded(D) ** 2) + n_answered * D
 
 
 @kernel(fastmath=FASTMATH)
