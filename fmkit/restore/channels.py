@@ -43,7 +43,7 @@ def fill_channels(
     n_blocks = -(-n_planes // MOST_JOINT)
     for i, block in enumerate(np.array_split(np.arange(n_planes), n_blocks)):
         patch = max(3, int(np.sqrt(POSITIONS / len(block))))
-        s = replace(settings, joint=True, patch=patch, stride=max(2, patch - 1), n_similar=96, correlation=None)
+        s = replace(settings, joint=True, patch=patch, stride=max(2, patch - 1), n_similar=96)
         s = replace(s, n_passes=settings.n_passes + settings.n_passes // 2)
 
         def tell(done: int, total: int, i: int = i) -> None:

@@ -24,6 +24,16 @@ def wide_holes(lost: NDArray[np.bool_], depth: int) -> NDArray[np.bool_]:
     return np.asarray(lost & any_in_patch(np.pad(deep, depth), 2 * depth + 1))
 
 
+def least_depth(share: float, depth: int) -> int:
+    """`depth`, or more if pixels lost at random, as many as are lost, would be as deep by chance.
+
+    A pixel is farther than d from any known one if (2 d + 1)^2 pixels are lost, and one in ten million may be.
+    """
+    if not 0 < share < 1:
+        return depth
+    return max(depth, int(np.ceil((np.sqrt(np.log(1e-7) / np.log(share)) - 1) / 2)))
+
+
 def for_holes(settings: Settings) -> Settings:
     """Of larger patches: 12 are 0.1 dB better than 8 after the votes, and 0.4 dB in the mean."""
     return replace(settings, patch=12, stride=8)

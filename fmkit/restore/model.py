@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fmkit.restore.arrays import Scale
 from fmkit.restore.colour import PrincipalPlanes
+from fmkit.restore.correlation import correlation_by_lag
 from fmkit.restore.noise import estimate_noise
-from fmkit.restore.settings import Settings
 
 Values = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values of shape (n_rows, n_columns, n_colours), and which are lost, of the same shape or with one channel."""
@@ -22,6 +22,8 @@ class PictureModel:
 
     scale: Scale
     space: PrincipalPlanes
+    correlation: NDArray[np.float32] | None
+    """Of pixels of the first plane, by lag; see `correlation_by_lag`."""
     noise: float
     """Standard deviation of a plane's noise, in units of 1/255 of the range."""
 
@@ -30,15 +32,22 @@ class PictureModel:
         own = Scale.of(colours, lost)
         scale = replace(self.scale, low=own.low, high=own.high)
         told = self.noise if noise is None else noise * 127.5 / scale.half * self.space.noise_ratio
-        return PictureModel(scale, self.space, told)
+        return replace(self, scale=scale, noise=told)
 
     def facts(self) -> tuple[Any, ...]:
         """What the answers depend on, to be told apart by."""
         space = self.space
-        return self.scale.middle, self.scale.half, space.mean.tolist(), space.axes.tolist(), self.noise
+        return (
+            self.scale.middle,
+            self.scale.half,
+            space.mean.tolist(),
+            space.axes.tolist(),
+            self.noise,
+            (None if self.correlation is None else self.correlation.tolist()),
+        )
 
 
-def learn(pictures: Sequence[Values], settings: Settings) -> PictureModel:
+def learn(pictures: Sequence[Values]) -> PictureModel:
     """The model of pictures of one type and number of channels."""
     scales = [Scale.of(colours, lost) for colours, lost in pictures]
     least = min(scale.middle - scale.half for scale in scales)
@@ -54,20 +63,22 @@ def learn(pictures: Sequence[Values], settings: Settings) -> PictureModel:
     if not len(colours_known):  # no pixel is known in all channels
         colours_known = np.zeros((1, pictures[0][0].shape[2]))
     space = PrincipalPlanes.of(colours_known)
-    noises = [level for colours, lost in pictures for level in _noises(colours, lost, scale, space)]
-    return PictureModel(scale, space, float(np.median(noises)))
+    parts = [part for colours, lost in pictures for part in _parts(colours, lost, scale, space)]
+    noise = float(np.median([estimate_noise(*part) for part in parts]))
+    return PictureModel(scale, space, correlation_by_lag(parts), noise)
 
 
-def _noises(colours: NDArray[Any], lost: NDArray[np.bool_], scale: Scale, space: PrincipalPlanes) -> Iterator[float]:
-    """Of a plane, in several parts of a picture."""
+def _parts(
+    colours: NDArray[Any], lost: NDArray[np.bool_], scale: Scale, space: PrincipalPlanes
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Parts of a picture's first plane or, where each channel lost pixels of its own, of all channels."""
     for box in _samples(lost.shape[:2]):
         gone, values = lost[box], scale.to(np.where(lost[box], colours.dtype.type(0), colours[box]))
         if gone.shape[2] == 1:
-            yield estimate_noise(space.split(values.astype(np.float64))[0], gone[:, :, 0])
+            yield space.split(values.astype(np.float64))[0], gone[:, :, 0]
         else:
             for channel in range(values.shape[2]):
-                level = estimate_noise(values[:, :, channel], gone[:, :, channel])
-                yield level * space.noise_ratio
+                yield values[:, :, channel] * np.float32(space.noise_ratio), gone[:, :, channel]
 
 
 def _samples(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.restore.answers import fill_stripe
+from fmkit.restore.correlation import patch_correlation
 from fmkit.restore.patches import search_moments
 from fmkit.restore.settings import Settings
 from fmkit.restore.stripes import Part, any_in_patch, sum_stripes
@@ -127,11 +128,7 @@ def _grid(last: int, stride: int, rng: np.random.Generator) -> NDArray[np.int64]
 
 def _prior_correlation(settings: Settings, planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Between all positions of a patch of `planes`: that of their distance times that of their planes."""
-    within = settings.correlation
-    if within is None:
-        i = np.arange(settings.patch)
-        at = np.stack(np.meshgrid(i, i, indexing="ij"), -1).reshape(-1, 2)
-        within = np.exp(-np.linalg.norm(at[:, None] - at[None], axis=2) / 6)
+    within = patch_correlation(settings.correlation, settings.patch)
     flat = planes.reshape(len(planes), -1)[:, :: 1 + planes[0].size // 2**18]
     spread = np.sqrt(flat.var(axis=1)) + 1e-6
     between = np.cov(flat, bias=True).reshape(len(planes), -1) / np.outer(spread, spread) if len(planes) > 1 else [[1]]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fmkit.restore.channels import fill_channels
 from fmkit.restore.cleaning import clean_planes
+from fmkit.restore.means import least_depth
 from fmkit.restore.model import PictureModel
 from fmkit.restore.pyramid import fill_planes
 from fmkit.restore.settings import Settings
@@ -38,9 +39,10 @@ def fill_region(
     def progress(done: int, total: int) -> None:
         tell(done / max(total, 1))
 
-    settings = replace(settings, noise=model.noise)
+    settings = replace(settings, noise=model.noise, correlation=model.correlation)
     scaled = model.scale.to(np.where(lost, colours.dtype.type(0), colours))
     gone = np.asarray(lost.all(axis=2))
+    settings = replace(settings, depth=least_depth(float(gone.mean()), settings.depth))
     if lost.shape[2] > 1:
         settings = replace(settings, noise=model.noise / model.space.noise_ratio)
         planes = np.ascontiguousarray(np.moveaxis(scaled, -1, 0))

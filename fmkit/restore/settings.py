@@ -24,17 +24,17 @@ class Settings:
     """Patches in a group."""
     n_answered: int = 24
     """Patches of a group that are filled, the nearest ones: all 64 take twice the time and come out no better."""
-    radius: int = 14
+    radius: int = 20
     """Similar patches begin at most so many rows and columns from their reference."""
     n_passes: int = 8
     filled_confidence: float = 0.3
     """Weight of a filled pixel in the search, where a known one has 1."""
     decay: float = 1000.0
     """A patch at mean squared difference d weighs exp(-d / decay): nearly uniform weights did best."""
-    nu: float = 2.0
+    nu: float = 6.0
     """Weight of the stationary prior, in patches."""
     correlation: NDArray[np.float32] | None = None
-    """The prior's, of the positions of a patch; by default pixels p and q correlate by exp(-|p - q| / 6)."""
+    """The prior's, by lag; see `patch_correlation`."""
     noise: float = 0.0
     """Standard deviation of the known pixels' noise. The covariances are freed from it, and it is what known pixels
     are doubted by, at least by `least_noise`."""
@@ -59,5 +59,5 @@ Quality = Literal["fast", "balanced", "best"]
 QUALITIES: dict[str, dict[str, Any]] = {
     "fast": {"n_passes": 4, "stride": 7, "n_similar": 48, "n_answered": 16, "radius": 10},
     "balanced": {},
-    "best": {"n_passes": 12, "stride": 4, "radius": 20},
+    "best": {"n_passes": 12, "stride": 4, "radius": 28},
 }
