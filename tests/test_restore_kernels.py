@@ -31,12 +31,14 @@ def distances(x, confidence, row, column, radius):
     return sorted(found)
 
 
-def gaussian(Y, weight, tau, nu, prior, noise=0.0):
-    b = weight @ Y
+def gaussian(Y, weight, tau, nu, doubt, prior, noise=0.0):
+    b, D = weight @ Y, Y.shape[1]
     C = (weight[:, None] * (Y - b)).T @ (Y - b)
     np.fill_diagonal(C, np.maximum(np.diag(C) - noise, 0.1 * np.diag(C)))
-    n, D = len(Y), len(b)
-    return b, (n * C + nu * (np.trace(C) / D + tau**2) * prior) / (n + nu) + tau**2 * np.eye(D)
+    level = np.trace(C) / D
+    chance = np.square(weight * np.square(Y - b).sum(1)).sum() - np.square(C).sum() * np.square(weight).sum()
+    s = np.clip(doubt * chance / max(np.square(C - level * prior).sum(), 1e-9), nu / (len(Y) + nu), 1)
+    return b, (1 - s) * C + s * (level + tau**2) * prior + tau**2 * np.eye(D)
 
 
 def fill(b, S, eps, y, lost):
@@ -88,15 +90,15 @@ def test_search_returns_all_of_a_window_smaller_than_the_group():
 
 
 @pytest.mark.parametrize(("n", "D"), [(1, 64), (7, 64), (64, 64), (64, 49), (64, 75)])
-@pytest.mark.parametrize("noise", [0.0, 3.0])
-def test_group_gaussian_is_the_shrunk_weighted_covariance(n, D, noise):
+@pytest.mark.parametrize(("noise", "doubt"), [(0.0, 0.0), (3.0, 0.6), (0.0, 100.0)])
+def test_group_gaussian_is_the_shrunk_weighted_covariance(n, D, noise, doubt):
     Y, weight = group_of_patches(n=n, D=D)
     side = padded(D)
     b, S = np.empty(D, np.float32), np.empty((side, side), np.float32)
     prior = np.eye(D, dtype=np.float32) / 2 + np.float32(0.5)
     level = np.where(np.arange(D) % 3, noise**2, 0).astype(np.float32)
-    group_gaussian(Y, weight, n, 3.0, 2.0, prior, level, np.zeros((64, side + LANES), np.float32), b, S)
-    b_expected, S_expected = gaussian(Y.astype(float), weight.astype(float), 3.0, 2.0, prior, level)
+    group_gaussian(Y, weight, n, 3.0, 2.0, doubt, prior, level, np.zeros((64, side + LANES), np.float32), b, S)
+    b_expected, S_expected = gaussian(Y.astype(float), weight.astype(float), 3.0, 2.0, doubt, prior, level)
     np.testing.assert_allclose(b, b_expected, atol=1e-3)
     np.testing.assert_allclose(S[:D, :D], S_expected, rtol=1e-4, atol=2e-2)
 
@@ -106,7 +108,7 @@ def test_both_forms_give_the_conditional_mean_and_variance(D, n_lost):
     rng, r = np.random.default_rng(n_lost), 3
     Y, weight = group_of_patches(D=D)
     prior = np.exp(-np.abs(np.subtract.outer(np.arange(D), np.arange(D))) / 6)
-    b, S = gaussian(Y.astype(float), weight.astype(float), 2.0, 2.0, prior)
+    b, S = gaussian(Y.astype(float), weight.astype(float), 2.0, 2.0, 0.0, prior)
     lost = np.zeros(D, bool)
     lost[rng.permutation(D)[:n_lost]] = True
     expected = [fill(b, S, 1.0, y.astype(float), lost) for y in Y[:r]]
@@ -133,7 +135,7 @@ def test_both_forms_give_the_conditional_mean_and_variance(D, n_lost):
 
 def test_known_pixels_that_are_asked_for_are_freed_from_noise():
     Y, weight = group_of_patches()
-    b, S = gaussian(Y.astype(float), weight.astype(float), 2.0, 2.0, stationary_prior())
+    b, S = gaussian(Y.astype(float), weight.astype(float), 2.0, 2.0, 0.0, stationary_prior())
     S32, noise = S.astype(np.float32), 5.0
     batch, variance, every = Y[:1].copy(), np.empty(D, np.float32), np.arange(D)
     fill_by_covariance(
@@ -180,7 +182,8 @@ def test_a_stripe_sums_the_answers_of_its_groups(share, joint, pattern):
         share_of /= share_of.sum()
         for planes in [[0, 1]] if joint else [[0], [1]]:
             Y = np.array([cut(x[planes], corner).ravel() for _, corner in group])
-            b, S = gaussian(Y, share_of, tau, 2.0, prior)
+            known = sum(1 - cut(lost[planes if joint else [0]], corner).mean() for _, corner in group[:n_answered])
+            b, S = gaussian(Y, share_of, tau, 2.0, 0.6 * n_answered / known, prior)
             for y, (_, (r, c)) in zip(Y[:n_answered], group, strict=False):
                 gone = cut(lost, (r, c)).astype(bool)
                 mean, variance = fill(b, S, 1.0, y, gone.ravel())
@@ -194,7 +197,7 @@ def test_a_stripe_sums_the_answers_of_its_groups(share, joint, pattern):
     moments = search_moments(x if joint else x[:1], confidence)
     fill_stripe(
         *(x, x, lost, moments, patch, n_joint, row, np.array(columns), radius, n_similar, n_answered),
-        *(1000.0, tau, 2.0, prior, 0.0, 1.0, False, got),
+        *(1000.0, tau, 2.0, 0.6, prior, 0.0, 1.0, False, got),
     )
     expected = expected[:, :, : row + radius + patch]
     np.testing.assert_allclose(got[0], expected[0], rtol=1e-2, atol=1e-3)

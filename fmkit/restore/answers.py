@@ -58,6 +58,7 @@ def fill_stripe(
     decay: float,
     tau: float,
     nu: float,
+    doubt: float,
     prior: Any,
     noise: float,
     eps: float,
@@ -92,6 +93,8 @@ def fill_stripe(
         A patch at distance d weighs exp(-d / decay) in its group.
     tau, nu, prior, eps
         See `group_gaussian` and `fill_by_covariance`.
+    doubt : float
+        That of a group whose patches are all known; divided by the share that is.
     noise : float
         Standard deviation of the noise that is taken off the covariance, at the positions that patches know.
     denoise : bool
@@ -134,7 +137,11 @@ def fill_stripe(
                 for i in range(answered):
                     for j in range(D - n_lost[i]):
                         level[known_at[i, j]] += np.float32(noise * noise / answered)
-            group_gaussian(Y, share, found, tau, nu, prior, level, tile, b, S)
+            n_known = 1
+            for i in range(answered):
+                n_known += D - n_lost[i]
+            doubts = doubt * answered * D / n_known
+            group_gaussian(Y, share, found, tau, nu, doubts, prior, level, tile, b, S)
             inverted = False
             for i in range(answered):
                 n, r = n_lost[i], 0

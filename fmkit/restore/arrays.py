@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 from fmkit.errors import InputError
 
 
 def checked_picture(picture: ArrayLike) -> NDArray[Any]:
     """An array of the shape and type that pictures have, or a sentence."""
+    if issparse(picture):
+        raise InputError("a picture is a dense array, and this one is sparse: its toarray() is dense")
     picture = np.asarray(picture)
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise InputError(

@@ -30,7 +30,7 @@ def correlation_by_lag(pictures: Iterable[tuple[NDArray[np.float32], NDArray[np.
     """
     squares, pairs = np.zeros((2, 2 * REACH + 1, 2 * REACH + 1))
     for plane, lost in pictures:
-        shape = [next_fast_len(n + REACH, real=True) for n in plane.shape]
+        shape = [next_fast_len(max(n + REACH, 2 * REACH + 1), real=True) for n in plane.shape]
         known = (~lost).astype(np.float64)
         x = np.where(lost, 0, plane).astype(np.float64)
         of_known, of_x, of_square = (rfft2(a, shape) for a in (known, x, x * x))

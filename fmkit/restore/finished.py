@@ -53,7 +53,7 @@ class FinishedTiles:
             while True:
                 end = file.tell()
                 try:
-                    number = int(npy.read_array(file, allow_pickle=False))
+                    number = int(npy.read_array(file, allow_pickle=False).item())
                     self.tiles[number] = [npy.read_array(file, allow_pickle=False) for _ in range(n_arrays)]
                 except (ValueError, EOFError, OSError):
                     self.tiles = {n: arrays for n, arrays in self.tiles.items() if len(arrays) == n_arrays}

@@ -20,13 +20,49 @@ from fmkit.linalg import FASTMATH, HEIGHT, LANES, cholesky, gram, padded, rank_u
 
 
 @kernel(fastmath=FASTMATH)
+def _shrinkage(C: Any, tile: Any, weight: Any, n: int, target: Any, level: float) -> Any:
+    """How much of a covariance of n patches is chance: Ledoit and Wolf's ratio, of which the rest is signal.
+
+    sum_ij Var(C_ij) / sum_ij (C_ij - level target_ij)^2, with Var(C_ij) = sum_k (w_k z_ki z_kj)^2 - C_ij^2 sum_k w_k^2
+    for patches z_k of weights w_k, so that sums over i and j are of lengths only.
+    """
+    D = len(target)
+    square, apart, chance, weights = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for i in range(D):
+        for j in range(i, D):
+            twice = np.float32(1 if i == j else 2)
+            e = C[i, j] - level * target[i, j]
+            square += twice * C[i, j] * C[i, j]
+            apart += twice * e * e
+    for k in range(n):
+        length = np.float32(0)
+        for j in range(D):
+            length += tile[k, j] * tile[k, j]
+        chance += length * length
+        weights += weight[k] * weight[k]
+    return (chance - square * weights) / max(apart, np.float32(1e-9))
+
+
+@kernel(fastmath=FASTMATH)
 def group_gaussian(
-    Y: Any, weight: Any, n: int, tau: float, nu: float, prior: Any, noise: Any, tile: Any, b: Any, S: Any
+    Y: Any,
+    weight: Any,
+    n: int,
+    tau: float,
+    nu: float,
+    doubt: float,
+    prior: Any,
+    noise: Any,
+    tile: Any,
+    b: Any,
+    S: Any,
 ) -> None:
     """Weighted mean b and covariance S of the patches Y[:n], noise taken off, shrunk to a stationary prior.
 
-    S = (n C + nu (tr(C) / D + tau^2) prior) / (n + nu) + tau^2 I, with C the patches' weighted covariance less the
-    variance that is noise, of which each position keeps a tenth at least.
+    S = (1 - s) C + s (tr(C) / D + tau^2) prior + tau^2 I, with C the patches' weighted covariance less the variance
+    that is noise, of which each position keeps a tenth at least; s = nu / (n + nu), or `doubt` times `_shrinkage`,
+    whichever is more. Source: Ledoit and Wolf, A Well-Conditioned Estimator for Large-Dimensional Covariance Matrices
+    (2004).
 
     Parameters
     ----------
@@ -36,7 +72,9 @@ def group_gaussian(
     tau : float
         Standard deviation that the patches' present values may be wrong by.
     nu : float
-        Weight of the prior, in patches.
+        Least weight of the prior, in patches.
+    doubt : float
+        Of how many such groups' chance the covariance is taken to have; more where patches hold fillings.
     prior : float32 array of shape (D, D)
         Correlations of positions in a patch.
     noise : float32 array of shape (D,)
@@ -61,12 +99,13 @@ def group_gaussian(
     for j in range(D):
         S[j, j] = max(S[j, j] - noise[j], np.float32(0.1) * S[j, j])
         trace += S[j, j]
-    tau2 = np.float32(tau * tau)
-    share = np.float32(n / (n + nu))
-    level = np.float32(nu / (n + nu)) * (trace / np.float32(D) + tau2)
+    tau2, mean_variance = np.float32(tau * tau), trace / np.float32(D)
+    s = np.float32(doubt) * _shrinkage(S, tile, weight, n, prior, mean_variance)
+    s = min(np.float32(1), max(np.float32(nu / (n + nu)), s))
+    level = s * (mean_variance + tau2)
     for i in range(D):
         for j in range(i, D):
-            S[i, j] = share * S[i, j] + level * prior[i, j]
+            S[i, j] = (np.float32(1) - s) * S[i, j] + level * prior[i, j]
         S[i, i] += tau2
         for j in range(i):
             S[i, j] = S[j, i]

@@ -178,8 +178,7 @@ def restore_with(
     lost_anywhere = lost[:, :, 0] if lost.shape[2] == 1 else np.asarray(lost.any(axis=2))
     if not (lost_anywhere.any() or settings.denoise):
         return (picture, np.zeros(colours_shape(picture), np.float32)) if return_std else picture
-    if lost.all(axis=(0, 1)).any():
-        raise InputError("every pixel of the picture is lost, or all of one channel: at least one must be known")
+    check_some_known(lost)
     check_finite(colours, lost)
     if noise is not None and not (np.isfinite(noise) and noise >= 0):
         raise InputError(f"noise must be a standard deviation of 0 or more, got {noise}")
@@ -223,6 +222,12 @@ def restore_with(
     if finished:
         finished.forget()
     return (result, std.reshape(colours_shape(picture))) if std is not None else result
+
+
+def check_some_known(lost: NDArray[np.bool_]) -> None:
+    """Refuse a picture of which a channel is lost altogether."""
+    if lost.all(axis=(0, 1)).any():
+        raise InputError("every pixel of the picture is lost, or all of one channel: at least one must be known")
 
 
 def colours_shape(picture: NDArray[Any]) -> tuple[int, ...]:

@@ -101,7 +101,7 @@ def run_passes(
                     s.n_answered,
                     s.decay,
                 ),
-                *(tau, s.nu, prior, s.noise, max(s.noise, s.least_noise), s.denoise, sums),
+                *(tau, s.nu, s.doubt, prior, s.noise, max(s.noise, s.least_noise), s.denoise, sums),
             )
             return top, sums
 

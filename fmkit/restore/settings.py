@@ -32,7 +32,10 @@ class Settings:
     decay: float = 1000.0
     """A patch at mean squared difference d weighs exp(-d / decay): nearly uniform weights did best."""
     nu: float = 6.0
-    """Weight of the stationary prior, in patches."""
+    """Least weight of the stationary prior, in patches."""
+    doubt: float = 0.6
+    """How far what is chance in a group's covariance gives way to the prior, by Ledoit and Wolf's formula. It takes the
+    patches for independent and known; so it is divided by the share of their pixels that is."""
     correlation: NDArray[np.float32] | None = None
     """The prior's, by lag; see `patch_correlation`."""
     noise: float = 0.0
