@@ -62,5 +62,5 @@ QUALITIES: dict[str, dict[str, Any]] = {
     "best": {"n_passes": 12, "stride": 4, "radius": 20},
 }
 
-MACHINES: dict[str, Any] = {"patch": 6, "stride": 4, "n_similar": 40, "relaxation": 1.0}
+MACHINES: dict[str, Any] = {"patch": 6, "stride": 4, "n_similar": 40, "radius": 14, "relaxation": 1.0}
 """Of the methods but "patches", whose groups need fewer patches and positions; they make a third of the passes."""
