@@ -1,4 +1,4 @@
-"""What the restoration says of itself and of the source: standard deviations, noise, correlations; and channel masks."""
+"""What the restoration says of itself and of the source: deviations, noise, correlations; and channel masks."""
 
 import numpy as np
 import pytest

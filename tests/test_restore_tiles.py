@@ -1,4 +1,4 @@
-"""Big pictures: tiles own every lost pixel once, their order does not matter, and finished ones outlive an interrupt."""
+"""Big pictures: tiles own every lost pixel once, in any order, and finished ones outlive an interrupt."""
 
 import numpy as np
 import pytest

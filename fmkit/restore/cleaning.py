@@ -44,7 +44,7 @@ def clean_planes(
 
 
 CLEANING: dict[str, Any] = {
-    "patch": 5, "stride": 3, "n_similar": 128, "n_answered": 64, "n_passes": 1, "nu": 0.5, "tau_first": 0.5,
-    "filled_confidence": 1.0, "decay": 1e6,
+    "method": "patches", "patch": 5, "stride": 3, "n_similar": 128, "n_answered": 64, "n_passes": 1, "nu": 0.5,
+    "tau_first": 0.5, "filled_confidence": 1.0, "decay": 1e6,
 }  # fmt: skip
 SECOND_TAU = 0.1

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fmkit.restore.answers import fill_stripe
 from fmkit.restore.correlation import patch_correlation
+from fmkit.restore.machines import fill_by_machines
 from fmkit.restore.patches import search_moments
 from fmkit.restore.settings import Settings
 from fmkit.restore.stripes import Part, any_in_patch, sum_stripes
@@ -74,6 +75,7 @@ def run_passes(
         grid = [(active, moments, int(row), columns[touches_open[row, columns]]) for row in rows]
         stripes = [stripe for stripe in grid if len(stripe[3])]
         n_sums = 4 if with_variance and final else 2
+        seed = 0 if s.method == "patches" else int(rng.integers(1, 2**62))
 
         def answers(
             x: NDArray[np.float32],
@@ -81,11 +83,15 @@ def run_passes(
             row: int,
             columns: NDArray[np.int64],
             *same_pass: Any,
+            seed: int = seed,
             tau: float = tau,
             n_sums: int = n_sums,
         ) -> Part:
             top, bottom = max(0, row - s.radius), min(n_rows, row + s.radius + s.patch)
             sums = np.zeros((n_sums, len(x), bottom - top, n_columns), np.float32)
+            if s.method != "patches":
+                fill_by_machines(x, lost, moments, s, row, columns, seed + row, sums)
+                return top, sums
             fill_stripe(
                 *(
                     x,

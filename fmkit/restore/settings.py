@@ -64,3 +64,6 @@ QUALITIES: dict[str, dict[str, Any]] = {
     "balanced": {},
     "best": {"n_passes": 12, "stride": 4, "radius": 28},
 }
+
+MACHINES: dict[str, Any] = {"patch": 6, "stride": 4, "n_similar": 40, "radius": 14, "relaxation": 1.0}
+"""Of the methods but "patches", whose groups need fewer patches and positions; they make a third of the passes."""
