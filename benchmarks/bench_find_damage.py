@@ -4,9 +4,9 @@
     python benchmarks/bench_find_damage.py [--pictures DIRECTORY]
     python benchmarks/bench_find_damage.py --fit --pictures DIRECTORY
 
-DIRECTORY holds PNG pictures without damage; the networks of fmkit/restore/evidence.py were fitted with Kodak's numbers
-1, 5, 8, 13, 19 and 23 besides those of scikit-image and the painting that ships. --fit prints how sure that is on
-pictures left out, and then these networks anew.
+DIRECTORY holds PNG pictures without damage; the classifiers of fmkit/restore/evidence.py were fitted with Kodak's
+numbers 1, 5, 8, 13, 19 and 23 besides those of scikit-image and the painting that ships. --fit prints how
+sure that is on pictures left out, and then these classifiers anew.
 
 Scratches of 1 to 5 pixels, bright or dark, a half of them on one channel only and some nearly transparent; specks of 1
 to 5 pixels and hairs; half of the pictures saved as JPEG after that. Recall counts lost pixels under the mask.
@@ -133,7 +133,7 @@ def examples(pictures, seeds):
             rng = np.random.default_rng([7, seed, number])
             worn, lost = damaged(as_an_old_print(picture, rng) if seed % 2 else picture, [seed, number])
             colours = np.atleast_3d(worn).astype(np.float32) / 255
-            for things in thin_things(colours):
+            for things in thin_things(np.ascontiguousarray(np.moveaxis(colours, 2, 0))):
                 area = np.bincount(things.thing, minlength=len(things.features))
                 share = np.bincount(things.thing, lost.ravel()[things.pixel], len(area)) / np.maximum(area, 1)
                 clear = (share > 0.5) | (share < 0.05)
@@ -144,7 +144,7 @@ def examples(pictures, seeds):
 
 
 def fit(pictures):
-    """Print the networks of evidence.py, and how good they are on pictures left out."""
+    """Print the classifiers of evidence.py, and how good they are on pictures left out."""
     for name, (features, is_damage, area, number) in zip(("LINE", "SPECK"), examples(pictures, 8), strict=True):
         features = np.clip(features, -12, 12)
         network = MLPClassifier((12,), activation="tanh", alpha=10, solver="lbfgs", max_iter=400, random_state=0)
@@ -187,7 +187,7 @@ def report(pictures):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", metavar="DIRECTORY", help="PNG pictures without damage")
-    parser.add_argument("--fit", action="store_true", help="fit the networks instead")
+    parser.add_argument("--fit", action="store_true", help="fit the classifiers instead")
     arguments = parser.parse_args()
     fitted_with = clean_pictures(FITTED_WITH, arguments.pictures)
     if arguments.fit:

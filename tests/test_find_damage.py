@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from fmkit.datasets import load_harvesters
 from fmkit.errors import InputError
-from fmkit.restore import find_damage, restore_image
+from fmkit.restore import find_damage, restore_image, windows
 
 ASTRONAUT = skimage.data.astronaut()
 COFFEE = skimage.data.coffee()
@@ -200,6 +200,45 @@ def test_large_pictures_are_judged_by_tiles_and_in_smaller_copies():
     assert mask[545:554, 595:605].all()
     assert mask[100:1000, 300:303].mean() > 0.95
     assert mask.sum() < 4 * (9 * 10 + 900 * 3)
+
+
+def test_the_number_of_threads_does_not_matter():
+    worn, _ = dusty(COFFEE, 250)
+    worn = np.tile(worn, (3, 2, 1))
+    for one, other in zip(find_damage(worn, n_jobs=1), find_damage(worn, n_jobs=3), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_hole_over_many_bands_and_letters_over_tiles_are_found_whole():
+    row, column = np.indices((1300, 1000))
+    picture = np.repeat((40 + row / 20 + column / 40).astype(np.uint8)[..., None], 3, axis=2)
+    lost = abs(column - 500 - 100 * np.sin(row / 150)) < 12
+    lost &= (row > 40) & (row < 1250)
+    picture[lost] = 255
+    letters = np.zeros_like(lost)
+    for i, digit in enumerate("9812412248"):  # across the seam of two tiles
+        glyph = np.kron([[dot == "#" for dot in line] for line in FONT[digit]], np.ones((4, 4))) > 0
+        letters[640 : 640 + glyph.shape[0], 700 + 18 * i : 712 + 18 * i] |= glyph
+    picture[letters] = (255, 140, 0)
+    for kind, drawn in (("white", lost), ("text", letters)):
+        precision, recall = precision_recall(find_damage(picture, kind).mask, drawn)
+        assert precision > 0.99
+        assert recall > 0.99
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 49])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 2), (53, 61)])
+def test_windows_are_those_of_scipy(shape, size):
+    plane = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    odd = size // 2 * 2 + 1
+    np.testing.assert_array_equal(windows.highest(plane, odd), ndimage.maximum_filter(plane, odd))
+    np.testing.assert_array_equal(windows.lowest(plane > 1, odd), ndimage.minimum_filter(plane > 1, odd))
+    np.testing.assert_allclose(
+        windows.mean_around(plane, odd), ndimage.uniform_filter(plane.astype(float), odd), atol=1e-6
+    )
+    blocks = windows.highest_of_blocks(plane, size)
+    assert blocks[0, 0] == plane[:size, :size].max()
+    assert blocks[-1, -1] == plane[(shape[0] - 1) // size * size :, (shape[1] - 1) // size * size :].max()
 
 
 def test_what_is_found_can_be_restored():

@@ -1,20 +1,27 @@
 """`find_damage`: a picture in, out comes which of its pixels are damaged, and how sure that is."""
 
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from fmkit.errors import InputError
 from fmkit.restore.defects import thin_things
-from fmkit.restore.evidence import adjusted, probability, share_of_damage, shares_beside, shares_linked
-from fmkit.restore.overlays import holes, lettering
+from fmkit.restore.evidence import (
+    SURE_LINE,
+    adjusted,
+    best_case,
+    probability,
+    share_of_damage,
+    shares_beside,
+    shares_linked,
+)
+from fmkit.restore.overlays import add_holes, add_lettering
+from fmkit.restore.scaled import Scaled, Window, tiles, widened
+from fmkit.restore.windows import raise_around
+from fmkit.threads import count_threads, for_each
 
 Kind = Literal["auto", "scratches", "dust", "white", "text"]
-Mask = NDArray[np.bool_]
 Confidence = NDArray[np.float32]
 
 _TILE, _MARGIN = 1024, 96  # pixels: bounds the memory of a large picture; the margin holds every window of a thing
@@ -32,7 +39,7 @@ class Damage(NamedTuple):
     """Shape (n_rows, n_columns): the probability, 0 to 1, that what is there is damage; 0 outside of the mask."""
 
 
-def find_damage(picture: ArrayLike, kind: Kind = "auto") -> Damage:
+def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None = None) -> Damage:
     """Find scratches, dust, holes and lettering in a picture.
 
     Parameters
@@ -47,6 +54,8 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto") -> Damage:
         as well. "white": areas of one value at the end of the range, white or black, with crisp borders. "text":
         overlaid letters of one colour, such as a date or a watermark. "auto": all of these, but only what is beyond
         reasonable doubt, and of "white" only what lies inside the picture: in an undamaged picture hardly anything.
+    n_jobs : int, optional
+        Threads; None and -1 mean every core. The result is the same with any number.
 
     Returns
     -------
@@ -61,14 +70,17 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto") -> Damage:
     Notes
     -----
     Thin things are what a morphological opening removes [1]_ and stand out of what is usual around them. Some twenty
-    measures of each, such as contrast, length, and whether its two sides look alike, are weighed by a small network
-    fitted to undamaged pictures with drawn damage. Its probability is that of a picture of average wear; the share of
-    damage in this picture is estimated from its own things, and where it is lower the probabilities follow [2]_. Lines
+    measures of each, such as contrast, length, and whether its two sides look alike, are weighed by a small classifier,
+    one for lines and one for specks: one layer of twelve tanh units, 265 numbers that stand in the source. They were
+    fitted to 15 undamaged pictures with drawn damage (benchmarks/bench_find_damage.py); no model is loaded, and
+    nothing is learned from the picture but the share of damage. Probabilities are those of a picture of average wear;
+    the share of damage in this picture is estimated from its own things, and where it is lower they follow [2]_. Lines
     that go on where a sure one ends are taken for pieces of it. The confidence of thin things is calibrated on such
     drawn damage; that of holes and letters only ranks them.
 
     What looks like damage and is none cannot be told: stars, the craters of the moon, glints in eyes. Look at the mask
-    before you fill it. Time and memory grow with the number of pixels only.
+    before you fill it. Time grows with the number of pixels only. So does memory: five bytes a pixel for the result,
+    and besides some for what may be damage and about 100 MB a thread, whatever the size.
 
     References
     ----------
@@ -88,118 +100,95 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto") -> Damage:
     """
     if kind not in get_args(Kind):
         raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
-    colours, unknown = _colours(np.asarray(picture))
-    confidence = np.zeros(unknown.shape, np.float32)
+    scaled, n_threads = Scaled(np.asarray(picture)), count_threads(n_jobs)
+    confidence = np.zeros(scaled.shape, np.float32)
     if kind in ("auto", "scratches", "dust"):
-        _add_thin(confidence, colours, kind)
+        for scale in (1, 2, 4):
+            _add_thin(confidence, scaled, scale, kind, n_threads)
+            if min(scaled.shape_at(scale)) < _LARGE:
+                break
     if kind in ("auto", "white"):
-        np.maximum(confidence, holes(colours, inside_only=kind == "auto"), out=confidence)
+        add_holes(confidence, scaled, _SURE[kind], n_threads, inside_only=kind == "auto")
     if kind in ("auto", "text"):
-        np.maximum(confidence, lettering(colours), out=confidence)
-    confidence[confidence < _SURE[kind]] = 0
-    confidence[unknown] = 1
+        add_lettering(confidence, scaled, _SURE[kind], n_threads)
+    for rows, unknown in scaled.unknown():
+        confidence[rows][unknown] = 1
     return Damage(confidence > 0, confidence)
 
 
-def _colours(picture: NDArray[Any]) -> tuple[NDArray[np.float32], Mask]:
-    """Channels without alpha, of a range of 1; and where they are not a number or infinite."""
-    if picture.ndim not in (2, 3) or 0 in picture.shape:
-        raise InputError(
-            "a picture has the shape (rows, columns) or (rows, columns, channels), none of them 0, "
-            f"but this array has the shape {picture.shape}"
-        )
-    if picture.dtype.kind not in "iuf":
-        raise InputError(f"a picture holds integers or floats, but this array holds {picture.dtype}")
-    values = np.atleast_3d(picture)
-    values = values[..., : values.shape[2] - (values.shape[2] in (2, 4))]
-    if picture.dtype in (np.uint8, np.uint16):
-        return np.asarray(values / np.float32(np.iinfo(picture.dtype).max)), np.zeros(values.shape[:2], bool)
-    unknown = np.asarray(~np.isfinite(values).all(axis=2))
-    if unknown.all():
-        return np.zeros(values.shape, np.float32), unknown
-    known = values[~unknown]
-    low, high = float(known.min()), float(known.max())
-    scaled = ((values.astype(np.float64) - low) / ((high - low) or 1.0)).astype(np.float32)
-    if unknown.any():
-        # The nearest known value, so that a hole makes no edge of its own.
-        nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
-        scaled = scaled[tuple(nearest)]
-    return scaled, unknown
-
-
-def _add_thin(confidence: Confidence, colours: NDArray[np.float32], kind: Kind) -> None:
-    """Raise the confidence where scratches or specks are, in the picture and in smaller copies of it."""
-    scale = 1
-    while True:
-        grown = _thin(colours, kind, _RIM if scale == 1 else _RIM // 2).repeat(scale, axis=0).repeat(scale, axis=1)
-        part = confidence[: grown.shape[0], : grown.shape[1]]
-        np.maximum(part, grown, out=part)
-        if scale == 4 or min(colours.shape[:2]) < _LARGE:
-            return
-        n_rows, n_columns = (n // 2 for n in colours.shape[:2])
-        fours = colours[: 2 * n_rows, : 2 * n_columns].reshape(n_rows, 2, n_columns, 2, -1)
-        colours = fours.mean(axis=(1, 3), dtype=np.float32)
-        scale *= 2
-
-
-def _thin(colours: NDArray[np.float32], kind: Kind, rim: int) -> Confidence:
-    """The confidence that scratches or specks of one scale give, grown over their rims."""
-    level = np.zeros(colours.shape[:2], np.float32)
-    found = list(_things_by_tile(colours))
-    of_lines = share_of_damage(np.concatenate([lines.p for lines, _ in found]), line=True)
-    of_specks = share_of_damage(np.concatenate([specks.p for _, specks in found]), line=False)
-    for lines, specks in found:
-        shares = np.full(len(specks.p), of_specks)
-        if kind != "dust":
-            p = adjusted(lines.p, shares_linked(lines.p, of_lines, lines.axes), line=True)
-            _raise(level, lines, p)
-            shares = shares_beside(p, lines.axes, shares, specks.axes)
-        p = adjusted(specks.p, shares, line=False)
-        # Of specks, those that go on where a scratch ends are the rest of it.
-        _raise(level, specks, np.where(shares > of_specks, p, 0) if kind == "scratches" else p)
-    across = np.arange(-rim, rim + 1)
-    disc = np.add.outer(across**2, across**2) <= rim**2 + 1
-    # By maxima: where two things meet, the surer one counts.
-    return np.asarray(ndimage.maximum_filter(level, footprint=disc), np.float32)
+def _add_thin(confidence: Confidence, scaled: Scaled, scale: int, kind: Kind, n_threads: int) -> None:
+    """Raise the confidence where scratches or specks are in a copy of the picture that is smaller by `scale`."""
+    sure = _SURE[kind]
+    windows = list(tiles(scaled.shape_at(scale), _TILE))
+    found = for_each(_judge, [(scaled, window, scale, sure) for window in windows], n_threads)
+    of_lines, of_specks = (
+        share_of_damage(np.concatenate([plane[line].p for tile in found for plane in tile]), line=bool(line))
+        for line in (1, 0)
+    )
+    rim = _RIM if scale == 1 else _RIM // 2
+    weighed = for_each(_weigh, [(tile, of_lines, of_specks, kind) for tile in found], n_threads)
+    for window, (pixel, value) in zip(windows, weighed, strict=True):
+        row, column = np.divmod(pixel, np.int32(window[1].stop - window[1].start))
+        row, column = row + window[0].start, column + window[1].start
+        raise_around(confidence, row, column, value, rim, rim**2 + 1, scale)
 
 
 class _Judged(NamedTuple):
     """Lines or specks of one plane of a tile."""
 
-    pixel: NDArray[np.int64]
-    thing: NDArray[np.int64]
     p: NDArray[np.float64]
+    """Of each, in a picture of average wear."""
+    possible: NDArray[np.intp]
+    """Those that may be sure in the end, of which alone the rest is kept: some percent of all."""
     axes: NDArray[np.float64]
+    pixel: NDArray[np.int32]
+    """Flat indices into the tile."""
+    thing: NDArray[np.int32]
+    """The one of `possible` that each of `pixel` belongs to."""
 
 
-def _raise(level: Confidence, judged: _Judged, p: NDArray[np.float64]) -> None:
-    np.maximum.at(level.ravel(), judged.pixel, p.astype(np.float32)[judged.thing])
+_Found = list[tuple[_Judged, _Judged]]
 
 
-def _things_by_tile(colours: NDArray[np.float32]) -> Iterator[tuple[_Judged, _Judged]]:
-    """The lines and the specks of each plane of each tile, with probabilities of a picture of average wear."""
-    n_columns = colours.shape[1]
-    for rows, columns in _tiles(colours.shape[:2]):
-        top, left = max(rows.start - _MARGIN, 0), max(columns.start - _MARGIN, 0)
-        tile = colours[top : rows.stop + _MARGIN, left : columns.stop + _MARGIN]
-        for things in thin_things(tile):
-            row, column = np.divmod(things.pixel, tile.shape[1])
-            row, column = row + top, column + left
-            # The margin belongs to the neighbours, but a thing that reaches over is judged as a whole on either side.
-            core = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
-            pixel, thing, n_lines = (row * n_columns + column)[core], things.thing[core], things.n_lines
-            line = thing < n_lines
-            p_lines = probability(things.features[:n_lines], line=True)
-            p_specks = probability(things.features[n_lines:], line=False)
-            yield (
-                _Judged(pixel[line], thing[line], p_lines, things.axes[:n_lines]),
-                _Judged(pixel[~line], thing[~line] - n_lines, p_specks, things.axes[n_lines:]),
-            )
+def _judge(scaled: Scaled, window: Window, scale: int, sure: float) -> _Found:
+    """The specks and the lines of each plane of a tile."""
+    wide = widened(window, _MARGIN, _MARGIN, scaled.shape_at(scale))
+    top, left = window[0].start - wide[0].start, window[1].start - wide[1].start
+    n_rows, n_columns = (side.stop - side.start for side in window)
+    found = []
+    for things in thin_things(scaled.window(wide, scale)):
+        row, column = np.divmod(things.pixel, np.int32(wide[1].stop - wide[1].start))
+        row, column = row - np.int32(top), column - np.int32(left)
+        # The margin belongs to the neighbours, but a thing that reaches over is judged as a whole on either side.
+        core = (row >= 0) & (row < n_rows) & (column >= 0) & (column < n_columns)
+        pixel, thing = (row * np.int32(n_columns) + column)[core], things.thing[core]
+        judged = []
+        for line, own in ((False, slice(things.n_lines, None)), (True, slice(0, things.n_lines))):
+            p = probability(things.features[own], line=line)
+            possible = np.flatnonzero(best_case(p, line=line) >= min(sure, SURE_LINE))
+            names = np.full(len(things.axes), -1, np.int32)
+            names[possible + (0 if line else things.n_lines)] = np.arange(len(possible))
+            here = names[thing] >= 0
+            judged.append(_Judged(p, possible, things.axes[own][possible], pixel[here], names[thing[here]]))
+        found.append((judged[0], judged[1]))
+    return found
 
 
-def _tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """A grid of about equal tiles, of at most `_TILE` pixels a side."""
-    cuts = [np.linspace(0, n, 1 + -(-n // _TILE)).round().astype(int).tolist() for n in shape]
-    for top, bottom in pairwise(cuts[0]):
-        for left, right in pairwise(cuts[1]):
-            yield slice(top, bottom), slice(left, right)
+def _weigh(found: _Found, of_lines: float, of_specks: float, kind: Kind) -> tuple[NDArray[np.int32], Confidence]:
+    """Pixels of a tile that are damage for sure, and how sure, with the shares of damage in this picture."""
+    pixels, values = [], []
+    for specks, lines in found:
+        shares = np.full(len(specks.possible), of_specks)
+        p_lines, p_specks = lines.p[lines.possible], specks.p[specks.possible]
+        if kind != "dust":
+            p = adjusted(p_lines, shares_linked(p_lines, of_lines, lines.axes), line=True)
+            pixels.append(lines.pixel)
+            values.append(p[lines.thing])
+            shares = shares_beside(p, lines.axes, shares, specks.axes)
+        p = adjusted(p_specks, shares, line=False)
+        # Of specks, those that go on where a scratch ends are the rest of it.
+        p = np.where(shares > of_specks, p, 0) if kind == "scratches" else p
+        pixels.append(specks.pixel)
+        values.append(p[specks.thing])
+    pixel, value = np.concatenate(pixels), np.concatenate(values).astype(np.float32)
+    return pixel[value >= _SURE[kind]], value[value >= _SURE[kind]]

@@ -1,17 +1,26 @@
-"""How likely a thin thing is damage: its features weighed by a small network, adjusted to the wear of the picture."""
+"""How likely a thin thing is damage: its features weighed by a small classifier, adjusted to the wear of the picture.
+
+The classifiers, of one layer of twelve tanh units, were fitted to things in 15 undamaged pictures, of which half were
+made soft and grainy, with scratches and specks drawn on them: `python benchmarks/bench_find_damage.py --fit`.
+
+Of a logistic regression on the same 20 measures the average precision by area, on pictures left out and with two
+drawings of each, is .40 for lines and .67 for specks, of these units .70 and .77. Squares and products of the measures
+(230 numbers; these units are 265) bring it to .69 for lines, .76 for specks.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
+SURE_LINE = 0.9  # the probability of a line that speaks for what goes on where it ends
 _LINKED = 0.7  # of lines that go on where damage ends, this share is damage
 _GAP = 40  # pixels between the pieces of a line
 _PSEUDO = 10  # things of average wear that are added to each picture's own, so that few things do not decide alone
 
+# What enters each unit, the bias first; and what the units give, the bias first.
+Classifier = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-Network = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-
-def _numbers(text: str) -> Network:
+def _numbers(text: str) -> Classifier:
     rows = [np.array(line.split(), np.float64) for line in text.strip().splitlines()]
     return np.stack(rows[:-1]), rows[-1]
 
@@ -23,7 +32,7 @@ def probability(features: NDArray[np.float64], *, line: bool) -> NDArray[np.floa
     ----------
     features : float64 ndarray of shape (n_things, n_features)
     line : bool
-        Whether these things are lines or specks: each has a network of its own.
+        Whether these things are lines or specks: each has a classifier of its own.
     """
     hidden, out = _WEIGHTS[line]
     activity = np.tanh(np.clip(features, -12, 12) @ hidden[1:] + hidden[0])
@@ -52,6 +61,11 @@ def adjusted(p: NDArray[np.float64], share: float | NDArray[np.float64], *, line
     return p * odds / (p * odds + 1 - p)
 
 
+def best_case(p: NDArray[np.float64], *, line: bool) -> NDArray[np.float64]:
+    """Probabilities of what goes on where a sure line ends: no share of a picture makes more of them."""
+    return adjusted(p, max(_LINKED, _SHARE[line]), line=line)
+
+
 def shares_linked(p: NDArray[np.float64], share: float, axes: NDArray[np.float64]) -> NDArray[np.float64]:
     """The share for each line: what goes on where a sure one ends is one with it more often than not.
 
@@ -75,7 +89,7 @@ def shares_beside(
 ) -> NDArray[np.float64]:
     """Shares for things of `axes`, raised where they go on where one of `lines` that is sure by `p` ends."""
     shares = shares.copy()
-    for i in np.flatnonzero(p > 0.9):
+    for i in np.flatnonzero(p > SURE_LINE):
         row, column, along_row, along_column, length = lines[i]
         rows, columns = axes[:, 0] - row, axes[:, 1] - column
         along = np.abs(rows * along_row + columns * along_column)
