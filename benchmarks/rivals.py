@@ -118,9 +118,28 @@ FILLS = {
     "low rank": low_rank,
 }
 
+
+def malvar(mosaic):
+    """Malvar, He and Cutler (2004): bilinear, corrected by the Laplacian of the known channel."""
+    x = mosaic.astype(np.float32)
+    at_cross = np.array([[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]])
+    beside = np.array([[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]])
+    at_corners = (
+        np.array([[0, 0, -3, 0, 0], [0, 4, 0, 4, 0], [-3, 0, 12, 0, -3], [0, 4, 0, 4, 0], [0, 0, -3, 0, 0]]) / 2
+    )
+    green, across, down, corners = (cv2.filter2D(x, -1, k / 8) for k in (at_cross, beside, beside.T, at_corners / 2))
+    filled = np.dstack([x, x, x])
+    filled[::2, ::2, 1], filled[1::2, 1::2, 1] = green[::2, ::2], green[1::2, 1::2]
+    filled[::2, ::2, 2], filled[1::2, 1::2, 0] = corners[::2, ::2], corners[1::2, 1::2]
+    filled[::2, 1::2, 0], filled[1::2, ::2, 0] = across[::2, 1::2], down[1::2, ::2]
+    filled[1::2, ::2, 2], filled[::2, 1::2, 2] = across[1::2, ::2], down[::2, 1::2]
+    return np.clip(np.round(filled), 0, 255).astype(np.uint8)
+
+
 # Of a mosaic whose first two rows are R G R G ... and G B G B ...
 DEMOSAICS = {
     "bilinear": lambda mosaic: cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2RGB),
     "VNG": lambda mosaic: cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2RGB_VNG),
     "edge-aware": lambda mosaic: cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2RGB_EA),
+    "Malvar": malvar,
 }
