@@ -122,12 +122,11 @@ FILLS = {
 def malvar(mosaic):
     """Malvar, He and Cutler (2004): bilinear, corrected by the Laplacian of the known channel."""
     x = mosaic.astype(np.float32)
-    at_cross = np.array([[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]])
-    beside = np.array([[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]])
-    at_corners = (
-        np.array([[0, 0, -3, 0, 0], [0, 4, 0, 4, 0], [-3, 0, 12, 0, -3], [0, 4, 0, 4, 0], [0, 0, -3, 0, 0]]) / 2
-    )
-    green, across, down, corners = (cv2.filter2D(x, -1, k / 8) for k in (at_cross, beside, beside.T, at_corners / 2))
+    at_cross = [[0, 0, -2, 0, 0], [0, 0, 4, 0, 0], [-2, 4, 8, 4, -2], [0, 0, 4, 0, 0], [0, 0, -2, 0, 0]]
+    beside = [[0, 0, 1, 0, 0], [0, -2, 0, -2, 0], [-2, 8, 10, 8, -2], [0, -2, 0, -2, 0], [0, 0, 1, 0, 0]]
+    at_corners = [[0, 0, -3, 0, 0], [0, 4, 0, 4, 0], [-3, 0, 12, 0, -3], [0, 4, 0, 4, 0], [0, 0, -3, 0, 0]]
+    kernels = np.array([at_cross, beside, np.transpose(beside), at_corners]) / 16
+    green, across, down, corners = (cv2.filter2D(x, -1, kernel) for kernel in kernels)
     filled = np.dstack([x, x, x])
     filled[::2, ::2, 1], filled[1::2, 1::2, 1] = green[::2, ::2], green[1::2, 1::2]
     filled[::2, ::2, 2], filled[1::2, 1::2, 0] = corners[::2, ::2], corners[1::2, 1::2]
