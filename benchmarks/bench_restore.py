@@ -150,7 +150,7 @@ def means_table(chosen, scores):
 def regular_table(chosen, scores):
     """fmkit minus the best of the classical tools, dB, for each picture and damage; defeats bear a mark."""
     rows, defeats = [], []
-    for name in [*map(str, sorted(chosen.kodak.glob("*.png"))), *TEXTURES]:
+    for name in [*TEXTURES, *map(str, sorted(chosen.kodak.glob("*.png")))]:
         picture, row = read(name), [Path(name).stem]
         for damage in chosen.damage:
             tools = {

@@ -10,6 +10,7 @@ many megapixels with 1% lost, beside what its arrays take. By default the painti
 """
 
 import argparse
+import contextlib
 import resource
 import subprocess
 import sys
@@ -78,7 +79,9 @@ def draw(chosen, rows):
 def memory(chosen):
     """Measured in a fresh process, for a process never forgets its peak."""
     command = [sys.executable, __file__, "--measured", str(chosen.memory), "--share", str(chosen.share)]
-    command += ["--quality", chosen.quality, *(["--photograph", str(chosen.photograph)] if chosen.photograph else [])]
+    command += ["--limit", str(chosen.limit), "--quality", chosen.quality]
+    if chosen.photograph:
+        command += ["--photograph", str(chosen.photograph)]
     subprocess.run(command, check=True)
 
 
@@ -87,13 +90,22 @@ def measure(chosen):
     lost = make_damage(picture.shape[:2], "scratches", share=chosen.share, random_state=0)
     picture[lost] = 255
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    begin = time.perf_counter()
-    restore_image(picture, lost, quality=chosen.quality)
+    begin, part = time.perf_counter(), 0.0
+
+    def stop_in_time(done, total):
+        nonlocal part
+        part = done / total
+        if time.perf_counter() - begin > chosen.limit:
+            raise TimeoutError
+
+    with contextlib.suppress(TimeoutError):
+        restore_image(picture, lost, quality=chosen.quality, progress=stop_in_time)
     took = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
-        f"{chosen.measured:g} megapixels in colour, {lost.mean():.1%} lost: {took:.0f} s; picture and mask "
-        f"{(picture.nbytes + lost.nbytes) / MB:.0f} MB, peak {before / MB:.0f} MB before, {peak / MB:.0f} MB in all"
+        f"{chosen.measured:g} megapixels in colour, {lost.mean():.1%} lost: {part:.0%} of it in {took:.0f} s; "
+        f"picture and mask {(picture.nbytes + lost.nbytes) / MB:.0f} MB, "
+        f"peak {before / MB:.0f} MB before, {peak / MB:.0f} MB in all"
     )
 
 
@@ -105,6 +117,7 @@ def main():
     arguments.add_argument("--out", type=Path, metavar="FILE.png", help="the figure")
     arguments.add_argument("--memory", type=float, metavar="MEGAPIXELS")
     arguments.add_argument("--share", type=float, default=0.01, help="lost, with --memory")
+    arguments.add_argument("--limit", type=float, default=600, help="seconds after which --memory gives up")
     arguments.add_argument("--measured", type=float, help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     if chosen.measured:
