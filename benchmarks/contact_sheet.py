@@ -24,6 +24,7 @@ from fmkit.datasets import load_harvesters, make_damage
 from fmkit.restore import find_damage, restore_image
 
 CROP = (230, 300)  # rows and columns of the sheet's crops
+HOLE_CELL = (200, 200)  # and of those of holes, which are enlarged to it
 LABEL = 18  # pixels of a line of writing
 PLATE = 900  # pixels of a plate's part that is worked on, a side
 LARGEST = 600_000  # bytes of a picture in docs/
@@ -175,25 +176,27 @@ def main():
     arguments.add_argument("--place", type=int, nargs=2, default=(1600, 1800), help="what to show of it")
     arguments.add_argument("--quality", default="balanced", choices=["fast", "balanced", "best"])
     arguments.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs")
+    arguments.add_argument("--only", choices=["sheet", "holes"], help="of the two pictures")
     arguments.add_argument("--scans", type=Path, help="directory for whole pictures, PNG")
     chosen = arguments.parse_args()
 
-    rows = []
-    for name, labels, pictures, centre in sheet_rows(chosen):
-        scan(chosen, name, labels, pictures)
-        rows.append((labels, [crop(picture, centre, CROP) for picture in pictures]))
-        print(*labels, sep="; ", flush=True)
-    save(drawn(rows, CROP), chosen.out / "restoration_sheet.jpg")
-
-    rows, cell = [], 200
-    for name, labels, pictures, centre in hole_rows(chosen):
-        scan(chosen, f"hole_{name}", labels, pictures)
-        side = int(labels[0].split()[-2])
-        margin = max(20, side // 3)
-        parts = [crop(picture, centre, (side + 2 * margin,) * 2) for picture in pictures]
-        rows.append((labels, [cv2.resize(part, (cell, cell), interpolation=cv2.INTER_CUBIC) for part in parts]))
-        print(*labels, sep="; ", flush=True)
-    save(drawn(rows, (cell, cell)), chosen.out / "restoration_holes.jpg")
+    if chosen.only != "holes":
+        rows = []
+        for name, labels, pictures, centre in sheet_rows(chosen):
+            scan(chosen, name, labels, pictures)
+            rows.append((labels, [crop(picture, centre, CROP) for picture in pictures]))
+            print(*labels, sep="; ", flush=True)
+        save(drawn(rows, CROP), chosen.out / "restoration_sheet.jpg")
+    if chosen.only != "sheet":
+        rows = []
+        for name, labels, pictures, centre in hole_rows(chosen):
+            scan(chosen, f"hole_{name}", labels, pictures)
+            side = int(labels[0].split()[-2])
+            shape = (side + 2 * max(20, side // 3),) * 2
+            parts = [crop(picture, centre, shape) for picture in pictures]
+            rows.append((labels, [cv2.resize(part, HOLE_CELL, interpolation=cv2.INTER_CUBIC) for part in parts]))
+            print(*labels, sep="; ", flush=True)
+        save(drawn(rows, HOLE_CELL), chosen.out / "restoration_holes.jpg")
 
 
 if __name__ == "__main__":
