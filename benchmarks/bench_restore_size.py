@@ -54,8 +54,8 @@ def sizes(chosen):
         row = [seconds(picture_of(chosen.photograph, megapixels), share, chosen.quality) for share in parts]
         rows.append(row)
         print(f"{megapixels:10g} {row[0]:10.1f} {row[1]:10.1f}", flush=True)
-    if chosen.out:
-        draw(chosen, rows)
+        if chosen.out:
+            draw(chosen, rows)
 
 
 def draw(chosen, rows):
@@ -67,13 +67,14 @@ def draw(chosen, rows):
     figure, axes = plt.subplots(figsize=(6, 4))
     area = 0.05 * min(chosen.megapixels)
     for column, label in ((0, "5% of the picture lost"), (1, f"{area:g} megapixels lost")):
-        axes.plot(chosen.megapixels, [row[column] for row in rows], "o-", label=label)
+        axes.plot(chosen.megapixels[: len(rows)], [row[column] for row in rows], "o-", label=label)
     axes.set(xscale="log", yscale="log", xlabel="megapixels, colour", ylabel="seconds", title="Scratches filled")
     axes.set_xticks(chosen.megapixels, [f"{m:g}" for m in chosen.megapixels])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(chosen.out, dpi=120, bbox_inches="tight")
+    plt.close(figure)
 
 
 def memory(chosen):
