@@ -1,7 +1,7 @@
 """The classical exemplar fill, as a rival: Wexler, Shechtman and Irani (2007) on PatchMatch (Barnes et al. 2009).
 
 Coarse to fine; on each level a few rounds of nearest patches, found by propagation in scan order and random search over
-the whole picture, and votes weighted by exp(-d / 2 sigma^2) and by 1.3^-depth. Gray pictures.
+the whole picture, and votes weighted by exp(-d / 2 sigma^2) and by 1.3^-depth.
 """
 
 import cv2
@@ -17,7 +17,8 @@ def _difference(x, r, c, q, s, bound):
     d = 0.0
     for a in range(PATCH):
         for b in range(PATCH):
-            d += (x[r + a, c + b] - x[q + a, s + b]) ** 2
+            for e in range(x.shape[2]):
+                d += (x[r + a, c + b, e] - x[q + a, s + b, e]) ** 2
         if d > bound:
             break
     return d
@@ -58,9 +59,9 @@ def _search(x, known, corners, field, found, seed, rounds):
 
 @njit(cache=True)
 def _vote(x, at, field, found, depth):
-    answer = np.empty(len(at))
+    answer = np.empty((len(at), x.shape[2]))
     n_rows, n_columns = found.shape
-    distances, weights, values = np.empty(PATCH**2), np.empty(PATCH**2), np.empty(PATCH**2)
+    distances, weights, values = np.empty(PATCH**2), np.empty(PATCH**2), np.empty((PATCH**2, x.shape[2]))
     for i in range(len(at)):
         r, c = at[i]
         n = 0
@@ -72,7 +73,9 @@ def _vote(x, at, field, found, depth):
                 n += 1
         spread = max(np.percentile(distances[:n], 75), 1e-3)
         weights[:n] *= np.exp(-(distances[:n] - distances[:n].min()) / (2 * spread))
-        answer[i] = (weights[:n] * values[:n]).sum() / weights[:n].sum()
+        weights[:n] /= weights[:n].sum()
+        for e in range(x.shape[2]):
+            answer[i, e] = (weights[:n] * values[:n, e]).sum()
     return answer
 
 
@@ -86,15 +89,16 @@ def _touching(lost):
 
 
 def _fill(x, lost, rng):
+    """Fill x of shape (rows, columns, channels); return it and the field of nearest patches."""
     depth = distance_transform_edt(lost)
     touching = _touching(lost)
     field = np.full((*touching.shape, 2), -1)
     shape = (lost.shape[1] // 2, lost.shape[0] // 2)
     weight = cv2.resize((~lost).astype(float), shape, interpolation=cv2.INTER_AREA)
     if depth.max() > PATCH // 2 and min(shape) > 2 * PATCH and not _touching(weight < 0.5).all():
-        small = cv2.resize(np.where(lost, 0, x), shape, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)
+        small = _resized(np.where(lost[..., None], 0, x), shape, cv2.INTER_AREA) / np.maximum(weight, 1e-6)[..., None]
         coarse, coarse_field = _fill(small, weight < 0.5, rng)
-        x = np.where(lost, cv2.resize(coarse, lost.shape[::-1], interpolation=cv2.INTER_LINEAR), x)
+        x = np.where(lost[..., None], _resized(coarse, lost.shape[::-1], cv2.INTER_LINEAR), x)
         r, c = np.indices(touching.shape)
         half = np.minimum(r // 2, coarse_field.shape[0] - 1), np.minimum(c // 2, coarse_field.shape[1] - 1)
         up = 2 * coarse_field[half] + np.stack([r % 2, c % 2], -1)
@@ -102,7 +106,8 @@ def _fill(x, lost, rng):
         fits &= ~touching[np.where(fits, up[..., 0], 0), np.where(fits, up[..., 1], 0)] & touching
         field[fits] = up[fits]
     else:
-        x = cv2.inpaint(np.clip(x, 0, 255).astype(np.uint8), lost.astype(np.uint8), 3, cv2.INPAINT_TELEA) * 1.0
+        start = np.squeeze(np.clip(x, 0, 255).astype(np.uint8))
+        x = cv2.inpaint(start, lost.astype(np.uint8), 3, cv2.INPAINT_TELEA).reshape(x.shape) * 1.0
     x, found = x.copy(), np.zeros(touching.shape)
     corners, at = np.argwhere(touching), np.argwhere(lost)
     for _ in range(10):
@@ -111,7 +116,12 @@ def _fill(x, lost, rng):
     return x, field
 
 
+def _resized(x, shape, interpolation):
+    return np.atleast_3d(cv2.resize(x, shape, interpolation=interpolation))
+
+
 def patchmatch_fill(damaged, lost, seed=0):
-    """Fill the lost pixels of a gray uint8 picture."""
-    x, _ = _fill(np.where(lost, 0, damaged).astype(float), lost, np.random.default_rng(seed))
-    return np.where(lost, np.clip(np.round(x), 0, 255), damaged).astype(np.uint8)
+    """Fill the lost pixels of a uint8 picture, gray or colour."""
+    x = np.where(lost[..., None], 0, np.atleast_3d(damaged)).astype(float)
+    x = np.clip(np.round(_fill(x, lost, np.random.default_rng(seed))[0]), 0, 255).astype(np.uint8)
+    return x.reshape(damaged.shape)
