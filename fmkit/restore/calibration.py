@@ -12,6 +12,7 @@ from fmkit.restore.settings import Settings
 
 SIDE = 512  # pixels of the part of a picture that is tried
 COVERAGE, NORMAL = 0.9, 1.6449  # a normal deviate is within +- NORMAL so often
+ENOUGH = 400  # values to hide, or more
 FEWEST = 50  # hidden values that a share of COVERAGE can be told from
 UNTRIED = 1.5  # the factor where nothing can be hidden; typical of photographs
 
@@ -23,8 +24,8 @@ def calibrate(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
-) -> float:
-    """The factor that makes intervals of +- 1.64 standard deviations hold nine tenths of hidden known values.
+) -> NDArray[np.float32]:
+    """The factors, one a channel, that make +- 1.64 standard deviations hold nine tenths of hidden known values.
 
     The lost pixels' own pattern, moved, says which are hidden: deviations in a scratch are not those of lone pixels.
     Dense patterns are thinned, so that little more is lost than before.
@@ -40,17 +41,25 @@ def calibrate(
     n_rows, n_columns, _ = gone.shape
     shift = [int(n * rng.uniform(0.25, 0.75)) for n in (n_rows, n_columns)]
     share = gone.mean()
-    kept = rng.random((n_rows, n_columns, 1)) < 0.1 * (1 - share) / max(share, 1e-9)
+    thinned = max(0.1 * (1 - share) / max(share, 1e-9), ENOUGH / (gone.size * max(share * (1 - share), 1e-9)))
+    kept = rng.random((n_rows, n_columns, 1)) < thinned
     hidden = np.roll(gone, shift, axis=(0, 1)) & ~gone & kept
     without = gone | hidden
     hidden = np.broadcast_to(hidden, values.shape)
+    n_colours = values.shape[2]
+    factors = np.full(n_colours, UNTRIED, np.float32)
     if hidden.sum() < FEWEST or without.all(axis=(0, 1)).any():
-        return UNTRIED
+        return factors
     plain = replace(settings, denoise=False)
     filled, std = fill_region(values, without, model, plain, rng, n_threads, True, lambda share: None)
     assert std is not None
-    error = np.abs(filled[hidden] - model.scale.to(values[hidden]))
-    return float(np.clip(np.quantile(error / np.maximum(std[hidden], 1e-3), COVERAGE) / NORMAL, 0.2, 5))
+    ratio = np.abs(filled - model.scale.to(np.where(hidden, values, 0))) / std
+    for channel in range(n_colours):
+        tried = ratio[:, :, channel][hidden[:, :, channel]]
+        if len(tried) < FEWEST:  # told by all channels
+            tried = ratio[hidden]
+        factors[channel] = np.clip(np.quantile(tried, COVERAGE) / NORMAL, 0.2, 5)
+    return factors
 
 
 def _most_damaged(lost: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -201,8 +201,8 @@ def restore_with(
     target = colours_of(result)
     std = np.zeros(colours.shape, np.float32) if return_std else None
     if return_std:
-        factor = calibrate(colours, lost, model, settings, np.random.default_rng((seed, 0)), n_threads)
-        factor *= model.scale.half / 127.5
+        factors = calibrate(colours, lost, model, settings, np.random.default_rng((seed, 0)), n_threads)
+        factors *= np.float32(model.scale.half / 127.5)
 
     def fill(tile: Tile, threads: int, tell: Any) -> None:
         asked = tile.owned[:, :, None] if settings.denoise else lost[tile.seen] & tile.owned[:, :, None]
@@ -216,7 +216,7 @@ def restore_with(
             channels = np.nonzero(asked)[2]
             made = [model.scale.back(values[asked], channels)]
             if spread is not None:
-                made.append(spread[asked] * np.float32(factor))
+                made.append((spread * factors)[asked])
             if finished:
                 finished.add(tile.number, made)
         target[tile.seen][asked] = made[0]

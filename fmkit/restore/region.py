@@ -14,6 +14,8 @@ from fmkit.restore.model import PictureModel
 from fmkit.restore.pyramid import fill_planes
 from fmkit.restore.settings import Settings
 
+ROUNDING = np.float32(1 / 12)  # variance of a value that is rounded to a whole number: nobody is surer than that
+
 
 def fill_region(
     colours: NDArray[Any],
@@ -62,4 +64,4 @@ def fill_region(
 
 
 def _std(variance: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    return None if variance is None else np.sqrt(variance)
+    return None if variance is None else np.sqrt(np.maximum(variance, ROUNDING))

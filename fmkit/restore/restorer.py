@@ -95,8 +95,9 @@ class ImageRestorer(TransformerMixin, BaseEstimator):
             If the pictures are none, or are not alike.
         """
         settings_for(self.method, self.quality, self.denoise)
-        several = isinstance(X, (list, tuple)) and len(X) > 0 and np.ndim(X[0]) > 1
-        pictures = [checked_picture(picture) for picture in X] if several else [checked_picture(X)]
+        given: Any = X
+        several = isinstance(given, (list, tuple)) and len(given) > 0 and np.ndim(given[0]) > 1
+        pictures = [checked_picture(picture) for picture in (given if several else [given])]
         if not several and np.ndim(mask) == 1:
             mask = None
         masks = list(mask) if several and mask is not None else [mask] * len(pictures)
