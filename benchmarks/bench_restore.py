@@ -37,6 +37,7 @@ from fmkit.restore import restore_image
 
 DAMAGE = ("50%", "80%", "90%", "scratches", "text", "holes16", "holes32")
 PICTURES = ("camera", "astronaut", "chelsea", "coffee")
+MACHINES = ("als", "sgd", "mcmc")  # plain factorization machines: --methods fmkit als sgd mcmc
 TEXTURES = ("brick", "grass", "gravel")
 BORDER = 4  # pixels that demosaicing is not scored on
 
@@ -79,13 +80,15 @@ class Scores:
         lost = lost_pixels(damage, picture.shape[:2], seed)
         damaged = blanked(picture, lost)
         key = f"{method}, {Path(name).stem}, {damage}, seed {seed}, {zlib.crc32(damaged.tobytes()):08x}"
-        if method == "fmkit":
+        if method == "fmkit" or method in MACHINES:
             key += f", {quality}{'' if sure else ', no std'}, {self.sources:08x}"
         self._read()
         if key not in self.kept:
             begin = time.perf_counter()
             std = None
-            if method != "fmkit":
+            if method in MACHINES:
+                restored = restore_image(damaged, lost, quality=quality, method=method)
+            elif method != "fmkit":
                 restored = FILLS[method](damaged, lost)
             elif sure:
                 restored, std = restore_image(damaged, lost, quality=quality, return_std=True)
@@ -204,7 +207,7 @@ def main():
     arguments.add_argument("--pictures", nargs="+", default=PICTURES, help="of skimage.data, or files")
     arguments.add_argument("--damage", nargs="+", default=DAMAGE)
     arguments.add_argument("--seeds", type=int, default=3)
-    arguments.add_argument("--methods", nargs="+", default=[*FILLS, "fmkit"], choices=[*FILLS, "fmkit"])
+    arguments.add_argument("--methods", nargs="+", default=[*FILLS, "fmkit"], choices=[*FILLS, "fmkit", *MACHINES])
     arguments.add_argument("--quality", default="balanced", choices=["fast", "balanced", "best"])
     arguments.add_argument("--cache", type=Path, metavar="FILE.json", help="keeps scores from run to run")
     arguments.add_argument("--colour", action="store_true", help="colour pictures as they are")

@@ -1,7 +1,6 @@
 """The outer iteration: groups over the whole picture, their overlapping answers averaged, pass after pass."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +81,7 @@ def run_passes(
             moments: NDArray[np.float32],
             row: int,
             columns: NDArray[np.int64],
-            *same_pass: Any,
+            *,
             seed: int = seed,
             tau: float = tau,
             n_sums: int = n_sums,
@@ -92,22 +91,10 @@ def run_passes(
             if s.method != "patches":
                 fill_by_machines(x, lost, moments, s, row, columns, seed + row, sums)
                 return top, sums
+            seen = x if observed is None else observed
             fill_stripe(
-                *(
-                    x,
-                    x if observed is None else observed,
-                    lost,
-                    moments,
-                    s.patch,
-                    n_joint,
-                    row,
-                    columns,
-                    s.radius,
-                    s.n_similar,
-                    s.n_answered,
-                    s.decay,
-                ),
-                *(tau, s.nu, s.doubt, prior, s.noise, max(s.noise, s.least_noise), s.denoise, sums),
+                *(x, seen, lost, moments, s.patch, n_joint, row, columns, s.radius, s.n_similar, s.n_answered),
+                *(s.decay, tau, s.nu, s.doubt, prior, s.noise, max(s.noise, s.least_noise), s.denoise, sums),
             )
             return top, sums
 
