@@ -219,7 +219,7 @@ def main():
     warm = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
     for method in chosen.methods:  # compiles the kernels
         lost = np.pad(np.ones((24, 24), bool), 20)
-        restore_image(warm, lost) if method == "fmkit" else FILLS[method](warm, lost)
+        FILLS.get(method, restore_image)(warm, lost)
     if chosen.bayer:
         bayer_table(chosen)
     elif chosen.regular:

@@ -90,10 +90,10 @@ def restore_image(
         pixels. The others fit a plain factorization machine of patches x positions to the known pixels, with 6
         factors, by that solver of the engine, which estimates the patches' factors ("als", "sgd") or draws them
         ("mcmc"). They are there to be compared. On two photographs with 50% and 80% of the pixels lost, or scratched,
-        all three are 2 to 5 dB better than a smooth filling, and 1 to 4 dB worse than "patches" in 2 to 20 times its
+        all three are 2 to 5 dB better than a smooth filling, and .5 to 4 dB worse than "patches" in 2 to 20 times its
         time. They have no prior that neighbouring positions are alike.
     quality : {"fast", "balanced", "best"}, default "balanced"
-        How many passes are made, and how many patches are compared and filled: about .4 and 4 times as long.
+        How many passes are made, and how many patches are compared and filled: about .3 and 4 times as long.
     denoise : bool, default False
         Take the noise off the known pixels too, so that the filled ones do not stand out as clean. By default known
         pixels stay bit for bit.
