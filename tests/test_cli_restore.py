@@ -193,7 +193,7 @@ def test_a_yes_is_asked_for_on_a_terminal(folder):
 from types import SimpleNamespace
 import fmkit.restore.workshop as workshop
 from fmkit.cli import main
-workshop.find_damage = lambda picture, kind: SimpleNamespace(mask=(picture == 255).all(axis=2))
+workshop.find_damage = lambda picture, kind, n_jobs: SimpleNamespace(mask=(picture == 255).all(axis=2))
 main()
 """
     for answer in ("n", "y"):

@@ -42,7 +42,7 @@ def asked(monkeypatch):
         std[mask] = 2.5
         return (answer, std) if return_std else answer
 
-    def find_damage(picture, kind):
+    def find_damage(picture, kind, n_jobs):
         mask = (picture == np.iinfo(picture.dtype).max).reshape(*picture.shape[:2], -1).all(axis=2)
         asked.append(SimpleNamespace(kind=kind))
         return SimpleNamespace(mask=mask, confidence=mask.astype(np.float32))

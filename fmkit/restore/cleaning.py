@@ -13,6 +13,13 @@ from numpy.typing import NDArray
 from fmkit.restore.passes import OnProgress, run_passes
 from fmkit.restore.settings import Settings
 
+# The noise of a covariance of D positions from n patches goes with D / n: few positions, many patches.
+CLEANING: dict[str, Any] = {
+    "method": "patches", "patch": 5, "stride": 3, "n_similar": 128, "n_answered": 64, "n_passes": 1, "nu": 0.5,
+    "tau_first": 0.5, "filled_confidence": 1.0, "decay": 1e6,
+}  # fmt: skip
+SECOND_TAU = 0.1  # of the noise: what the picture cleaned once may be wrong by
+
 
 def clean_planes(
     planes: NDArray[np.float32],
@@ -34,17 +41,9 @@ def clean_planes(
     rng, n_threads, progress
         See `run_passes`.
     """
-    # The noise of a covariance of D positions from n patches goes with D / n: few positions, many patches.
     s = replace(settings, **CLEANING, denoise=True, joint=lost.ndim == 3)
     if s.noise == 0 or min(planes.shape[1:]) < s.patch:
         return planes
     once, _ = run_passes(planes, lost, ~lost, s, rng, n_threads, progress)
     s = replace(s, noise=0.0, least_noise=s.noise, tau_first=SECOND_TAU * s.noise)
     return run_passes(once, lost, ~lost, s, rng, n_threads, progress, observed=planes)[0]
-
-
-CLEANING: dict[str, Any] = {
-    "method": "patches", "patch": 5, "stride": 3, "n_similar": 128, "n_answered": 64, "n_passes": 1, "nu": 0.5,
-    "tau_first": 0.5, "filled_confidence": 1.0, "decay": 1e6,
-}  # fmt: skip
-SECOND_TAU = 0.1

@@ -100,7 +100,7 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None =
     """
     if kind not in get_args(Kind):
         raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
-    scaled, n_threads = Scaled(np.asarray(picture)), count_threads(n_jobs)
+    scaled, n_threads = Scaled(picture), count_threads(n_jobs)
     confidence = np.zeros(scaled.shape, np.float32)
     if kind in ("auto", "scratches", "dust"):
         for scale in (1, 2, 4):

@@ -188,8 +188,9 @@ def restore_with(
     if noise is not None and not (np.isfinite(noise) and noise >= 0):
         raise InputError(f"noise must be a standard deviation of 0 or more, got {noise}")
     if model is None:
-        model = learn([(colours, lost)])
-    model = model.for_picture(colours, lost, noise)
+        model = learn([(colours, lost)]).with_noise(noise)
+    else:
+        model = model.for_picture(colours, lost, noise)
 
     tiles = list(tiles_of(lost_anywhere, settings.depth, settings.denoise))
     seed = int(np.random.default_rng(random_state).integers(2**63))

@@ -1,6 +1,5 @@
 """Finished pages of a long TIFF, kept in hidden files until all are done, so that a second start goes on."""
 
-import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +68,3 @@ def hidden_beside(out: Path, ending: str) -> list[Path]:
     return [
         path for path in out.parent.iterdir() if path.name.startswith(f".{out.name}.") and path.name.endswith(ending)
     ]
-
-
-def key_of(pixels: NDArray[Any], lost: NDArray[np.bool_], options: dict[str, Any]) -> str:
-    """What an answer depends on, as a short text."""
-    digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str, sorted(options.items()))).encode())
-    digest.update(pixels.tobytes())
-    digest.update(lost.tobytes())
-    return digest.hexdigest()

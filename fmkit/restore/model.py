@@ -28,11 +28,14 @@ class PictureModel:
     """Standard deviation of a plane's noise, in units of 1/255 of the range."""
 
     def for_picture(self, colours: NDArray[Any], lost: NDArray[np.bool_], noise: float | None) -> "PictureModel":
-        """This model with the picture's own bounds and, where it is told, its noise in the picture's units."""
+        """This model with the bounds of a picture of the kind and, where it is told, its noise in its units."""
         own = Scale.of(colours, lost)
-        scale = replace(self.scale, low=own.low, high=own.high)
-        told = self.noise if noise is None else noise * 127.5 / scale.half * self.space.noise_ratio
-        return replace(self, scale=scale, noise=told)
+        return replace(self, scale=replace(self.scale, low=own.low, high=own.high)).with_noise(noise)
+
+    def with_noise(self, noise: float | None) -> "PictureModel":
+        """This model with a noise that is told, in the picture's units."""
+        told = self.noise if noise is None else noise * 127.5 / self.scale.half * self.space.noise_ratio
+        return replace(self, noise=told)
 
     def facts(self) -> tuple[Any, ...]:
         """What the answers depend on, to be told apart by."""

@@ -5,10 +5,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from fmkit.errors import InputError
+from fmkit.restore.arrays import checked_picture, colours_of
 
 _STRIP = 1 << 19  # values that are brought to float32 at a time: 2 MB
 
@@ -20,7 +20,7 @@ class Scaled:
 
     Parameters
     ----------
-    picture : ndarray of shape (n_rows, n_columns) or (n_rows, n_columns, n_channels)
+    picture : array-like of shape (n_rows, n_columns) or (n_rows, n_columns, n_channels)
 
     Raises
     ------
@@ -28,17 +28,9 @@ class Scaled:
         If the array is no picture.
     """
 
-    def __init__(self, picture: NDArray[Any]) -> None:
-        if picture.ndim not in (2, 3) or 0 in picture.shape:
-            raise InputError(
-                "a picture has the shape (rows, columns) or (rows, columns, channels), none of them 0, "
-                f"but this array has the shape {picture.shape}"
-            )
-        if picture.dtype.kind not in "iuf":
-            raise InputError(f"a picture holds integers or floats, but this array holds {picture.dtype}")
-        values = np.atleast_3d(picture)
-        self._values = values[..., : values.shape[2] - (values.shape[2] in (2, 4))]
-        self.shape = (values.shape[0], values.shape[1])
+    def __init__(self, picture: ArrayLike) -> None:
+        self._values = colours_of(checked_picture(picture))
+        self.shape = (self._values.shape[0], self._values.shape[1])
         self.n_channels: int = self._values.shape[2]
         self._low, self._span = self._range()
 

@@ -7,7 +7,7 @@ changes the answer. A wide hole is owned whole by one tile, or its halves would 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,18 +107,19 @@ def for_each_tile(
     sizes = {tile.number: int(tile.owned.sum()) for tile in tiles}
     shares = dict.fromkeys(sizes, 0.0)
     total, told = sum(sizes.values()), 0
-    stopped = Event()
+    stopped, lock = Event(), Lock()
 
     def work(tile: Tile, threads: int) -> None:
         def tell(share: float) -> None:
             nonlocal told
             if stopped.is_set():
                 raise InterruptedError
-            shares[tile.number] = share
-            done = int(sum(shares[number] * size for number, size in sizes.items()))
-            if progress is not None and done > told:
-                told = done
-                progress(done, total)
+            with lock:  # or the numbers told might fall
+                shares[tile.number] = share
+                done = int(sum(shares[number] * size for number, size in sizes.items()))
+                if progress is not None and done > told:
+                    told = done
+                    progress(done, total)
 
         fill(tile, threads, tell)
         tell(1.0)

@@ -12,8 +12,9 @@ from scipy.ndimage import label
 from fmkit.errors import InputError
 from fmkit.restore import find_damage, restore_image
 from fmkit.restore.album import check_outputs, find_mask, find_truth
+from fmkit.restore.finished import key_of
 from fmkit.restore.jobs import Job, Outcome, Talk, Wishes
-from fmkit.restore.kept_pages import KeptPages, hidden_beside, key_of
+from fmkit.restore.kept_pages import KeptPages, hidden_beside
 from fmkit.restore.lost import lost_by_alpha, lost_by_colour, lost_by_mask_file, opaque, parse_colour
 from fmkit.restore.picture_file import (
     Picture,
@@ -80,7 +81,7 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
     if lost is None:
         if not (wishes.preview or talk.ask):
             raise InputError(NOT_TOLD, path=path)
-        lost = _detected(pages, "auto")
+        lost = _detected(pages, "auto", wishes.jobs)
         if not wishes.preview and not any(page.any() for page in lost):
             outcome.words = "no damage was found, nothing written"
             return outcome
@@ -166,18 +167,18 @@ def _told_lost(job: Job, wishes: Wishes, mask_path: Path | None, pages: Sequence
         colour = parse_colour(wishes.lost)
         lost = [lost_by_colour(page.pixels, colour) for page in pages]
     elif wishes.detect:
-        lost = _detected(pages, wishes.detect)
+        lost = _detected(pages, wishes.detect, wishes.jobs)
     elif wishes.denoise or any(page.any() for page in unknown):
         lost = unknown
     elif wishes.yes:
-        lost = _detected(pages, "auto")
+        lost = _detected(pages, "auto", wishes.jobs)
     else:
         return None
     return [page | holes for page, holes in zip(lost, unknown, strict=True)]
 
 
-def _detected(pages: Sequence[Picture], kind: Any) -> Masks:
-    return [np.asarray(find_damage(page.colours, kind).mask) for page in pages]
+def _detected(pages: Sequence[Picture], kind: Any, n_jobs: int | None) -> Masks:
+    return [np.asarray(find_damage(page.colours, kind, n_jobs=n_jobs).mask) for page in pages]
 
 
 def _confirmed(job: Job, pages: Sequence[Picture], lost: Masks, talk: Talk) -> bool:
@@ -229,7 +230,7 @@ def _filled(
             talk.progress(before * total + done, len(pages) * total)
 
         several = len(pages) > 1
-        key = key_of(page.pixels, mask, options) if several else ""
+        key = key_of([page.pixels, mask], options).hex() if several else ""
         made = kept.taken_up(number, key) if several else None
         if made is None:
             checkpoint = checkpoint_of(job.out, f".{number + 1}" if several else "")
