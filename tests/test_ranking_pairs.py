@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fmkit.solvers.ranking.machine import RankingMachine
-from fmkit.solvers.ranking.pairs import Pairs
+from fmkit.ranking.machine import RankingMachine
+from fmkit.ranking.pairs import Pairs
 
 
 def test_pairs_that_occur_twice_add_up() -> None:
@@ -30,6 +30,13 @@ def test_transposed_and_selected() -> None:
     left = pairs.csr.tocoo()
     expected = sparse.coo_array((left.data[keep], (left.row[keep], left.col[keep])), shape=(20, 30)).toarray()
     np.testing.assert_array_equal(pairs.select(keep).csr.toarray(), expected)
+
+
+def test_the_matrix_given_stays_as_it_is() -> None:
+    matrix = sparse.csr_array((np.ones(3, np.float32), [2, 0, 2], [0, 3]), shape=(1, 3))
+    assert Pairs.of(matrix).csr.toarray().tolist() == [[1, 0, 2]]
+    assert matrix.nnz == 3
+    assert matrix.indices.tolist() == [2, 0, 2]
 
 
 def test_a_weight_of_zero_is_no_pair() -> None:

@@ -7,8 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fmkit.recommend.evaluation import evaluate, evaluate_scores
-    from fmkit.recommend.metrics import RankMetrics, rank_metrics
+    from fmkit.recommend.metrics import RankMetrics, evaluate, evaluate_scores, rank_metrics
     from fmkit.recommend.ratings import RatingsTable, read_ratings
     from fmkit.recommend.reasons import Reason
     from fmkit.recommend.recommender import Recommender
@@ -21,8 +20,8 @@ _HOME = {
     "Reason": "reasons",
     "Recommender": "recommender",
     "Vocabulary": "vocabulary",
-    "evaluate": "evaluation",
-    "evaluate_scores": "evaluation",
+    "evaluate": "metrics",
+    "evaluate_scores": "metrics",
     "rank_metrics": "metrics",
     "read_ratings": "ratings",
     "read_titles": "titles",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.kernels import kernel
-from fmkit.solvers.ranking.pairs import Pairs
+from fmkit.ranking.pairs import Pairs
 from fmkit.threads import even_cuts, for_each
 
 Gains = Literal["binary", "linear", "exponential"]

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fmkit.recommend.judge import Gains, Judge, as_pairs
-from fmkit.recommend.metrics import DEFAULT, RankMetrics
-from fmkit.recommend.topn import top_n, top_n_of_scores
-from fmkit.solvers.ranking.pairs import Pairs
+from fmkit.ranking.judge import Gains, Judge, as_pairs
+from fmkit.ranking.metrics import DEFAULT, RankMetrics
+from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.topn import top_n, top_n_of_scores
 from fmkit.threads import count_threads
 
 NUMBERS_AT_ONCE = 1 << 22  # of a block: of scores, of vectors or of lists; 16 MB in float32

@@ -64,7 +64,7 @@ class Pairs:
         if sparse.issparse(interactions):
             if weights is not None:
                 raise ValueError("weights go with pairs of codes: the values of a sparse matrix are its weights")
-            matrix = sparse.csr_array(interactions, dtype=np.float32)
+            matrix = sparse.csr_array(interactions, dtype=np.float32, copy=True)  # the caller's stays as it is
             shape = matrix.shape[0] if n_queries is None else n_queries, matrix.shape[1] if n_items is None else n_items
             if matrix.shape != shape:
                 raise ValueError(
@@ -120,6 +120,12 @@ class Pairs:
     def queries(self) -> NDArray[np.int32]:
         """The query of each pair, of shape (n_pairs,)."""
         return np.repeat(np.arange(self.n_queries, dtype=np.int32), np.diff(self.before))
+
+    def rows(self, queries: NDArray[np.integer[Any]]) -> Pairs:
+        """The pairs of some queries, which become queries 0, 1, ..."""
+        some = self.csr[queries]
+        weights = some.data if len(self.weights) else NONE
+        return Pairs(len(queries), self.n_items, some.indptr.astype(np.int64), some.indices.astype(np.int32), weights)
 
     def select(self, keep: NDArray[np.bool_]) -> Pairs:
         """The pairs where `keep`, of shape (n_pairs,), is True."""
