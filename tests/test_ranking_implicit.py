@@ -1,7 +1,7 @@
 """Squared loss over all pairs: against dense sums, and what each kind of column does to them."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def test_the_loss_told_is_the_sum_over_all_pairs(design: object, weighted: bool)
 def test_no_sweep_raises_the_objective(design: object) -> None:
     pairs, objective = interactions(True), Objective(0.3, 0.05, reg_attributes=2)
     told = list(losses(solver(pairs, design(N_USERS), with_attributes(N_ITEMS, 2), objective), 30))  # type: ignore[operator]
-    assert all(b <= a * (1 + 1e-5) for a, b in zip(told, told[1:], strict=False))
+    assert all(b <= a * (1 + 1e-5) for a, b in pairwise(told))
 
 
 @pytest.mark.parametrize("design", DESIGNS)
