@@ -44,6 +44,15 @@ def test_std_is_in_the_units_of_the_picture_and_without_alpha():
     assert restore_image(with_alpha, lost[:128, :128], return_std=True)[1].shape == ASTRONAUT.shape
 
 
+@pytest.mark.parametrize("shape", [(7, 46), (16, 4), (1, 30)])
+def test_std_is_finite_where_no_patch_is_known(shape):
+    rng = np.random.default_rng(0)
+    lost = rng.random(shape) < 0.5
+    std = restore_image(rng.normal(size=shape).cumsum(axis=1), lost, return_std=True)[1]
+    assert np.isfinite(std).all()
+    assert (std[lost] > 0).all()
+
+
 def test_a_texture_of_low_rank_comes_back():
     row, column = np.indices((96, 96))
     texture = 60 * np.sin(row / 3.0) * np.cos(column / 4.0) + 50 * np.sin((row + column) / 5.0)

@@ -139,7 +139,9 @@ def _fill_level(
     certain = np.float32(CERTAIN)
     x += certain / (certain + votes.doubt) * (votes.soft - x)
     x = with_detail(x, votes.sharp, hole)
-    variance[:, hole] += np.square(x[:n_passed, hole] - passed) + votes.doubt[hole]
+    # Without a known patch to vote the doubt is infinite; the picture's own variance is doubt enough.
+    doubt = np.where(np.isfinite(votes.doubt[hole]), votes.doubt[hole], x[:n_passed, ~lost].var())
+    variance[:, hole] += np.square(x[:n_passed, hole] - passed) + doubt
     return x, variance, votes.field
 
 
