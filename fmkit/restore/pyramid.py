@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fmkit.restore.detail import with_detail
 from fmkit.restore.exemplars import PATCH, SHARPENING, Field, fill_by_votes, finer_field
+from fmkit.restore.kriging import krige
 from fmkit.restore.means import for_holes, mean_filling, share_of_mean, wide_holes
 from fmkit.restore.passes import OnProgress, run_passes
 from fmkit.restore.settings import Settings
@@ -33,7 +34,7 @@ def fill_planes(
     """Fill the lost pixels of planes.
 
     Holes with pixels farther than `settings.depth` from any known one are wide: they are filled from coarse to fine.
-    All other lost pixels are left to `run_passes`.
+    All other lost pixels are left to `run_passes` or, without such holes and with fields in the settings, to `krige`.
 
     Parameters
     ----------
@@ -52,6 +53,9 @@ def fill_planes(
         planes = np.concatenate([planes, texture_planes(planes[0], lost)])
         x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress)
         filled, variance = x[:n_planes], spread if with_variance else None
+    elif settings.fields:
+        filled, spread = krige(smooth_fill(planes, lost), lost, settings.fields, n_threads, progress)
+        variance = spread if with_variance else None
     else:
         x = _first_filling(planes, lost, settings, rng, n_threads)
         filled, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance)
@@ -135,7 +139,9 @@ def _fill_level(
     certain = np.float32(CERTAIN)
     x += certain / (certain + votes.doubt) * (votes.soft - x)
     x = with_detail(x, votes.sharp, hole)
-    variance[:, hole] += np.square(x[:n_passed, hole] - passed) + votes.doubt[hole]
+    # Without a known patch to vote the doubt is infinite; the picture's own variance is doubt enough.
+    doubt = np.where(np.isfinite(votes.doubt[hole]), votes.doubt[hole], x[:n_passed, ~lost].var())
+    variance[:, hole] += np.square(x[:n_passed, hole] - passed) + doubt
     return x, variance, votes.field
 
 
