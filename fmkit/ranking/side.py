@@ -78,7 +78,7 @@ class Side:
 
     @classmethod
     def of(cls, design: Design, pairs: Pairs) -> Side:
-        """Every block whose rows have columns of their own is a table of entities; without one, the largest one-hot field.
+        """Blocks whose rows have columns of their own are tables of entities; or else the largest one-hot field is one.
 
         Attributes of a field's levels that are written out row by row are found (`fmkit.blocks.find_blocks`).
         """
