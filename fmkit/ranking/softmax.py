@@ -13,6 +13,7 @@ the log of how often an item is expected in the sample (Bengio and Senecal 2008;
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from fmkit.linalg import FASTMATH
 from fmkit.progress import Progress
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.pairs import Pairs
-from fmkit.threads import even_cuts, for_each
+from fmkit.threads import WORTH_A_THREAD, for_each
 
 Vectors = NDArray[np.float32]
 
@@ -167,9 +168,9 @@ class Softmax:
         shrink = np.float32(1 - rate * decay)
         scalars = np.float32(rate / first), np.float32(1 / np.sqrt(second)), shrink
         flat = [a.reshape(-1) for a in (array, slope, *moments)]
-        before = np.arange(0, len(flat[0]) + 1)
-        ranges = even_cuts(before, self.n_threads)
-        for_each(_adam, [(a, b, *flat, *scalars) for a, b in ranges], self.n_threads)
+        n = len(flat[0])
+        cuts = np.linspace(0, n, 1 + min(self.n_threads, n // WORTH_A_THREAD + 1), dtype=np.int64)
+        for_each(_adam, [(a, b, *flat, *scalars) for a, b in pairwise(cuts)], self.n_threads)
 
 
 def _rows(row: Any, columns: Any, values: Any, shape: tuple[int, int]) -> sparse.csr_array:
