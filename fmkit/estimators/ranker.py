@@ -15,17 +15,19 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.design import Design, canonical_csr
+from fmkit.estimators.state import kept_parameters
 from fmkit.ranking.choosing import Trial, choose
 from fmkit.ranking.item_item import MOST
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.ranking import Ranking
 from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Table, fit_recipe
+from fmkit.ranking.saved import pack, unpack
 from fmkit.threads import count_threads
 
 Vectors = NDArray[np.float32]
 
-LOSSES = ("implicit", "softmax")
-SWEEPS = {"implicit": 16, "softmax": 60}
+LOSSES = ("implicit", "softmax", "warp", "bpr")
+SWEEPS = {"implicit": 16, "softmax": 60, "warp": 60, "bpr": 60}
 
 
 class FMRanker(BaseEstimator):
@@ -122,17 +124,18 @@ class FMRanker(BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "loss": [StrOptions({"auto", "implicit", "softmax"})],
+        "loss": [StrOptions({"auto", *LOSSES})],
         "n_factors": [Interval(Integral, 1, 4096, closed="both")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "item_item": [StrOptions({"auto"}), "boolean"],
         "unseen": [Interval(Real, 0, None, closed="neither"), None],
-        "reg": [Interval(Real, 0, None, closed="neither"), None],
+        "reg": [Interval(Real, 0, None, closed="left"), None],
         "reg_attributes": [Interval(Real, 0, None, closed="neither")],
         "hide": [Interval(Real, 0, 1, closed="neither")],
         "history_power": [Interval(Real, 0, 1, closed="both"), None],
         "decay": [Interval(Real, 0, None, closed="left"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "popularity": [Interval(Real, 0, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
@@ -216,7 +219,8 @@ class FMRanker(BaseEstimator):
         """
         self._validate_params()
         table = _table(interactions, queries, items, sample_weight)
-        n_threads = count_threads(self.n_jobs)
+        # Threads of sampled losses share the machine without locks: no two such fits are alike.
+        n_threads = count_threads(1 if self.n_jobs is None and self.loss in ("warp", "bpr") else self.n_jobs)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trial = None
         if self.validation_fraction:
@@ -346,6 +350,21 @@ class FMRanker(BaseEstimator):
         check_is_fitted(self, "ranking_")
         return self.ranking_.item_vectors
 
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        check_is_fitted(self, "ranking_")
+        facts, arrays = pack(self.ranking_)
+        told = {"weights": self.weights_, "validation": self.validation_, "history": self.history_}
+        return {**facts, **told, "parameters": kept_parameters(self)}, arrays
+
+    @classmethod
+    def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        ranker = cls(**facts["parameters"])
+        ranker._validate_params()
+        ranker.ranking_ = unpack(facts, arrays)
+        ranker.weights_, ranker.validation_ = dict(facts["weights"]), dict(facts["validation"])
+        ranker.history_ = [dict(row) for row in facts["history"]]
+        return ranker
+
     def _lists(
         self, vectors: Vectors, histories: Pairs, n: int, exclude_seen: bool
     ) -> tuple[NDArray[np.int32], Vectors]:
@@ -372,7 +391,16 @@ class FMRanker(BaseEstimator):
     def _recipe(self, loss: str) -> Recipe:
         """What is told of a loss's settings, and for others their first value."""
         settings = {name: values[0] for name, values in self._open(loss).items()}
-        for name in ("unseen", "reg", "reg_attributes", "hide", "history_power", "decay", "learning_rate"):
+        for name in (
+            "unseen",
+            "reg",
+            "reg_attributes",
+            "hide",
+            "history_power",
+            "decay",
+            "learning_rate",
+            "popularity",
+        ):
             if getattr(self, name) is not None:
                 settings[name] = getattr(self, name)
         return Recipe(loss, self.n_factors, self.max_iter or SWEEPS[loss]).with_(settings)

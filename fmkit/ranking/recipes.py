@@ -17,18 +17,22 @@ from fmkit.ranking.factors import Factors
 from fmkit.ranking.implicit import Implicit, Objective
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.sampled import sampled
 from fmkit.ranking.side import Side
 from fmkit.ranking.softmax import Asking, Softmax
 
-STEPS = 32  # of a sweep of stochastic steps, at least: an epoch of small data is over before it shows
+MAX_TRIALS = 100  # draws at most for an item that ranks too high
+# Of a sweep, at least: an epoch of small data is over before it shows.
+STEPS = 32  # of "softmax"
+VISITS = 20_000  # of pairs, by "warp" and "bpr"
 
 # Where a setting is open: the value to begin with and those to try, one setting after the other. Chosen on validation
 # parts of MovieLens latest-small, msweb and goodbooks (benchmarks/bench_rankings.py).
 OPEN: dict[str, dict[str, tuple[float, ...]]] = {
     "implicit": {"reg": (0.01, 0.003, 0.03), "unseen": (0.3, 0.1)},
     "softmax": {"decay": (0.01, 0.5), "history_power": (0.5, 0.75)},
-    "warp": {},
-    "bpr": {},
+    "warp": {"reg": (0.0,)},
+    "bpr": {"reg": (0.0,)},
 }
 
 
@@ -61,7 +65,8 @@ class Recipe:
     hide: float = 0.2
     history_power: float = 0.5
     decay: float = 0.01
-    learning_rate: float = 3e-3
+    learning_rate: float | None = None
+    popularity: float = 0.0
 
     def with_(self, settings: dict[str, Any]) -> Recipe:
         """This one with other settings."""
@@ -119,6 +124,8 @@ def fit_recipe(
     sweeps: Iterator[Progress[RankingMachine]]
     if softmax:
         sweeps = _softmax(recipe, table, machine, rng, n_threads)
+    elif recipe.loss != "implicit":
+        sweeps = _sampled(recipe, table, machine, rng, n_threads)
     else:
         queries, items = Side.of(table.queries, pairs), Side.of(table.items, pairs.transposed)
         sweeps = iter(Implicit(queries, items, machine, recipe.objective, n_threads))
@@ -154,16 +161,38 @@ def search(recipe: Recipe, open_: dict[str, tuple[float, ...]], fit: Callable[[R
 def _softmax(
     recipe: Recipe, table: Table, machine: RankingMachine, rng: np.random.Generator, n_threads: int
 ) -> Iterator[Progress[RankingMachine]]:
-    """Sweeps of an epoch each, or of several that take `STEPS` steps together."""
     pairs = table.pairs
-    asking = Asking(recipe.hide, recipe.history_power, recipe.decay, recipe.learning_rate)
+    asking = Asking(recipe.hide, recipe.history_power, recipe.decay, recipe.learning_rate or 3e-3)
     items = table.items.to_csr()
     counts = np.bincount(pairs.items, minlength=pairs.n_items) + 1.0
     machine.item_linear[:] = popularity_weights(items, counts)
     epochs = iter(Softmax(pairs, table.queries.to_csr(), items, machine, asking, rng, n_threads))
     n_batches = max(1, int(np.count_nonzero(np.diff(pairs.before))) // asking.batch)
-    together = -(-STEPS // n_batches)
-    for sweep, progress in enumerate(islice(epochs, together - 1, None, together), 1):
+    return _together(epochs, -(-STEPS // n_batches))
+
+
+def _sampled(
+    recipe: Recipe, table: Table, machine: RankingMachine, rng: np.random.Generator, n_threads: int
+) -> Iterator[Progress[RankingMachine]]:
+    epochs = sampled(
+        table.pairs,
+        table.queries.to_csr(),
+        table.items.to_csr(),
+        machine,
+        loss="warp" if recipe.loss == "warp" else "bpr",
+        learning_rate=recipe.learning_rate or 0.05,
+        reg=recipe.reg,
+        max_trials=MAX_TRIALS,
+        popularity=recipe.popularity,
+        random_state=rng,
+        n_threads=n_threads,
+    )
+    return _together(epochs, -(-VISITS // len(table.pairs)))
+
+
+def _together(epochs: Iterator[Progress[RankingMachine]], n: int) -> Iterator[Progress[RankingMachine]]:
+    """Every n epochs as one sweep."""
+    for sweep, progress in enumerate(islice(epochs, n - 1, None, n), 1):
         progress.sweep = sweep
         yield progress
 
