@@ -23,9 +23,9 @@ LEAST_LINES = 12  # rows and columns without a lost pixel to tell from
 RANKS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48)
 # A hole is filled if the mean squared error of its rim is at most
 ERROR = 2.0  # squared, in units of 1/255 of the range,
-NOISIER = 2.0  # or so many times the noise's variance;
-UNEXPLAINED = 0.01  # and of the rim's own variance,
-MOST_CHANCE = 0.1  # to which noise may add so much: flat ground is left to the votes, which know its grain
+NOISIER = 1.5  # or so many times the noise's variance;
+UNEXPLAINED = 0.005  # and of the rim's own variance,
+MOST_CHANCE = 0.05  # to which noise may add so much: flat ground is left to the votes, which know its grain
 
 
 class Foretold(NamedTuple):
