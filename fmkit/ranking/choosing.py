@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fmkit.ranking.blend import choose_weights
 from fmkit.ranking.evaluation import evaluate, evaluate_scores
 from fmkit.ranking.factors import Factors
-from fmkit.ranking.item_item import RIDGES, ItemItem
+from fmkit.ranking.item_item import DISCOUNTS, RIDGES, ItemItem
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.ranking import Ranking
@@ -76,10 +76,21 @@ class Trial:
 
         return ndcg
 
-    def foretold(self, ridge: float) -> tuple[float, ItemItem, float]:
-        """A ridge, its item-item weights, their NDCG."""
-        item_item = ItemItem.of(self.table.pairs, ridge)
-        return ridge, item_item, self.of_scores(lambda some: item_item.scores(self.histories.rows(some)))
+    def foretold(self) -> tuple[tuple[float, float], ItemItem, float]:
+        """The best ridge and discount of item-item weights, these, and their NDCG."""
+        pairs, best = self.table.pairs, None
+        count = np.maximum(np.bincount(pairs.items, minlength=pairs.n_items), 1).astype(np.float32)
+        for ridge in RIDGES:
+            plain = ItemItem.of(pairs, ridge)
+            scores = plain.scores(self.histories)
+            for discount in DISCOUNTS:
+                per_item = count**-discount
+                ndcg = self.of_scores(lambda some, per_item=per_item, scores=scores: scores[some] * per_item)
+                if best is None or ndcg > best[2]:
+                    best = (ridge, discount), plain, ndcg
+        assert best is not None
+        (ridge, discount), plain, ndcg = best
+        return (ridge, discount), ItemItem(plain.weights * count**-discount), ndcg
 
     def weights(self, chosen: Sequence[Fitted], item_item: ItemItem | None) -> tuple[tuple[float, ...], float]:
         """The best weights of a blend, and its NDCG."""
@@ -167,14 +178,14 @@ def choose(
     names = [recipe.loss for recipe, _ in recipes] + ["item_item"] * item_item
     if trial is None:
         chosen = [fit(recipe, table, None) for recipe, _ in recipes]
-        weights, ridge, ndcg = (1 / len(names),) * len(names), RIDGES[0], {}
+        weights, settings, ndcg = (1 / len(names),) * len(names), (RIDGES[0], DISCOUNTS[0]), {}
     else:
         judge, part = trial.judge(), trial.table
         tried = [search(recipe, open_, lambda recipe: fit(recipe, part, judge))[0] for recipe, open_ in recipes]
         ndcg = {fitted.recipe.loss: fitted.ndcg for fitted in tried}
-        ridge, foretold = RIDGES[0], None
+        settings, foretold = (RIDGES[0], DISCOUNTS[0]), None
         if item_item:
-            ridge, foretold, ndcg["item_item"] = max(map(trial.foretold, RIDGES), key=lambda result: result[2])
+            settings, foretold, ndcg["item_item"] = trial.foretold()
         weights, of_blend = trial.weights(tried, foretold) if len(names) > 1 else ((1.0,), 0.0)
         if len(names) > 1:
             ndcg["blend"] = of_blend
@@ -182,5 +193,5 @@ def choose(
             fit(fitted.recipe.with_({"max_iter": fitted.sweeps}), table, None) if weight else fitted
             for fitted, weight in zip(tried, weights, strict=False)
         ]
-    of_items = ItemItem.of(table.pairs, ridge) if item_item and weights[-1] else None
+    of_items = ItemItem.of(table.pairs, *settings) if item_item and weights[-1] else None
     return Choice(blended(table, chosen, of_items, weights), dict(zip(names, weights, strict=True)), ndcg)

@@ -21,7 +21,9 @@ from fmkit.ranking.sampled import sampled
 from fmkit.ranking.side import Side
 from fmkit.ranking.softmax import Asking, Softmax
 
-MAX_TRIALS = 100  # draws at most for an item that ranks too high
+MAX_TRIALS = 10  # draws at most for an item that ranks too high
+START = {"softmax": 0.05, "warp": 0.01, "bpr": 0.01}  # standard deviation of the first factors
+RATES = {"softmax": 3e-3, "warp": 0.05, "bpr": 0.15}
 # Of a sweep, at least: an epoch of small data is over before it shows.
 STEPS = 32  # of "softmax"
 VISITS = 20_000  # of pairs, by "warp" and "bpr"
@@ -31,8 +33,8 @@ VISITS = 20_000  # of pairs, by "warp" and "bpr"
 OPEN: dict[str, dict[str, tuple[float, ...]]] = {
     "implicit": {"reg": (0.01, 0.003, 0.03), "unseen": (0.3, 0.1)},
     "softmax": {"decay": (0.01, 0.5), "history_power": (0.5, 0.75)},
-    "warp": {"reg": (0.0,)},
-    "bpr": {"reg": (0.0,)},
+    "warp": {"reg": (1.0, 0.1)},
+    "bpr": {"reg": (0.003, 0.03)},
 }
 
 
@@ -118,7 +120,7 @@ def fit_recipe(
     """
     pairs, softmax = table.pairs, recipe.loss == "softmax"
     n_query_features = table.queries.n_features + softmax * pairs.n_items
-    scale = 0.05 if softmax else 0.1 / np.sqrt(recipe.n_factors)
+    scale = START[recipe.loss] if recipe.loss != "implicit" else 0.1 / np.sqrt(recipe.n_factors)
     machine = RankingMachine.random(n_query_features, table.items.n_features, recipe.n_factors, scale, rng)
     power = recipe.history_power if softmax else None
     sweeps: Iterator[Progress[RankingMachine]]
@@ -162,7 +164,7 @@ def _softmax(
     recipe: Recipe, table: Table, machine: RankingMachine, rng: np.random.Generator, n_threads: int
 ) -> Iterator[Progress[RankingMachine]]:
     pairs = table.pairs
-    asking = Asking(recipe.hide, recipe.history_power, recipe.decay, recipe.learning_rate or 3e-3)
+    asking = Asking(recipe.hide, recipe.history_power, recipe.decay, recipe.learning_rate or RATES[recipe.loss])
     items = table.items.to_csr()
     counts = np.bincount(pairs.items, minlength=pairs.n_items) + 1.0
     machine.item_linear[:] = popularity_weights(items, counts)
@@ -180,7 +182,7 @@ def _sampled(
         table.items.to_csr(),
         machine,
         loss="warp" if recipe.loss == "warp" else "bpr",
-        learning_rate=recipe.learning_rate or 0.05,
+        learning_rate=recipe.learning_rate or RATES[recipe.loss],
         reg=recipe.reg,
         max_trials=MAX_TRIALS,
         popularity=recipe.popularity,
