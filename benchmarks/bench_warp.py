@@ -18,10 +18,10 @@ from scipy import sparse
 from synth_ratings import make
 from tabulate import tabulate
 
-from fmkit.recommend.topn import top_n
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.sampled import sampled
+from fmkit.ranking.topn import top_n
 
 EPOCHS, TOLD = 10, (1, 2, 5, 10)
 FACTORS, RATE = 32, 0.05
