@@ -17,6 +17,7 @@ from fmkit.ranking.topn import top_n, top_n_of_scores
 
 Vectors = NDArray[np.float32]
 
+FOLDED = 5000  # queries that tell how folded vectors compare with fitted ones
 SCORES_AT_ONCE = 1 << 24  # where all items are scored for a query: 64 MB
 
 
@@ -67,8 +68,33 @@ class Ranking:
 
     def new(self, queries: sparse.csr_array, histories: Pairs, n_threads: int) -> Vectors:
         """Those of queries that it had not, from their features and histories."""
-        of = zip(self.factors, self.item_parts, strict=True)
-        return self.blended([f.fold_in(queries, histories, Z, self.present, n_threads) for f, Z in of])
+        of = zip(self.factors, self.item_parts, self._ways, strict=True)
+        return self.blended([f.fold_in(queries, histories, Z, self.present, n_threads) @ way for f, Z, way in of])
+
+    @cached_property
+    def _ways(self) -> list[Vectors]:
+        """Of each machine, what takes vectors folded in to those that the fit would have found.
+
+        The squared loss is no judge of length beside an item's own weight, where another loss was fitted: a ridge
+        regression of fitted vectors on folded ones, of queries that have both, tells.
+        """
+        ways = []
+        codes = np.flatnonzero(np.diff(self.pairs.before) > 0)
+        codes = codes[:: len(codes) // FOLDED + 1]
+        for factors, Z in zip(self.factors, self.item_parts, strict=True):
+            way = np.eye(Z.shape[1], dtype=np.float32)
+            if factors.loss in ("warp", "bpr"):
+                features, histories = self.queries[codes], self.pairs.rows(codes)
+                nothing = sparse.csr_array(features.shape, dtype=np.float32)
+                folded = factors.fold_in(nothing, histories, Z, self.present, 1).astype(np.float64)
+                fitted = factors.query_vectors(features, histories)
+                gram = folded.T @ folded
+                gram[np.diag_indices_from(gram)] += 1e-3 * np.trace(gram) / len(gram)
+                way = np.linalg.solve(gram, folded.T @ fitted).astype(np.float32)
+                way[:, -1] = way[-1, :-1] = 0
+                way[-1, -1] = 1
+            ways.append(way)
+        return ways
 
     def blended(self, parts: list[Vectors]) -> Vectors:
         """Vectors of each machine as one, so that products with `item_vectors` are blended scores."""

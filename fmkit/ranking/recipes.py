@@ -77,6 +77,8 @@ class Recipe:
     @property
     def objective(self) -> Objective:
         """That of "implicit"; and of new queries where histories are no features."""
+        if self.loss in ("warp", "bpr"):
+            return Objective()
         return Objective(self.unseen, self.reg, reg_attributes=self.reg_attributes)
 
 

@@ -188,10 +188,11 @@ def _softmax_slopes(S: Vectors, kept: sparse.csr_array, asked: sparse.csr_array)
     n = len(S)
     rows_kept, rows_asked = (np.repeat(np.arange(n), np.diff(m.indptr)) for m in (kept, asked))
     S[rows_kept, kept.indices] = -np.inf
-    S -= S.max(axis=1, keepdims=True)
+    peak = S.max(axis=1, keepdims=True)
+    S -= np.where(np.isfinite(peak), peak, 0)  # a query that kept every item has none
     of_asked = S[rows_asked, asked.indices]
     np.exp(S, out=S)
-    total = S.sum(axis=1, keepdims=True)
+    total = np.maximum(S.sum(axis=1, keepdims=True), np.float32(1e-30))
     weight = np.bincount(rows_asked, asked.data, n).astype(np.float32)
     loss = float(asked.data @ (np.log(total[rows_asked, 0]) - of_asked))
     S *= weight[:, None] / total
