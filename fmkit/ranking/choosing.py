@@ -78,9 +78,12 @@ class Trial:
 
     def foretold(self) -> tuple[tuple[float, float], ItemItem, float]:
         """The best ridge and discount of item-item weights, these, and their NDCG."""
-        pairs, best = self.table.pairs, None
+        pairs = self.table.pairs
+        best: tuple[tuple[float, float], ItemItem, float] | None = None
         count = np.maximum(np.bincount(pairs.items, minlength=pairs.n_items), 1).astype(np.float32)
         for ridge in RIDGES:
+            if best is not None and ridge == RIDGES[-1] and best[0][0] != RIDGES[0]:
+                break
             plain = ItemItem.of(pairs, ridge)
             scores = plain.scores(self.histories)
             for discount in DISCOUNTS:
