@@ -183,3 +183,38 @@ def test_bad_questions_are_told(fitted: FMRanker) -> None:
         fitted.score([0, 1], [2])
     with pytest.raises(ValueError, match="pair 0 has item 60"):
         fitted.rank_new([[0, 60]])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_more_interactions_are_learned(loss: str) -> None:
+    """Users and items that come later, told apart by the communities of those that were there."""
+    seen, kept_back = communities(120, 66)
+    first = FMRanker(loss, n_factors=8, random_state=0).fit(seen[:90, :60])
+    pairs = seen.tocoo()
+    new = (pairs.row >= 90) | (pairs.col >= 60)
+    later = np.stack([pairs.row, pairs.col], axis=1)[new]
+    for _ in range(3):
+        first.partial_fit(later)
+    assert first.ranking_.pairs.csr.shape == (120, 66)
+    late = sparse.csr_array(kept_back.multiply(np.arange(120)[:, None] >= 90))
+    late.eliminate_zeros()
+    popularity = np.asarray(seen.sum(axis=0))
+    baseline = evaluate_scores(
+        lambda codes: np.tile(popularity, (len(codes), 1)), late, exclude=seen, metrics="ndcg@10"
+    )
+    assert ndcg(first, seen, late) > 1.4 * baseline.mean()["ndcg@10"]
+
+
+def test_partial_fit_begins_with_a_fit() -> None:
+    seen, _ = communities()
+    options = {"n_factors": 4, "random_state": 0}
+    a = FMRanker("implicit", **options).partial_fit(seen)
+    np.testing.assert_array_equal(a.score(), FMRanker("implicit", **options).fit(seen).score())
+
+
+def test_partial_fit_asks_for_features_that_the_fit_had() -> None:
+    seen, _ = communities()
+    items = sparse.hstack([sparse.eye_array(60), np.eye(3)[np.arange(60) % 3]], format="csr")
+    ranker = FMRanker("implicit", n_factors=4, random_state=0).fit(seen, items=items)
+    with pytest.raises(ValueError, match="items must be given, all rows of them"):
+        ranker.partial_fit([[0, 1]])

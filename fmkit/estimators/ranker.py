@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,9 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.design import Design, canonical_csr
 from fmkit.estimators.state import kept_parameters
-from fmkit.ranking.choosing import Trial, choose
-from fmkit.ranking.item_item import MOST
-from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.choosing import Trial, blended, choose
+from fmkit.ranking.item_item import MOST, ItemItem
+from fmkit.ranking.pairs import Pairs, is_identity
 from fmkit.ranking.ranking import Ranking
 from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Table, fit_recipe
 from fmkit.ranking.saved import pack, unpack
@@ -93,6 +94,8 @@ class FMRanker(BaseEstimator):
     item_vectors_ : ndarray of shape (n_items, n_dimensions), float32
     ranking_ : fmkit.ranking.ranking.Ranking
         The machines, item-item weights, and what they were fitted to.
+    recipes_ : dict of str to fmkit.ranking.recipes.Recipe
+        The settings of each loss, given or chosen.
     weights_ : dict of str to float
         Of each ranking in the blend.
     validation_ : dict of str to float
@@ -219,8 +222,7 @@ class FMRanker(BaseEstimator):
         """
         self._validate_params()
         table = _table(interactions, queries, items, sample_weight)
-        # Threads of sampled losses share the machine without locks: no two such fits are alike.
-        n_threads = count_threads(1 if self.n_jobs is None and self.loss in ("warp", "bpr") else self.n_jobs)
+        n_threads = self._threads(self.loss)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trial = None
         if self.validation_fraction:
@@ -245,6 +247,53 @@ class FMRanker(BaseEstimator):
         recipes = [(self._recipe(loss), self._open(loss)) for loss in losses]
         choice = choose(recipes, table, trial, self._with_item_item(table.pairs), fit)
         self.ranking_, self.weights_, self.validation_ = choice.ranking, choice.weights, choice.ndcg
+        self.recipes_ = choice.recipes
+        return self
+
+    def partial_fit(
+        self,
+        interactions: Any,
+        queries: Any = None,
+        items: Any = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Go on with more interactions, and with queries and items that come after those of the fit.
+
+        The weights of pairs that were there already add up. A sweep over all pairs is made, of each machine that is in
+        the blend, whose settings and weights stay; item-item weights are solved for anew. Without a fit before, `fit`.
+
+        Parameters
+        ----------
+        interactions : array-like of shape (n_pairs, 2) of integers, or sparse matrix of shape (n_queries, n_items)
+            The new ones.
+        queries, items : Design or matrix, optional
+            All rows, old ones as they were, and new columns last. Not needed where a side is of ids alone: new rows are
+            then new ids.
+        sample_weight : array-like of shape (n_pairs,), optional
+
+        Returns
+        -------
+        FMRanker
+            Itself.
+        """
+        if not hasattr(self, "ranking_"):
+            return self.fit(interactions, queries, items, sample_weight=sample_weight)
+        before = self.ranking_
+        table = _joined(before, interactions, queries, items, sample_weight)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        fitted = []
+        for i, factors in enumerate(before.factors):
+            rng = np.random.default_rng((seed, 2, len(table.pairs), i))
+            recipe = self.recipes_[factors.loss].with_({"max_iter": 1})
+            n_threads = self._threads(factors.loss)
+            again = fit_recipe(recipe, table, None, rng=rng, n_threads=n_threads, patience=1, start=factors)
+            fitted.append(again)
+            self._tell(again)
+        of_items = before.item_item
+        if of_items is not None:
+            of_items = ItemItem.of(table.pairs, of_items.ridge, of_items.discount)
+        self.ranking_ = blended(table, fitted, of_items, before.weights)
         return self
 
     def rank(
@@ -353,7 +402,12 @@ class FMRanker(BaseEstimator):
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self, "ranking_")
         facts, arrays = pack(self.ranking_)
-        told = {"weights": self.weights_, "validation": self.validation_, "history": self.history_}
+        told = {
+            "recipes": [asdict(recipe) for recipe in self.recipes_.values()],
+            "weights": self.weights_,
+            "validation": self.validation_,
+            "history": self.history_,
+        }
         return {**facts, **told, "parameters": kept_parameters(self)}, arrays
 
     @classmethod
@@ -361,6 +415,8 @@ class FMRanker(BaseEstimator):
         ranker = cls(**facts["parameters"])
         ranker._validate_params()
         ranker.ranking_ = unpack(facts, arrays)
+        recipes = [Recipe(**recipe) for recipe in facts["recipes"]]
+        ranker.recipes_ = {recipe.loss: recipe for recipe in recipes}
         ranker.weights_, ranker.validation_ = dict(facts["weights"]), dict(facts["validation"])
         ranker.history_ = [dict(row) for row in facts["history"]]
         return ranker
@@ -409,6 +465,10 @@ class FMRanker(BaseEstimator):
         """Settings of a loss that were left open."""
         return {name: values for name, values in OPEN[loss].items() if getattr(self, name) is None}
 
+    def _threads(self, loss: str) -> int:
+        """One for losses whose threads share the machine without locks: no two such fits are alike."""
+        return count_threads(1 if self.n_jobs is None and loss in ("warp", "bpr") else self.n_jobs)
+
     def _with_item_item(self, pairs: Pairs) -> bool:
         if self.item_item != "auto":
             return bool(self.item_item)
@@ -443,6 +503,28 @@ def _table(interactions: Any, queries: Any, items: Any, weights: ArrayLike | Non
 
 def _design(rows: Any) -> Design | None:
     return rows if rows is None or isinstance(rows, Design) else Design.from_matrix(rows)
+
+
+def _joined(before: Ranking, interactions: Any, queries: Any, items: Any, weights: ArrayLike | None) -> Table:
+    """What the fit had and what comes to it."""
+    sides = []
+    for name, rows, old in (("queries", queries, before.queries), ("items", items, before.items)):
+        design = _design(rows)
+        if design is None and not is_identity(old):
+            raise ValueError(f"{name} must be given, all rows of them: the fit had features of {name}")
+        if design is not None and (design.n_rows < old.shape[0] or design.n_features < old.shape[1]):
+            raise ValueError(
+                f"{name} must hold the {old.shape[0]} rows and {old.shape[1]} columns of the fit, and more"
+            )
+        sides.append(design)
+    n_queries, n_items = (None if design is None else design.n_rows for design in sides)
+    new = Pairs.of(interactions, n_queries, n_items, weights).csr.tocoo()
+    old_pairs = before.pairs.csr.tocoo()
+    pairs = np.concatenate([np.stack([p.row, p.col], axis=1) for p in (old_pairs, new)])
+    n = [max(a, b) for a, b in zip(old_pairs.shape, new.shape, strict=True)]
+    together = Pairs.of(pairs, n[0], n[1], np.concatenate([old_pairs.data, new.data]))
+    designs = [Design.from_codes([np.arange(size)]) if d is None else d for d, size in zip(sides, n, strict=True)]
+    return Table(together, designs[0], designs[1])
 
 
 def _checked_codes(codes: ArrayLike, n: int, name: str) -> NDArray[np.int64]:

@@ -87,13 +87,12 @@ class Trial:
             plain = ItemItem.of(pairs, ridge)
             scores = plain.scores(self.histories)
             for discount in DISCOUNTS:
-                per_item = count**-discount
-                ndcg = self.of_scores(lambda some, per_item=per_item, scores=scores: scores[some] * per_item)
+                ndcg = self._ndcg(scores * count**-discount)
                 if best is None or ndcg > best[2]:
                     best = (ridge, discount), plain, ndcg
         assert best is not None
         (ridge, discount), plain, ndcg = best
-        return (ridge, discount), ItemItem(plain.weights * count**-discount), ndcg
+        return (ridge, discount), ItemItem(plain.weights * count**-discount, ridge, discount), ndcg
 
     def weights(self, chosen: Sequence[Fitted], item_item: ItemItem | None) -> tuple[tuple[float, ...], float]:
         """The best weights of a blend, and its NDCG."""
@@ -115,6 +114,10 @@ class Trial:
             return self.of_scores(score)
 
         return choose_weights(n, judge)
+
+    def _ndcg(self, scores: NDArray[np.float32]) -> float:
+        """Of scores of all judged queries."""
+        return self.of_scores(lambda some: scores[some])
 
     def of_scores(self, score: Callable[[NDArray[np.int64]], Any]) -> float:
         """NDCG of scores of the judged queries, by their place."""
@@ -148,11 +151,14 @@ class Choice:
     Parameters
     ----------
     ranking : Ranking
+    recipes : dict of str to Recipe
+        By loss, what is open chosen.
     weights, ndcg : dict of str to float
         By loss, and of "item_item"; of these and of the "blend" on the part set aside, if there was one.
     """
 
     ranking: Ranking
+    recipes: dict[str, Recipe]
     weights: dict[str, float]
     ndcg: dict[str, float]
 
@@ -197,4 +203,5 @@ def choose(
             for fitted, weight in zip(tried, weights, strict=False)
         ]
     of_items = ItemItem.of(table.pairs, *settings) if item_item and weights[-1] else None
-    return Choice(blended(table, chosen, of_items, weights), dict(zip(names, weights, strict=True)), ndcg)
+    used = {fitted.recipe.loss: fitted.recipe for fitted in chosen}
+    return Choice(blended(table, chosen, of_items, weights), used, dict(zip(names, weights, strict=True)), ndcg)

@@ -31,12 +31,15 @@ class Factors:
         A history of n items has n**-power for values; None: histories are no features, and a new query is folded in.
     objective : Objective
         By which new queries are folded in.
+    n_items : int
+        Of the fit.
     """
 
     loss: str
     machine: RankingMachine
     power: float | None
     objective: Objective
+    n_items: int
 
     def query_vectors(self, queries: sparse.csr_array, histories: Pairs) -> Vectors:
         """Extended vectors of rows of known features with their histories, of shape (n, n_factors + 1)."""

@@ -35,9 +35,13 @@ class ItemItem:
     Parameters
     ----------
     weights : ndarray of shape (n_items, n_items), float32
+    ridge, discount : float
+        As of `of`.
     """
 
     weights: NDArray[np.float32]
+    ridge: float
+    discount: float
 
     @classmethod
     def of(cls, pairs: Pairs, ridge: float, discount: float = 0.0, noise: float = NOISE) -> ItemItem:
@@ -50,7 +54,7 @@ class ItemItem:
         weights = item_item_weights(X, ridge, noise)
         if discount:
             weights *= np.float32(np.maximum(np.bincount(pairs.items, minlength=pairs.n_items), 1) ** -discount)
-        return cls(weights)
+        return cls(weights, ridge, discount)
 
     def scores(self, histories: Pairs) -> NDArray[np.float32]:
         """Of shape (n_histories, n_items), in units of their standard deviation over the items."""

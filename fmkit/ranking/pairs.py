@@ -134,6 +134,18 @@ class Pairs:
         return Pairs(self.n_queries, self.n_items, before, self.items[keep], values)
 
 
+def is_identity(matrix: sparse.csr_array) -> bool:
+    """Whether rows are ids alone."""
+    n, m = matrix.shape
+    if not n == m == matrix.nnz:
+        return False
+    return bool(
+        (matrix.data == 1).all()
+        and (matrix.indptr == np.arange(n + 1)).all()
+        and (matrix.indices == np.arange(n)).all()
+    )
+
+
 def _checked(codes: NDArray[Any], name: str, n: int | None) -> int:
     """How many rows there are; a ValueError if a code lies outside."""
     lowest, largest = (int(codes.min()), int(codes.max())) if len(codes) else (0, -1)

@@ -106,6 +106,7 @@ def fit_recipe(
     patience: int,
     callbacks: Sequence[Callback] = (),
     verbose: bool = False,
+    start: Factors | None = None,
 ) -> Fitted:
     """Fit until `max_iter`, or until a judge finds no sweep better.
 
@@ -119,15 +120,19 @@ def fit_recipe(
         Draws the start, and whatever the loss draws.
     n_threads, patience, callbacks, verbose
         As for FMRanker.
+    start : Factors, optional
+        Of a machine for the first columns of both sides, to go on from.
     """
     pairs, softmax = table.pairs, recipe.loss == "softmax"
     n_query_features = table.queries.n_features + softmax * pairs.n_items
     scale = START[recipe.loss] if recipe.loss != "implicit" else 0.1 / np.sqrt(recipe.n_factors)
     machine = RankingMachine.random(n_query_features, table.items.n_features, recipe.n_factors, scale, rng)
+    if start is not None:
+        begin_with(start.machine, machine, 0 if start.power is None else start.n_items, table.queries.n_features)
     power = recipe.history_power if softmax else None
     sweeps: Iterator[Progress[RankingMachine]]
     if softmax:
-        sweeps = _softmax(recipe, table, machine, rng, n_threads)
+        sweeps = _softmax(recipe, table, machine, rng, n_threads, start is not None)
     elif recipe.loss != "implicit":
         sweeps = _sampled(recipe, table, machine, rng, n_threads)
     else:
@@ -135,7 +140,7 @@ def fit_recipe(
         sweeps = iter(Implicit(queries, items, machine, recipe.objective, n_threads))
 
     def factors(machine: RankingMachine) -> Factors:
-        return Factors(recipe.loss, machine, power, recipe.objective)
+        return Factors(recipe.loss, machine, power, recipe.objective, pairs.n_items)
 
     record = run_fit(
         sweeps,
@@ -163,13 +168,14 @@ def search(recipe: Recipe, open_: dict[str, tuple[float, ...]], fit: Callable[[R
 
 
 def _softmax(
-    recipe: Recipe, table: Table, machine: RankingMachine, rng: np.random.Generator, n_threads: int
+    recipe: Recipe, table: Table, machine: RankingMachine, rng: np.random.Generator, n_threads: int, begun: bool
 ) -> Iterator[Progress[RankingMachine]]:
     pairs = table.pairs
     asking = Asking(recipe.hide, recipe.history_power, recipe.decay, recipe.learning_rate or RATES[recipe.loss])
     items = table.items.to_csr()
     counts = np.bincount(pairs.items, minlength=pairs.n_items) + 1.0
-    machine.item_linear[:] = popularity_weights(items, counts)
+    if not begun:
+        machine.item_linear[:] = popularity_weights(items, counts)
     epochs = iter(Softmax(pairs, table.queries.to_csr(), items, machine, asking, rng, n_threads))
     n_batches = max(1, int(np.count_nonzero(np.diff(pairs.before))) // asking.batch)
     return _together(epochs, -(-STEPS // n_batches))
@@ -199,6 +205,24 @@ def _together(epochs: Iterator[Progress[RankingMachine]], n: int) -> Iterator[Pr
     for sweep, progress in enumerate(islice(epochs, n - 1, None, n), 1):
         progress.sweep = sweep
         yield progress
+
+
+def begin_with(start: RankingMachine, machine: RankingMachine, n_histories: int, n_own: int) -> None:
+    """Let a machine of more columns begin with another's.
+
+    Parameters
+    ----------
+    start, machine : RankingMachine
+    n_histories : int
+        How many of the last query features of `start` are those of histories.
+    n_own : int
+        How many query features of `machine` come before its histories'.
+    """
+    own, histories = np.split(start.query_factors, [len(start.query_factors) - n_histories])
+    machine.query_factors[: len(own)] = own
+    machine.query_factors[n_own : n_own + n_histories] = histories
+    machine.item_factors[: len(start.item_factors)] = start.item_factors
+    machine.item_linear[: len(start.item_linear)] = start.item_linear
 
 
 def popularity_weights(items: sparse.csr_array, counts: Any) -> Any:

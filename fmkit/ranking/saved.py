@@ -12,7 +12,7 @@ from fmkit.ranking.factors import Factors
 from fmkit.ranking.implicit import Objective
 from fmkit.ranking.item_item import ItemItem
 from fmkit.ranking.machine import RankingMachine
-from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.pairs import Pairs, is_identity
 from fmkit.ranking.ranking import Ranking
 
 Arrays = dict[str, NDArray[Any]]
@@ -44,7 +44,8 @@ def pack(ranking: Ranking) -> tuple[dict[str, Any], Arrays]:
         for factors in ranking.factors
     ]
     columns = [ranking.queries.shape[1], ranking.items.shape[1]]
-    return {"factors": facts, "columns": columns}, arrays
+    of_items = None if ranking.item_item is None else [ranking.item_item.ridge, ranking.item_item.discount]
+    return {"factors": facts, "columns": columns, "item_item": of_items}, arrays
 
 
 def unpack(facts: dict[str, Any], arrays: Arrays) -> Ranking:
@@ -61,7 +62,7 @@ def unpack(facts: dict[str, Any], arrays: Arrays) -> Ranking:
         raise ValueError("its pairs' weights are none")
     pairs = Pairs(n_queries, n_items, before, codes, weights)
     factors = [_unpack_factors(told, arrays, i, queries, items) for i, told in enumerate(facts["factors"])]
-    item_item = ItemItem(arrays["item_item"]) if "item_item" in arrays else None
+    item_item = ItemItem(arrays["item_item"], *map(float, facts["item_item"])) if "item_item" in arrays else None
     if item_item is not None and (
         item_item.weights.shape != (n_items, n_items)
         or item_item.weights.dtype.str != "<f4"
@@ -87,14 +88,13 @@ def _unpack_factors(
         if array.shape != shape or array.dtype.str != "<f4" or not np.isfinite(array).all():
             raise ValueError(f"its {name} do not fit its queries and items")
     objective = Objective(**{name: float(told["objective"][name]) for name in OBJECTIVE})
-    return Factors(str(told["loss"]), machine, power, objective)
+    return Factors(str(told["loss"]), machine, power, objective, items.shape[0])
 
 
 def _pack_table(table: sparse.csr_array, name: str) -> Arrays:
     """Of ids alone, nothing but how many."""
-    n = table.shape[0]
-    if table.shape == (n, n) and table.nnz == n and (table.indices == np.arange(n)).all() and (table.data == 1).all():
-        return {f"{name}.ids": np.array([n])}
+    if is_identity(table):
+        return {f"{name}.ids": np.array([table.shape[0]])}
     return {
         f"{name}.before": table.indptr.astype(np.int64),
         f"{name}.columns": table.indices.astype(np.int32),

@@ -24,7 +24,7 @@ from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH
 from fmkit.progress import Progress
 from fmkit.ranking.machine import RankingMachine
-from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.pairs import Pairs, is_identity
 from fmkit.threads import WORTH_A_THREAD, for_each
 
 Vectors = NDArray[np.float32]
@@ -88,7 +88,7 @@ class Softmax:
     ) -> None:
         self.pairs, self.queries, self.items, self.machine = pairs, queries, items, machine
         self.asking, self.rng, self.n_threads = asking, rng, n_threads
-        self.identity = _is_identity(items)
+        self.identity = is_identity(items)
         self.rows = np.flatnonzero(np.diff(pairs.before) > 0)
         self.steps = 0
         arrays = machine.query_factors, machine.item_factors, machine.item_linear[:, None]
@@ -176,11 +176,6 @@ class Softmax:
 def _rows(row: Any, columns: Any, values: Any, shape: tuple[int, int]) -> sparse.csr_array:
     before = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=shape[0]))])
     return sparse.csr_array((values, columns, before), shape=shape)
-
-
-def _is_identity(items: sparse.csr_array) -> bool:
-    n, m = items.shape
-    return n == m == items.nnz and bool((items.data == 1).all() and (items.indices == np.arange(n)).all())
 
 
 def _softmax_slopes(S: Vectors, kept: sparse.csr_array, asked: sparse.csr_array) -> float:
