@@ -34,7 +34,7 @@ from fmkit.threads import even_cuts, for_each
 
 Vectors = NDArray[np.float32]
 
-STEPS = 4  # of conjugate gradients a sweep; each begins where the last sweep's ended
+STEPS = 2  # of conjugate gradients a sweep: the next sweep goes on
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ class _Half:
             self.vectors = entities.of_rows() if alone else base + entities.of_rows()
             entities.write(self.factors)
         if len(self.others):
-            self.vectors -= self.of_others()
-            self._solve_others(Z, unseen, other)
-            self.vectors += self.of_others()
+            step = self._step_of_others(Z, unseen, other)
+            self.others = self.others + step
+            self.vectors = self.vectors + np.asarray(self.side.others @ step, np.float32)
             self.factors[self.side.columns] = self.others
 
-    def _solve_others(self, Z: Vectors, unseen: Vectors, other: "_Half") -> None:
+    def _step_of_others(self, Z: Vectors, unseen: Vectors, other: "_Half") -> Vectors:
         """Conjugate gradients on sum_j (curvature of the rows with j) v_j, preconditioned by its mean over all rows."""
         X, present, penalties = self.side.others, self.side.present[:, None], self.penalties[:, None]
         XT = sparse.csr_array(X.T)
@@ -166,10 +166,9 @@ class _Half:
         values, axes = np.linalg.eigh(mean)
         scale = 1 / (penalties + self.counts[:, None] * np.maximum(values, 0))
 
-        self.others = conjugate_gradients(
+        return conjugate_gradients(
             lambda D: slopes(np.asarray(X @ D, np.float32), 0.0) + penalties * D,
-            -slopes(self.vectors, 1.0),
-            self.others,
+            -slopes(self.vectors, 1.0) - penalties * self.others,
             lambda R: ((R @ axes) * scale) @ axes.T,
             STEPS,
         )
@@ -239,10 +238,10 @@ class _EntityVectors:
         for_each(solve_rows, [(a, b, *arrays, self.vectors) for a, b in ranges], n_threads)
         if len(self.W):
             A = self.entities.attributes
-            self.W = conjugate_gradients(
+            misfit = self.counted * (self.vectors - self.expected())
+            self.W = self.W + conjugate_gradients(
                 lambda D: self.transposed @ (self.counted * (A @ D)) + self.attribute_penalty * D,
-                self.transposed @ (self.counted * self.vectors),
-                self.W,
+                self.transposed @ misfit - self.attribute_penalty * self.W,
                 lambda R: R / self.diagonal,
                 STEPS,
             )
@@ -255,23 +254,21 @@ def _sums_by(codes: NDArray[np.int32], n: int) -> sparse.csr_array:
 
 
 def conjugate_gradients(
-    apply: Callable[[Vectors], Vectors],
-    right: Vectors,
-    start: Vectors,
-    precondition: Callable[[Vectors], Vectors],
-    steps: int,
+    apply: Callable[[Vectors], Vectors], right: Vectors, precondition: Callable[[Vectors], Vectors], steps: int
 ) -> Vectors:
-    """Some steps towards the x of apply(x) = right for a positive definite `apply`; the quadratic falls with each."""
-    x, r = start, right - apply(start)
+    """Some steps from 0 to the x of apply(x) = right for a positive definite `apply`; the quadratic falls with each."""
+    x, r = np.zeros_like(right), right
     d = z = precondition(r)
     square = np.vdot(r, z)
-    for _ in range(steps):
+    for left in range(steps, 0, -1):
         if not square > 0:
             break
         Ad = apply(d)
         step = square / np.vdot(d, Ad)
-        x, r = x + step * d, r - step * Ad
-        z = precondition(r)
-        square, last = np.vdot(r, z), square
-        d = z + square / last * d
+        x += step * d
+        if left > 1:
+            r = r - step * Ad
+            z = precondition(r)
+            square, last = np.vdot(r, z), square
+            d = z + square / last * d
     return x
