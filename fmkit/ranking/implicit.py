@@ -20,6 +20,7 @@ None of them raises the objective.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from scipy import sparse
 from fmkit.progress import Progress
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.side import CODES, Entities, Side
-from fmkit.ranking.squares import seen_loss, solve_rows, sum_seen
+from fmkit.ranking.squares import move_rows, seen_loss, solve_rows, sum_seen
 from fmkit.threads import even_cuts, for_each
 
 Vectors = NDArray[np.float32]
@@ -102,7 +103,7 @@ class Implicit:
         arrays = pairs.before, pairs.items, pairs.weights, Z, P
         ranges = even_cuts(pairs.before, self.n_threads)
         seen = sum(for_each(seen_loss, [(a, b, *arrays) for a, b in ranges], self.n_threads))
-        both = self.queries.gram().astype(np.float64) * self.items.gram()
+        both = self.queries.gram.astype(np.float64) * self.items.gram
         return float(seen + self.objective.unseen * both.sum() + self.queries.penalty() + self.items.penalty())
 
 
@@ -115,21 +116,23 @@ class _Half:
         self.entities = [
             _EntityVectors(entities, factors, weights, side.present, objective) for entities in side.entities
         ]
-        square = side.others.power(2)
+        self.transposed, square = sparse.csr_array(side.others.T), side.others.power(2)
+        self.of_present = self.transposed * side.present[None, :]
         self.counts = np.asarray(square.T @ side.present, np.float32)
         self.penalties = objective.penalty(square.T @ weights)
         self.others = factors[side.columns]
         self.vectors = self.of_others()
         for entities in self.entities:
-            self.vectors += entities.of_rows()
+            entities.move(self.vectors, 1, n_threads)
+        self.gram = self._gram()
 
     def of_others(self) -> Vectors:
         """What the columns that belong to no entity give each row."""
         return np.asarray(self.side.others @ self.others, np.float32)
 
-    def gram(self) -> Vectors:
+    def _gram(self) -> Vectors:
         """Of the rows that have pairs."""
-        P = self.vectors[self.side.present > 0]
+        P = self.vectors if self.side.present.all() else self.vectors[self.side.present > 0]
         return P.T @ P
 
     def penalty(self) -> float:
@@ -139,30 +142,31 @@ class _Half:
 
     def solve(self, other: "_Half") -> None:
         """One step for each kind of column, the other side's vectors fixed."""
-        Z, unseen = other.vectors, np.float32(self.unseen) * other.gram()
+        Z, unseen = other.vectors, np.float32(self.unseen) * other.gram
         alone = len(self.entities) == 1 and not len(self.others)
         for entities in self.entities:
-            base = Z[:0] if alone else self.vectors - entities.of_rows()
-            entities.solve(Z, unseen, base, self.n_threads)
-            self.vectors = entities.of_rows() if alone else base + entities.of_rows()
+            entities.move(self.vectors, -1, self.n_threads)
+            entities.solve(Z, unseen, Z[:0] if alone else self.vectors, self.n_threads)
+            if alone:  # nothing is left over: not even what rounding leaves
+                self.vectors[:] = 0
+            entities.move(self.vectors, 1, self.n_threads)
             entities.write(self.factors)
         if len(self.others):
             step = self._step_of_others(Z, unseen, other)
             self.others = self.others + step
-            self.vectors = self.vectors + np.asarray(self.side.others @ step, np.float32)
+            self.vectors += np.asarray(self.side.others @ step, np.float32)
             self.factors[self.side.columns] = self.others
+        self.gram = self._gram()
 
     def _step_of_others(self, Z: Vectors, unseen: Vectors, other: "_Half") -> Vectors:
         """Conjugate gradients on sum_j (curvature of the rows with j) v_j, preconditioned by its mean over all rows."""
-        X, present, penalties = self.side.others, self.side.present[:, None], self.penalties[:, None]
-        XT = sparse.csr_array(X.T)
+        X, penalties, n_present = self.side.others, self.penalties[:, None], max(self.side.present.sum(), 1)
 
         def slopes(P: Vectors, target: float) -> Vectors:
-            rows = self._seen(P, Z, target)
-            rows += present * (P @ unseen)
-            return np.asarray(XT @ rows, np.float32)
+            of_unseen = (self.of_present @ P) @ unseen
+            return np.asarray(self.transposed @ self._seen(P, Z, target) + of_unseen, np.float32)
 
-        mean = unseen + (Z.T * other.side.row_weights.astype(np.float32)) @ Z / np.float32(max(present.sum(), 1))
+        mean = unseen + (Z.T * other.side.row_weights.astype(np.float32)) @ Z / np.float32(n_present)
         values, axes = np.linalg.eigh(mean)
         scale = 1 / (penalties + self.counts[:, None] * np.maximum(values, 0))
 
@@ -193,7 +197,9 @@ class _EntityVectors:
     ) -> None:
         self.entities, n = entities, len(entities.own)
         codes = entities.codes if len(entities.codes) else np.arange(n)
-        self.present, self.times = present, np.bincount(codes, present, n).astype(np.float32)
+        before = np.arange(len(codes) + 1)
+        self.sums = sparse.csr_array(sparse.csr_array((present, codes, before), shape=(len(codes), n)).T)
+        self.times = np.bincount(codes, present, n).astype(np.float32)
         self.penalties = objective.penalty(np.bincount(codes, weights, n))
         self.transposed = sparse.csr_array(entities.attributes.T)
         self.counted = np.where(self.times > 0, self.penalties, 0)[:, None]  # the others are where attributes say
@@ -207,9 +213,11 @@ class _EntityVectors:
         """What attributes tell of each entity's vector."""
         return np.asarray(self.entities.attributes @ self.W, np.float32)
 
-    def of_rows(self) -> Vectors:
-        """The vector of each row's entity."""
-        return self.vectors[self.entities.codes] if len(self.entities.codes) else self.vectors.copy()
+    def move(self, vectors: Vectors, sign: float, n_threads: int) -> None:
+        """Add to the rows' vectors those of their entities, or take them off."""
+        cuts = np.linspace(0, len(vectors), n_threads + 1, dtype=np.int64)
+        arrays = self.entities.codes, self.vectors, np.float32(sign), vectors
+        for_each(move_rows, [(a, b, *arrays) for a, b in pairwise(cuts)], n_threads)
 
     def penalty(self) -> float:
         """Of their columns, as part of the objective."""
@@ -228,9 +236,7 @@ class _EntityVectors:
         if len(self.W):
             pull = self.penalties[:, None] * self.expected()
         if len(base):
-            drag = np.asarray((self.present[:, None] * base) @ unseen, np.float32)
-            if len(self.entities.codes):
-                drag = np.asarray(_sums_by(self.entities.codes, len(self.vectors)) @ drag, np.float32)
+            drag = np.asarray((self.sums @ base) @ unseen, np.float32)
             pull = pull - drag if len(pull) else -drag
         rows = self.entities.rows if len(self.entities.rows) else pairs.queries if len(base) else CODES
         arrays = pairs.before, pairs.items, rows, pairs.weights, Z, base, unseen, self.times, self.penalties, pull
@@ -245,12 +251,6 @@ class _EntityVectors:
                 lambda R: R / self.diagonal,
                 STEPS,
             )
-
-
-def _sums_by(codes: NDArray[np.int32], n: int) -> sparse.csr_array:
-    """The matrix that adds up rows by their code."""
-    ones = np.ones(len(codes), np.float32)
-    return sparse.csr_array((ones, codes, np.arange(len(codes) + 1)), shape=(len(codes), n)).T.tocsr()
 
 
 def conjugate_gradients(

@@ -161,6 +161,15 @@ def sum_seen(
 
 
 @kernel(fastmath=FASTMATH)
+def move_rows(first: int, last: int, codes: Any, T: Any, sign: float, P: Any) -> None:
+    """P_r += sign T_e for the rows first:last and their entities e = codes[r], or r if `codes` is of shape (0,)."""
+    for r in range(first, last):
+        e = codes[r] if len(codes) else r
+        for f in range(P.shape[1]):
+            P[r, f] += sign * T[e, f]
+
+
+@kernel(fastmath=FASTMATH)
 def seen_loss(first: int, last: int, before: Any, items: Any, weights: Any, Z: Any, P: Any) -> Any:
     """sum_{seen} c (1 - <p, z>)^2 of the rows first:last."""
     k = Z.shape[1]
