@@ -478,7 +478,7 @@ class FMRanker(BaseEstimator):
         """Note down what was tried."""
         recipe, last = fitted.recipe, fitted.record.history[-1]
         row = {"loss": recipe.loss, **{name: getattr(recipe, name) for name in OPEN[recipe.loss]}}
-        row |= {"sweeps": fitted.sweeps, "train_loss": last["train_loss"], "seconds": last["seconds"]}
+        row |= {"sweeps": fitted.sweeps, "train_loss": float(last["train_loss"]), "seconds": last["seconds"]}
         row |= {"ndcg@10": None if np.isnan(fitted.ndcg) else fitted.ndcg}
         self.history_.append(row)
         if self.verbose:

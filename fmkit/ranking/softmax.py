@@ -7,7 +7,7 @@ Autoencoders that don't overfit towards the Identity, 2020, says why hidden ones
 history's own items never predict themselves, and a query that the fit never saw needs its history only.
 
 Above `FULL` items the softmax is over those asked for in a batch and a sample that the batch shares, with scores less
-the log of how often an item is expected in the sample (Bengio and Senecal 2008; Yi et al. 2019).
+the log of an item's chance to be among them (Bengio and Senecal 2008; Yi et al. 2019).
 """
 
 import time
@@ -133,7 +133,9 @@ class Softmax:
         S += b
         at_kept, at_asked = kept, asked
         if some is not None:
-            S -= np.log(np.minimum(SAMPLE * self.chance[some], 1)).astype(np.float32)
+            chance = -np.expm1(SAMPLE * np.log1p(-self.chance[some]))
+            chance[np.isin(some, asked.indices)] = 1
+            S -= np.log(chance).astype(np.float32)
             at_kept, at_asked = kept[:, some], asked[:, some]
         loss = _softmax_slopes(S, at_kept, at_asked)
         S /= np.float32(weight)
