@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from tabulate import tabulate
+from threadpoolctl import threadpool_limits
 
 from fmkit import FMRanker
 from fmkit.datasets import load_goodbooks, load_movielens_small
@@ -98,7 +99,8 @@ def implicit_als(seen: Any, **settings: Any) -> Score:
     from implicit.cpu.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(iterations=15, random_state=0, use_cg=False, **settings)
-    model.fit(sparse.csr_matrix(seen), show_progress=False)
+    with threadpool_limits(1, "blas"):  # as it asks for
+        model.fit(sparse.csr_matrix(seen), show_progress=False)
     return lambda users: model.user_factors[users] @ model.item_factors.T
 
 
