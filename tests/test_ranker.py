@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 import fmkit
 from fmkit import FMRanker
+from fmkit.ranking.ranking import Ranking
 from fmkit.recommend.metrics import evaluate_scores
 
 LOSSES = ["implicit", "softmax", "warp", "bpr", "auto"]
@@ -218,3 +219,16 @@ def test_partial_fit_asks_for_features_that_the_fit_had() -> None:
     ranker = FMRanker("implicit", n_factors=4, random_state=0).fit(seen, items=items)
     with pytest.raises(ValueError, match="items must be given, all rows of them"):
         ranker.partial_fit([[0, 1]])
+
+
+def test_item_item_weights_alone_rank_too() -> None:
+    """As a blend ends up, where the machines weigh nothing."""
+    seen, kept_back = communities()
+    ranker = FMRanker("implicit", item_item=True, n_factors=4, random_state=0).fit(seen)
+    alone = ranker.ranking_
+    ranker.ranking_ = Ranking(alone.queries, alone.items, alone.pairs, [], alone.item_item, [1.0])
+    assert ranker.score([0, 5]).shape == (2, 60)
+    assert ranker.rank(n=3)[0].shape == (90, 3)
+    assert ranker.rank_new(seen[:4], n=3)[0].shape == (4, 3)
+    np.testing.assert_array_equal(ranker.rank_new(seen[:4], n=3)[0], ranker.rank([0, 1, 2, 3], n=3)[0])
+    assert ndcg(ranker, seen, kept_back) > 0.1

@@ -64,12 +64,13 @@ class Ranking:
     def known(self, codes: NDArray[np.int64]) -> Vectors:
         """Vectors of the blend, of queries that the fit had."""
         queries, histories = self.queries[codes], self.pairs.rows(codes)
-        return self.blended([factors.query_vectors(queries, histories) for factors in self.factors])
+        return self._blended([factors.query_vectors(queries, histories) for factors in self.factors], len(codes))
 
     def new(self, queries: sparse.csr_array, histories: Pairs, n_threads: int) -> Vectors:
         """Those of queries that it had not, from their features and histories."""
         of = zip(self.factors, self.item_parts, self._ways, strict=True)
-        return self.blended([f.fold_in(queries, histories, Z, self.present, n_threads) @ way for f, Z, way in of])
+        parts = [f.fold_in(queries, histories, Z, self.present, n_threads) @ way for f, Z, way in of]
+        return self._blended(parts, histories.n_queries)
 
     @cached_property
     def _ways(self) -> list[Vectors]:
@@ -96,12 +97,12 @@ class Ranking:
             ways.append(way)
         return ways
 
-    def blended(self, parts: list[Vectors]) -> Vectors:
+    def _blended(self, parts: list[Vectors], n: int) -> Vectors:
         """Vectors of each machine as one, so that products with `item_vectors` are blended scores."""
         if len(self.weights) > 1:
             of = zip(parts, self.item_parts, self.weights, strict=False)
             parts = [P * (np.float32(weight) / spreads(P, Z))[:, None] for P, Z, weight in of]
-        return np.concatenate([np.empty((len(parts[0]) if parts else 0, 0), np.float32), *parts], axis=1)
+        return np.concatenate([np.empty((n, 0), np.float32), *parts], axis=1)
 
     def scores(self, vectors: Vectors, histories: Pairs) -> Vectors:
         """Of all items, of shape (n, n_items)."""
