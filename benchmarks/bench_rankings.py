@@ -98,7 +98,7 @@ def ease(seen: Any, ridge: float) -> Score:
 def implicit_als(seen: Any, **settings: Any) -> Score:
     from implicit.cpu.als import AlternatingLeastSquares
 
-    model = AlternatingLeastSquares(iterations=15, random_state=0, use_cg=False, **settings)
+    model = AlternatingLeastSquares(iterations=15, random_state=0, **settings)
     with threadpool_limits(1, "blas"):  # as it asks for
         model.fit(sparse.csr_matrix(seen), show_progress=False)
     return lambda users: model.user_factors[users] @ model.item_factors.T
