@@ -5,11 +5,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import (
+    check_estimator_cloneable,
+    check_estimator_repr,
+    check_get_params_invariance,
+    check_no_attributes_set_in_init,
+    check_parameters_default_constructible,
+    check_set_params,
+)
 
 import fmkit
 from fmkit import FMRanker
+from fmkit.fitting import FitInterrupted
 from fmkit.ranking.ranking import Ranking
 from fmkit.recommend.metrics import evaluate_scores
 
@@ -231,4 +242,75 @@ def test_item_item_weights_alone_rank_too() -> None:
     assert ranker.rank(n=3)[0].shape == (90, 3)
     assert ranker.rank_new(seen[:4], n=3)[0].shape == (4, 3)
     np.testing.assert_array_equal(ranker.rank_new(seen[:4], n=3)[0], ranker.rank([0, 1, 2, 3], n=3)[0])
+    assert ndcg(ranker, seen, kept_back) > 0.1
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_parameters_default_constructible,
+        check_no_attributes_set_in_init,
+        check_get_params_invariance,
+        check_set_params,
+        check_estimator_repr,
+        check_estimator_cloneable,
+    ],
+)
+def test_scikit_learn_conventions(check: Any) -> None:
+    """Those of scikit-learn's checks that fit no matrix of features: here, rows of X are pairs of codes."""
+    check("FMRanker", FMRanker())
+
+
+def test_ctrl_c_keeps_the_best_so_far() -> None:
+    seen, _ = communities()
+
+    def press(progress: Any) -> None:
+        if progress.sweep == 3:
+            raise KeyboardInterrupt
+
+    options = {"n_factors": 4, "validation_fraction": 0, "random_state": 0}
+    with pytest.warns(FitInterrupted, match="the machine of sweep 3 is kept"):
+        interrupted = FMRanker("implicit", max_iter=9, callbacks=[press], **options).fit(seen)
+    np.testing.assert_array_equal(interrupted.score(), FMRanker("implicit", max_iter=3, **options).fit(seen).score())
+
+
+def test_a_callback_ends_a_fit() -> None:
+    seen, _ = communities()
+    options = {"n_factors": 4, "validation_fraction": 0, "random_state": 0}
+    stopped = FMRanker("softmax", max_iter=9, callbacks=[lambda progress: progress.sweep == 2], **options).fit(seen)
+    np.testing.assert_array_equal(stopped.score(), FMRanker("softmax", max_iter=2, **options).fit(seen).score())
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_renumbering_users_and_items_renumbers_the_lists(data: st.DataObject) -> None:
+    n_users, n_items = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 8))
+    cells = st.tuples(st.integers(0, n_users - 1), st.integers(0, n_items - 1))
+    pairs = np.array(data.draw(st.lists(cells, min_size=1, max_size=30, unique=True)))
+    order = np.array(data.draw(st.permutations(range(n_users))))
+    # Users are solved for first, from the items' start: their own does not matter.
+    options = {"n_factors": 2, "max_iter": 1, "reg": 0.5, "unseen": 0.5, "validation_fraction": 0, "random_state": 0}
+    shape = n_users, n_items
+
+    def table(users: Any) -> Any:
+        return sparse.csr_array((np.ones(len(pairs)), (users, pairs[:, 1])), shape=shape)
+
+    plain = FMRanker("implicit", **options).fit(table(pairs[:, 0])).score()
+    renumbered = FMRanker("implicit", **options).fit(table(order[pairs[:, 0]])).score()
+    np.testing.assert_allclose(renumbered[order], plain, atol=1e-4)
+
+
+def test_ctrl_c_ends_the_search_too() -> None:
+    seen, kept_back = communities()
+    sweeps: list[int] = []
+
+    def press(progress: Any) -> None:
+        sweeps.append(progress.sweep)
+        if len(sweeps) == 6:
+            raise KeyboardInterrupt
+
+    with pytest.warns(FitInterrupted):
+        ranker = FMRanker("auto", n_factors=4, random_state=0, callbacks=[press]).fit(seen)
+    assert len(sweeps) == 6
+    assert list(ranker.weights_) == ["implicit"]
     assert ndcg(ranker, seen, kept_back) > 0.1

@@ -172,6 +172,8 @@ def choose(
 ) -> Choice:
     """Fit a ranking: what is open is chosen by a trial, then everything that counts is fitted to the whole table.
 
+    After Ctrl-C in a trial the best machine so far is kept, fitted without the part set aside.
+
     Parameters
     ----------
     recipes : sequence of (Recipe, dict)
@@ -190,7 +192,14 @@ def choose(
         weights, settings, ndcg = (1 / len(names),) * len(names), (RIDGES[0], DISCOUNTS[0]), {}
     else:
         judge, part = trial.judge(), trial.table
-        tried = [search(recipe, open_, lambda recipe: fit(recipe, part, judge))[0] for recipe, open_ in recipes]
+        tried = []
+        for recipe, open_ in recipes:
+            found = search(recipe, open_, lambda recipe: fit(recipe, part, judge))
+            tried.append(found[0])
+            if any(fitted.record.interrupted for fitted in found):
+                best = max(tried, key=lambda fitted: fitted.ndcg)
+                used, kept = {best.recipe.loss: best.recipe}, blended(table, [best], None, [1.0])
+                return Choice(kept, used, {best.recipe.loss: 1.0}, {best.recipe.loss: best.ndcg})
         ndcg = {fitted.recipe.loss: fitted.ndcg for fitted in tried}
         settings, foretold = (RIDGES[0], DISCOUNTS[0]), None
         if item_item:

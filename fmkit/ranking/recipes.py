@@ -158,12 +158,17 @@ def fit_recipe(
 
 
 def search(recipe: Recipe, open_: dict[str, tuple[float, ...]], fit: Callable[[Recipe], Fitted]) -> list[Fitted]:
-    """Fit the recipe with the first value of what is open, then others, one setting after the other; the best first."""
+    """Fit the recipe with the first value of what is open, then others, one setting after the other; the best first.
+
+    After Ctrl-C nothing more is tried.
+    """
     recipe = recipe.with_({name: values[0] for name, values in open_.items()})
     tried = [fit(recipe)]
     for name, values in open_.items():
         best = max(tried, key=lambda fitted: fitted.ndcg)
-        tried += [fit(best.recipe.with_({name: value})) for value in values if value != getattr(best.recipe, name)]
+        for value in values:
+            if value != getattr(best.recipe, name) and not tried[-1].record.interrupted:
+                tried.append(fit(best.recipe.with_({name: value})))
     return sorted(tried, key=lambda fitted: -fitted.ndcg)
 
 
