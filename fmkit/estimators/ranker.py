@@ -15,14 +15,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fmkit.design import Design, canonical_csr
+from fmkit.design import canonical_csr
 from fmkit.estimators.state import kept_parameters
 from fmkit.ranking.choosing import Trial, blended, choose
 from fmkit.ranking.item_item import MOST, ItemItem
-from fmkit.ranking.pairs import Pairs, is_identity
+from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.ranking import Ranking
-from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Table, fit_recipe
+from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, fit_recipe
 from fmkit.ranking.saved import pack, unpack
+from fmkit.ranking.table import Table, joined
 from fmkit.threads import count_threads
 
 Vectors = NDArray[np.float32]
@@ -221,7 +222,7 @@ class FMRanker(BaseEstimator):
             Itself, fitted.
         """
         self._validate_params()
-        table = _table(interactions, queries, items, sample_weight)
+        table = Table.of(interactions, queries, items, sample_weight)
         n_threads = self._threads(self.loss)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trial = None
@@ -280,7 +281,7 @@ class FMRanker(BaseEstimator):
         if not hasattr(self, "ranking_"):
             return self.fit(interactions, queries, items, sample_weight=sample_weight)
         before = self.ranking_
-        table = _joined(before, interactions, queries, items, sample_weight)
+        table = joined(before, interactions, queries, items, sample_weight)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fitted = []
         for i, factors in enumerate(before.factors):
@@ -488,43 +489,6 @@ class FMRanker(BaseEstimator):
                     for name, value in row.items()
                 )
             )
-
-
-def _table(interactions: Any, queries: Any, items: Any, weights: ArrayLike | None) -> Table:
-    """Pairs and both sides' rows; ids where nothing is given."""
-    designs = [_design(rows) for rows in (queries, items)]
-    n_queries, n_items = (None if design is None else design.n_rows for design in designs)
-    pairs = Pairs.of(interactions, n_queries, n_items, weights)
-    if not len(pairs):
-        raise ValueError("interactions must hold at least one pair")
-    of = zip(designs, (pairs.n_queries, pairs.n_items), strict=True)
-    return Table(pairs, *(Design.from_codes([np.arange(n)]) if d is None else d for d, n in of))
-
-
-def _design(rows: Any) -> Design | None:
-    return rows if rows is None or isinstance(rows, Design) else Design.from_matrix(rows)
-
-
-def _joined(before: Ranking, interactions: Any, queries: Any, items: Any, weights: ArrayLike | None) -> Table:
-    """What the fit had and what comes to it."""
-    sides = []
-    for name, rows, old in (("queries", queries, before.queries), ("items", items, before.items)):
-        design = _design(rows)
-        if design is None and not is_identity(old):
-            raise ValueError(f"{name} must be given, all rows of them: the fit had features of {name}")
-        if design is not None and (design.n_rows < old.shape[0] or design.n_features < old.shape[1]):
-            raise ValueError(
-                f"{name} must hold the {old.shape[0]} rows and {old.shape[1]} columns of the fit, and more"
-            )
-        sides.append(design)
-    n_queries, n_items = (None if design is None else design.n_rows for design in sides)
-    new = Pairs.of(interactions, n_queries, n_items, weights).csr.tocoo()
-    old_pairs = before.pairs.csr.tocoo()
-    pairs = np.concatenate([np.stack([p.row, p.col], axis=1) for p in (old_pairs, new)])
-    n = [max(a, b) for a, b in zip(old_pairs.shape, new.shape, strict=True)]
-    together = Pairs.of(pairs, n[0], n[1], np.concatenate([old_pairs.data, new.data]))
-    designs = [Design.from_codes([np.arange(size)]) if d is None else d for d, size in zip(sides, n, strict=True)]
-    return Table(together, designs[0], designs[1])
 
 
 def _checked_codes(codes: ArrayLike, n: int, name: str) -> NDArray[np.int64]:

@@ -16,7 +16,8 @@ from fmkit.ranking.item_item import DISCOUNTS, RIDGES, ItemItem
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.ranking import Ranking
-from fmkit.ranking.recipes import Fitted, Judge, Recipe, Table, search
+from fmkit.ranking.recipes import Fitted, Judge, Recipe, search
+from fmkit.ranking.table import Table
 
 JUDGED = 4000  # queries that rankings are compared by, at most
 METRIC = "ndcg@10"

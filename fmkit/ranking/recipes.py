@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from fmkit.design import Design
 from fmkit.fitting import Callback, FitRecord, run_fit
 from fmkit.progress import Progress
 from fmkit.ranking.factors import Factors
 from fmkit.ranking.implicit import Implicit, Objective
 from fmkit.ranking.machine import RankingMachine
-from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.sampled import sampled
 from fmkit.ranking.side import Side
 from fmkit.ranking.softmax import Asking, Softmax
+from fmkit.ranking.table import Table
 
 MAX_TRIALS = 10  # draws at most for an item that ranks too high
 START = {"softmax": 0.05, "warp": 0.01, "bpr": 0.01}  # standard deviation of the first factors
@@ -36,22 +35,6 @@ OPEN: dict[str, dict[str, tuple[float, ...]]] = {
     "warp": {"reg": (1.0, 0.1)},
     "bpr": {"reg": (0.003, 0.03)},
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """What a ranker is fitted to.
-
-    Parameters
-    ----------
-    pairs : Pairs
-    queries, items : Design
-        Their rows.
-    """
-
-    pairs: Pairs
-    queries: Design
-    items: Design
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""Table: the pairs that a ranker is fitted to, and the rows of both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fmkit.design import Design
+from fmkit.ranking.pairs import Pairs, is_identity
+from fmkit.ranking.ranking import Ranking
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What a ranker is fitted to.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    queries, items : Design
+        Their rows.
+    """
+
+    pairs: Pairs
+    queries: Design
+    items: Design
+
+    @classmethod
+    def of(cls, interactions: Any, queries: Any, items: Any, weights: ArrayLike | None) -> Table:
+        """Of what `FMRanker.fit` takes; ids where nothing is given."""
+        designs = [_design(rows) for rows in (queries, items)]
+        n_queries, n_items = (None if design is None else design.n_rows for design in designs)
+        pairs = Pairs.of(interactions, n_queries, n_items, weights)
+        if not len(pairs):
+            raise ValueError("interactions must hold at least one pair")
+        of = zip(designs, (pairs.n_queries, pairs.n_items), strict=True)
+        return cls(pairs, *(Design.from_codes([np.arange(n)]) if design is None else design for design, n in of))
+
+
+def joined(before: Ranking, interactions: Any, queries: Any, items: Any, weights: ArrayLike | None) -> Table:
+    """What the fit had and what comes to it."""
+    sides = []
+    for name, rows, old in (("queries", queries, before.queries), ("items", items, before.items)):
+        design = _design(rows)
+        if design is None and not is_identity(old):
+            raise ValueError(f"{name} must be given, all rows of them: the fit had features of {name}")
+        if design is not None and (design.n_rows < old.shape[0] or design.n_features < old.shape[1]):
+            raise ValueError(
+                f"{name} must hold the {old.shape[0]} rows and {old.shape[1]} columns of the fit, and more"
+            )
+        sides.append(design)
+    n_queries, n_items = (None if design is None else design.n_rows for design in sides)
+    new = Pairs.of(interactions, n_queries, n_items, weights).csr.tocoo()
+    old_pairs = before.pairs.csr.tocoo()
+    pairs = np.concatenate([np.stack([p.row, p.col], axis=1) for p in (old_pairs, new)])
+    n = [max(a, b) for a, b in zip(old_pairs.shape, new.shape, strict=True)]
+    together = Pairs.of(pairs, n[0], n[1], np.concatenate([old_pairs.data, new.data]))
+    designs = [Design.from_codes([np.arange(size)]) if d is None else d for d, size in zip(sides, n, strict=True)]
+    return Table(together, designs[0], designs[1])
+
+
+def _design(rows: Any) -> Design | None:
+    return rows if rows is None or isinstance(rows, Design) else Design.from_matrix(rows)
