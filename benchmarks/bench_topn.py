@@ -15,7 +15,7 @@ from synth_ratings import make
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
-from fmkit.recommend.topn import top_n
+from fmkit.ranking.topn import top_n
 from fmkit.threads import count_threads
 
 

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fmkit.design import Design, RelationBlock
-    from fmkit.estimators import FMClassifier, FMOrdinal, FMRegressor
+    from fmkit.estimators import FMClassifier, FMOrdinal, FMRanker, FMRegressor
     from fmkit.estimators.regularisation import regularisation_path
     from fmkit.machine import FactorizationMachine
     from fmkit.memory import estimate_memory
@@ -20,6 +20,7 @@ _HOME = {
     "Design": "design",
     "FMClassifier": "estimators",
     "FMOrdinal": "estimators",
+    "FMRanker": "estimators",
     "FMRegressor": "estimators",
     "FactorizationMachine": "machine",
     "RelationBlock": "design",
@@ -33,6 +34,7 @@ __all__ = [
     "Design",
     "FMClassifier",
     "FMOrdinal",
+    "FMRanker",
     "FMRegressor",
     "FactorizationMachine",
     "RelationBlock",

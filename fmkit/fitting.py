@@ -4,18 +4,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
-from typing import Any
+from typing import Any, Generic
 
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from fmkit.checkpoint import Checkpoint, Resumable, State, pack_machines, unpack_machines
-from fmkit.machine import FactorizationMachine
-from fmkit.progress import Progress
+from fmkit.progress import M, Progress
 
 WORTHWHILE = 1e-4  # relative gain of the validation loss within `patience` sweeps that keeps a fit going
 
-Callback = Callable[[Progress], bool | None]
+Callback = Callable[[Progress[Any]], bool | None]
 
 
 class FitInterrupted(UserWarning):
@@ -23,12 +22,12 @@ class FitInterrupted(UserWarning):
 
 
 @dataclass
-class FitRecord:
+class FitRecord(Generic[M]):
     """What a fit leaves behind.
 
     Parameters
     ----------
-    machine : FactorizationMachine
+    machine : FactorizationMachine or RankingMachine
         The best on the part set aside, or the last.
     history : list of dict
         `sweep`, `train_loss`, `validation_loss`, `seconds` of every sweep: rows for a DataFrame.
@@ -38,7 +37,7 @@ class FitRecord:
         Whether it was Ctrl-C.
     """
 
-    machine: FactorizationMachine
+    machine: M
     history: list[dict[str, Any]] = field(default_factory=list)
     stopped: bool = False
     interrupted: bool = False
@@ -67,28 +66,28 @@ class Best:
 
 
 def run_fit(
-    sweeps: Iterator[Progress],
-    start: FactorizationMachine,
+    sweeps: Iterator[Progress[M]],
+    start: M,
     max_iter: int,
     *,
-    validation_loss: Callable[[FactorizationMachine], float] | None = None,
+    validation_loss: Callable[[M], float] | None = None,
     patience: int = 3,
     burn_in: int = 0,
     kept: Callable[[], str] | None = None,
     loss_unit: float = 1.0,
     callbacks: Sequence[Callback] = (),
-    told_as: Callable[[FactorizationMachine], FactorizationMachine] = lambda machine: machine,
+    told_as: Callable[[M], M] = lambda machine: machine,
     checkpoint: Checkpoint | None = None,
     solver: Resumable | None = None,
     verbose: bool = False,
-) -> FitRecord:
+) -> FitRecord[M]:
     """Sweep until `max_iter`, early stopping, a callback that returns True, or Ctrl-C.
 
     Parameters
     ----------
     sweeps : iterator of Progress
         A solver at work on `start`.
-    start : FactorizationMachine
+    start : FactorizationMachine or RankingMachine
         What the solver changes in place.
     max_iter : int
         Sweeps at most.
@@ -108,7 +107,7 @@ def run_fit(
     told_as : callable, optional
         Turns the solver's machine into the one that callbacks see, in the user's units.
     checkpoint : Checkpoint, optional
-        Where the fit goes on from, and what it writes after the callbacks of a sweep.
+        Where the fit goes on from, and what it writes after the callbacks of a sweep; of a FactorizationMachine.
     solver : Resumable
         What is behind `sweeps`, with a checkpoint.
     verbose : bool
@@ -169,14 +168,14 @@ def run_fit(
     return record
 
 
-def _state(record: FitRecord, best: Best, solver: Resumable, has_best: bool) -> State:
+def _state(record: FitRecord[Any], best: Best, solver: Resumable, has_best: bool) -> State:
     state = solver.state()
     machines = [record.machine] if has_best else []
     facts = {"history": record.history, "best": asdict(best), "solver": state.facts}
     return State(facts, {**state.arrays, **pack_machines(machines, "best")})
 
 
-def _resume(record: FitRecord, solver: Resumable, state: State) -> Best:
+def _resume(record: FitRecord[Any], solver: Resumable, state: State) -> Best:
     """Fill record and solver from a state; returns the best so far."""
     best = Best(**state.facts["best"])
     solver.resume(State(state.facts["solver"], state.arrays))

@@ -19,6 +19,7 @@ FORMAT = 1
 _CLASSES = {
     "FMClassifier": "fmkit.estimators",
     "FMOrdinal": "fmkit.estimators",
+    "FMRanker": "fmkit.estimators",
     "FMRegressor": "fmkit.estimators",
     "Recommender": "fmkit.recommend.recommender",
 }
@@ -29,7 +30,7 @@ def save(model: Any, path: str | Path) -> None:
 
     Parameters
     ----------
-    model : FMRegressor, FMClassifier, FMOrdinal or Recommender
+    model : FMRegressor, FMClassifier, FMOrdinal, FMRanker or Recommender
         Fitted.
     path : str or Path
         Customarily with the suffix `.fmkit`. The file is written beside it and renamed.

@@ -1,12 +1,24 @@
 """What a solver tells after each pass over the data."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
 
-from fmkit.machine import FactorizationMachine
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+
+class Machine(Protocol):
+    """What a solver fits in place: a FactorizationMachine of targets, a RankingMachine of pairs."""
+
+    def copy(self: M) -> M:
+        """One that shares no memory with this."""
+        ...
+
+
+M = TypeVar("M", bound=Machine)
 
 
 @dataclass
-class Progress:
+class Progress(Generic[M]):
     """One sweep of ALS or one epoch of SGD, done.
 
     Parameters
@@ -18,17 +30,17 @@ class Progress:
         ALS on two one-hot fields tells an upper bound of the log loss, so that it costs no pass of its own.
     seconds : float
         Since the solver started.
-    machine : FactorizationMachine
+    machine : FactorizationMachine or RankingMachine
         The machine so far; the solver goes on changing it.
     validation_loss : float or None
         The same loss on the part set aside, filled in by the fit loop.
-    machines : list of FactorizationMachine
+    machines : list of machines
         Where several classes are fitted at once, one a class, the first of them being `machine`; else empty.
     """
 
     sweep: int
     train_loss: float
     seconds: float
-    machine: FactorizationMachine
+    machine: M
     validation_loss: float | None = None
-    machines: list[FactorizationMachine] = field(default_factory=list)
+    machines: list[M] = field(default_factory=list)

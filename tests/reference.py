@@ -104,3 +104,22 @@ def gibbs_columns(bias, w, V, X, y, omega, order, precision, centre, draw):
             theta = mean + np.linalg.solve(np.linalg.cholesky(S).T, z[: k + 1].astype(float))
             V[j], w[j] = theta[:k], theta[k]
     return w, V
+
+
+def rank_metric(name, ranked, gains):
+    """One metric of one list of item codes, best first; `gains` are those of all items, positive where relevant."""
+    metric, k = name.split("@")
+    k, n_relevant = int(k), np.count_nonzero(gains)
+    got = np.array([gains[i] if i >= 0 else 0 for i in ranked[:k]])
+    hits, places = np.count_nonzero(got), np.flatnonzero(got) + 1
+    if metric == "ndcg":
+        ideal = np.sort(gains)[::-1][:k]
+        return (got / np.log2(np.arange(len(got)) + 2)).sum() / (ideal / np.log2(np.arange(len(ideal)) + 2)).sum()
+    return {
+        "recall": hits / n_relevant,
+        "capped_recall": hits / min(k, n_relevant),
+        "precision": hits / k,
+        "map": sum((places <= place).sum() / place for place in places) / n_relevant,
+        "mrr": 1 / places[0] if hits else 0,
+        "hit_rate": float(hits > 0),
+    }[metric]

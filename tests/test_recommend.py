@@ -13,10 +13,10 @@ from safetensors.numpy import save_file
 import fmkit
 from fmkit.datasets import load_movielens_small
 from fmkit.errors import InputError
+from fmkit.ranking.topn import TILE, top_n
 from fmkit.recommend import RatingsTable, Recommender
 from fmkit.recommend.lists import write_lists
 from fmkit.recommend.recommender import ROWS_AT_ONCE
-from fmkit.recommend.topn import TILE, top_n
 
 
 def top_n_by_sorting(queries, items, n, seen):

@@ -44,20 +44,13 @@ def test_std_is_in_the_units_of_the_picture_and_without_alpha():
     assert restore_image(with_alpha, lost[:128, :128], return_std=True)[1].shape == ASTRONAUT.shape
 
 
-def test_a_gaussian_field_is_restored_as_its_own_covariance_would():
+@pytest.mark.parametrize("shape", [(7, 46), (16, 4), (1, 30)])
+def test_std_is_finite_where_no_patch_is_known(shape):
     rng = np.random.default_rng(0)
-    side = 40
-    at = np.stack(np.divmod(np.arange(side * side), side), 1)
-    S = 40**2 * np.exp(-np.linalg.norm(at[:, None] - at[None], axis=2) / 8)
-    field = (np.linalg.cholesky(S) @ rng.normal(size=side * side)).reshape(side, side)
-    lost = rng.random(field.shape) < 0.5
-    O, L = np.flatnonzero(~lost.ravel()), np.flatnonzero(lost.ravel())
-    best = field.ravel().copy()
-    best[L] = S[np.ix_(L, O)] @ np.linalg.solve(S[np.ix_(O, O)], best[O])
-    ours = restore_image(np.where(lost, np.nan, field), noise=0)
-    optimum, reached = (np.square(x.reshape(field.shape) - field)[lost].mean() for x in (best, ours))
-    # A decibel: groups of patches that look alike are no fair sample of a field with one covariance everywhere.
-    assert reached < optimum * 10**0.12
+    lost = rng.random(shape) < 0.5
+    std = restore_image(rng.normal(size=shape).cumsum(axis=1), lost, return_std=True)[1]
+    assert np.isfinite(std).all()
+    assert (std[lost] > 0).all()
 
 
 def test_a_texture_of_low_rank_comes_back():

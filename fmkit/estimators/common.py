@@ -74,7 +74,7 @@ class Fit:
     """
 
     machine: FactorizationMachine
-    record: FitRecord
+    record: FitRecord[FactorizationMachine]
     penalties: Penalties | None
     posterior: Posterior | None
     trace: list[dict[str, float]]
@@ -267,7 +267,7 @@ class FMEstimator(BaseEstimator):
             checkpoint.identify(self._told_parameters() | {"max_iter": n_sweeps}, data, digest(start))
         n_threads = count_threads(self.n_jobs)
         penalties, bayes = None, None
-        sweeps: Chain | Variational | Als | Iterator[Progress]
+        sweeps: Chain | Variational | Als | Iterator[Progress[FactorizationMachine]]
         if bayesian:
             sweeps = bayes = self._bayesian_solver(design, y, weights, start, rng, n_sweeps, n_threads)
         else:

@@ -43,7 +43,7 @@ class LatentFit:
     """
 
     posteriors: list[Posterior]
-    record: FitRecord
+    record: FitRecord[FactorizationMachine]
     trace: list[dict[str, float]]
     cutpoints: NDArray[np.float64]
 

@@ -15,23 +15,27 @@ Model = TypeVar("Model", bound=Any)
 PRIORS = ("groups", "units", "precision", "centre", "noise_shape")
 
 
-def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Parameters, training facts and machines of a fitted estimator.
+def kept_parameters(model: Any) -> dict[str, Any]:
+    """Parameters of an estimator as plain data.
 
     A random state that is no integer and callbacks are not kept: they cannot be told in a file of plain data. The path
     of checkpoints is a fit's, not the model's.
     """
     parameters = model.get_params(deep=False)
     for name in ("callbacks", "checkpoint"):
-        parameters.pop(name)
+        parameters.pop(name, None)
     if not isinstance(parameters["random_state"], Integral):
         parameters["random_state"] = None
-    parameters = {
+    return {
         name: value if value is None or isinstance(value, str) else np.asarray(value).tolist()
         for name, value in parameters.items()  # numpy's numbers, as grid searches set them, are none of JSON
     }
+
+
+def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Parameters, training facts and machines of a fitted estimator."""
     facts = {
-        "parameters": parameters,
+        "parameters": kept_parameters(model),
         "n_iter": model.n_iter_,
         "history": model.history_,
         "reg_factors": np.asarray(model.reg_factors_).tolist(),

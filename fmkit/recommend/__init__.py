@@ -1,4 +1,4 @@
-"""Tables of ratings -> machine -> top-N lists with their reasons.
+"""Tables of ratings -> machine -> top-N lists with their reasons; metrics of rankings.
 
 Names are imported on first use: reading a table, or refusing it, does not wait for the engine.
 """
@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fmkit.recommend.metrics import RankMetrics, evaluate, evaluate_scores, rank_metrics
     from fmkit.recommend.ratings import RatingsTable, read_ratings
     from fmkit.recommend.reasons import Reason
     from fmkit.recommend.recommender import Recommender
@@ -14,15 +15,30 @@ if TYPE_CHECKING:
     from fmkit.recommend.vocabulary import Vocabulary
 
 _HOME = {
+    "RankMetrics": "metrics",
     "RatingsTable": "ratings",
     "Reason": "reasons",
     "Recommender": "recommender",
     "Vocabulary": "vocabulary",
+    "evaluate": "metrics",
+    "evaluate_scores": "metrics",
+    "rank_metrics": "metrics",
     "read_ratings": "ratings",
     "read_titles": "titles",
 }
 
-__all__ = ["RatingsTable", "Reason", "Recommender", "Vocabulary", "read_ratings", "read_titles"]
+__all__ = [
+    "RankMetrics",
+    "RatingsTable",
+    "Reason",
+    "Recommender",
+    "Vocabulary",
+    "evaluate",
+    "evaluate_scores",
+    "rank_metrics",
+    "read_ratings",
+    "read_titles",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from fmkit.design import Design
 from fmkit.errors import InputError
 from fmkit.machine import FactorizationMachine
+from fmkit.ranking.topn import top_n
 from fmkit.recommend.ratings import RatingsTable
 from fmkit.recommend.reasons import Reason, take_apart
 from fmkit.recommend.saved import arrays_of, checked_array, machine_and_ratings
-from fmkit.recommend.topn import top_n
 from fmkit.recommend.vocabulary import Vocabulary, plain_ids
 from fmkit.solvers.fold import fold_in
 from fmkit.solvers.penalties import Penalties

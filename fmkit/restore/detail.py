@@ -5,8 +5,8 @@ the grain and the sharp lines of the picture, but is farther off. With G a Gauss
 
     x = m + a (f - m - G (f - m)),  a = min(1, depth / FULL_DEPTH):
 
-the blurred f - m, where mean and filling differ in the large, is the mean's to decide. On photographs with holes of 32
-pixels this costs 0.2 dB where the filling itself would cost 0.6.
+the blurred f - m, where mean and filling differ in the large, is the mean's to decide. On photographs with holes of 16
+and 32 pixels this costs 0.1 dB where the filling itself would cost 1.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_cdt, gaussian_filter
 
 WIDTH = 2.0  # standard deviation of the blur, in pixels
-FULL_DEPTH = 8  # pixels from the rim, in rows or columns; nearer to it the mean knows the grain: 4 costs 0.2 dB
+FULL_DEPTH = 14  # pixels from the rim, in rows or columns; nearer to it the mean knows the grain: 8 costs .15 dB
 
 
 def with_detail(

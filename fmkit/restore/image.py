@@ -17,6 +17,7 @@ from fmkit.restore.passes import OnProgress
 from fmkit.restore.region import fill_region
 from fmkit.restore.settings import MACHINES, METHODS, QUALITIES, Method, Quality, Settings
 from fmkit.restore.tiles import Tile, for_each_tile, tiles_of
+from fmkit.restore.trial import choose
 from fmkit.threads import count_threads
 
 
@@ -74,6 +75,9 @@ def restore_image(
     out: each group of them is a Gaussian, and a patch's lost pixels have a closed form given its known ones. The
     answers of overlapping groups are averaged, and the filled picture searched again, several times over. Big pictures
     are worked on tile by tile, where something is lost.
+
+    A picture that looks like one stationary Gaussian field, which photographs do not, is filled by that field's
+    covariance (kriging), if hidden known pixels come out better so.
 
     Parameters
     ----------
@@ -135,6 +139,8 @@ def restore_image(
     ----------
     Lebrun, Buades and Morel, A Nonlocal Bayesian Image Denoising Algorithm (2013): Gaussians of groups of patches.
 
+    Matheron, Principles of Geostatistics (1963): kriging.
+
     Examples
     --------
     >>> import numpy as np
@@ -192,8 +198,9 @@ def restore_with(
     else:
         model = model.for_picture(colours, lost, noise)
 
-    tiles = list(tiles_of(lost_anywhere, settings.depth, settings.denoise))
     seed = int(np.random.default_rng(random_state).integers(2**63))
+    settings = choose(colours, lost, model, settings, np.random.default_rng((seed, 0, 1)), n_threads)
+    tiles = list(tiles_of(lost_anywhere, settings.depth, settings.denoise))
     finished = None
     if checkpoint is not None and len(tiles) > 1:
         facts = (__version__, settings, model.facts(), return_std, seed)

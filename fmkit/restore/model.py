@@ -75,7 +75,7 @@ def _parts(
     colours: NDArray[Any], lost: NDArray[np.bool_], scale: Scale, space: PrincipalPlanes
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Parts of a picture's first plane or, where each channel lost pixels of its own, of all channels."""
-    for box in _samples(lost.shape[:2]):
+    for box in samples(lost.shape[:2], 512):
         gone, values = lost[box], scale.to(np.where(lost[box], colours.dtype.type(0), colours[box]))
         if gone.shape[2] == 1:
             yield space.split(values.astype(np.float64))[0], gone[:, :, 0]
@@ -84,7 +84,7 @@ def _parts(
                 yield values[:, :, channel] * np.float32(space.noise_ratio), gone[:, :, channel]
 
 
-def _samples(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
-    """Up to nine parts of a picture, of 512 x 512 pixels or all of a smaller one."""
-    rows, columns = (sorted({int(f * max(0, n - 512)) for f in (0.15, 0.5, 0.85)}) for n in shape)
-    return [np.s_[r : r + 512, c : c + 512] for r in rows for c in columns]
+def samples(shape: tuple[int, ...], side: int) -> list[tuple[slice, slice]]:
+    """Up to nine parts of a picture, of `side` x `side` pixels or all of a smaller one."""
+    rows, columns = (sorted({int(f * max(0, n - side)) for f in (0.15, 0.5, 0.85)}) for n in shape)
+    return [np.s_[r : r + side, c : c + side] for r in rows for c in columns]

@@ -103,15 +103,24 @@ def run_passes(
                 progress(t * n_rows + done * n_rows // n, s.n_passes * n_rows)
 
         sums = sum_stripes(answers, stripes, (n_sums, *active.shape), n_threads, tell)
-        weight = sums[0]
-        answered = (weight > 0) & open_
-        mean = sums[1][answered] / weight[answered]
-        if n_sums == 4:
+        answered = (sums[0] > 0) & open_
+        mean, variance = answered_mean(sums, answered)
+        if variance is not None:
             last_variance = np.zeros_like(x)
-            spread = np.maximum(sums[2][answered] / weight[answered] - mean * mean, 0)
-            last_variance[answered] = spread + sums[3][answered] / weight[answered]
+            last_variance[answered] = variance
         active[answered] += np.float32(1 if final else s.relaxation) * (mean - active[answered])
     return x, last_variance
+
+
+def answered_mean(
+    sums: NDArray[np.float32], answered: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Means of the answers and, if there are sums for it, how far they are from the truth and from one another."""
+    weight = sums[0][answered]
+    mean = sums[1][answered] / weight
+    if len(sums) < 4:
+        return mean, None
+    return mean, np.maximum(sums[2][answered] / weight - mean * mean, 0) + sums[3][answered] / weight
 
 
 def _grid(last: int, stride: int, rng: np.random.Generator) -> NDArray[np.int64]:

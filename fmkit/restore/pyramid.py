@@ -1,7 +1,8 @@
 """From coarse to fine: a hole too wide for a patch to see across is filled in a smaller picture first.
 
-On each level the known patches that look like the coarser filling vote (`exemplars`), which continues lines and grain
-into the hole; a few passes of the groups then make the votes agree with each other and with the hole's rim.
+Holes in regular texture are filled before that (`regular`). On each level the known patches that look like the coarser
+filling vote (`exemplars`), which continues lines and grain into the hole; a few passes of the groups then make the
+votes agree with each other and with the hole's rim.
 """
 
 from dataclasses import replace
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from fmkit.restore.detail import with_detail
 from fmkit.restore.exemplars import PATCH, SHARPENING, Field, fill_by_votes, finer_field
+from fmkit.restore.kriging import krige
 from fmkit.restore.means import for_holes, mean_filling, share_of_mean, wide_holes
 from fmkit.restore.passes import OnProgress, run_passes
+from fmkit.restore.regular import fill_regular
 from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
 from fmkit.restore.texture import texture_planes
@@ -32,8 +35,9 @@ def fill_planes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Fill the lost pixels of planes.
 
-    Holes with pixels farther than `settings.depth` from any known one are wide: they are filled from coarse to fine.
-    All other lost pixels are left to `run_passes`.
+    Holes with pixels farther than `settings.depth` from any known one are wide. In regular texture the rows and columns
+    around foretell them; else they are filled from coarse to fine. All other lost pixels are left to `run_passes` or,
+    without such holes and with fields in the settings, to `krige`.
 
     Parameters
     ----------
@@ -48,15 +52,20 @@ def fill_planes(
     least = max(settings.patch, after_votes(settings).patch, PATCH)
     grow = [(0, max(0, least - n)) for n in lost.shape]  # a picture smaller than a patch gets lost pixels
     planes, lost = np.pad(planes, [(0, 0), *grow]), np.pad(lost, grow, constant_values=True)
+    planes, lost, foretold = fill_regular(planes, lost, wide_holes(lost, settings.depth), settings.noise)
+    variance: NDArray[np.float32] | None = np.zeros_like(planes) if with_variance else None
     if wide_holes(lost, settings.depth).any():
         planes = np.concatenate([planes, texture_planes(planes[0], lost)])
         x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress)
-        filled, variance = x[:n_planes], spread if with_variance else None
-    else:
+        planes, variance = x[:n_planes], spread if with_variance else None
+    elif settings.fields and lost.any():
+        planes, spread = krige(smooth_fill(planes, lost), lost, settings.fields, n_threads, progress)
+        variance = spread if with_variance else None
+    elif lost.any():
         x = _first_filling(planes, lost, settings, rng, n_threads)
-        filled, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance)
+        planes, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance)
     inside = np.s_[:, :n_rows, :n_columns]
-    return filled[inside], None if variance is None else variance[inside]
+    return planes[inside], None if variance is None else (variance + foretold)[inside]
 
 
 def _first_filling(
@@ -135,7 +144,9 @@ def _fill_level(
     certain = np.float32(CERTAIN)
     x += certain / (certain + votes.doubt) * (votes.soft - x)
     x = with_detail(x, votes.sharp, hole)
-    variance[:, hole] += np.square(x[:n_passed, hole] - passed) + votes.doubt[hole]
+    # Without a known patch to vote the doubt is infinite; the picture's own variance is doubt enough.
+    doubt = np.where(np.isfinite(votes.doubt[hole]), votes.doubt[hole], x[:n_passed, ~lost].var())
+    variance[:, hole] += np.square(x[:n_passed, hole] - passed) + doubt
     return x, variance, votes.field
 
 

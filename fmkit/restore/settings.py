@@ -6,6 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.restore.field import Field
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -51,6 +53,8 @@ class Settings:
     """One Gaussian over all planes, instead of one a plane: for planes that lost different pixels."""
     denoise: bool = False
     """Answer the known pixels too."""
+    fields: tuple[Field, ...] = ()
+    """The picture's planes as stationary Gaussian fields, if they are filled as such; see `trial.choose`."""
     depth: int = 4
     """Holes with pixels farther than this from any known one are wide, and filled from coarse to fine."""
 

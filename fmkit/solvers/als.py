@@ -22,7 +22,9 @@ from fmkit.solvers.shaking import Shaking
 from fmkit.solvers.sides import Prior, Sides
 
 
-def als(objective: Objective, machine: FactorizationMachine, n_threads: int) -> Iterator[Progress]:
+def als(
+    objective: Objective, machine: FactorizationMachine, n_threads: int
+) -> Iterator[Progress[FactorizationMachine]]:
     """Sweep for as long as the caller asks for more.
 
     Parameters
@@ -71,7 +73,7 @@ class Als:
         """The result so far."""
         return self.shaking.machine if self.shaking else self.sides.machine
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[Progress[FactorizationMachine]]:
         start = time.perf_counter()
         objective, sides, machine = self.objective, self.sides, self.sides.machine
         y, weights, logistic = objective.y, objective.weights, objective.logistic

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
 from fmkit.solvers.logistic import Logistic
@@ -55,7 +56,7 @@ class Classes:
             solver.rows.given_others = True
         self._values = np.stack([solver.sides.predict() for solver in solvers])
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[Progress[FactorizationMachine]]:
         start = time.perf_counter()
         while True:
             self._sweep()

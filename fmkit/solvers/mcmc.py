@@ -134,7 +134,7 @@ class Chain:
         self._noise_mean = 0.0
         self._level_means = {s: np.zeros(len(tau)) for s, tau in self.noise.levels.items()}
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[Progress[FactorizationMachine]]:
         start = time.perf_counter()
         while True:
             loss = self.advance()

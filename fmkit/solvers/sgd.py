@@ -33,7 +33,7 @@ def sgd(
     spread: float,
     random_state: np.random.Generator,
     n_threads: int,
-) -> Iterator[Progress]:
+) -> Iterator[Progress[FactorizationMachine]]:
     """Epochs over the rows, each in an order of its own, for as long as the caller asks for more.
 
     Parameters

@@ -91,7 +91,7 @@ class Variational:
         if self.rows is not None:
             self.rows.augment(None, self._variance_of_rows())
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[Progress[FactorizationMachine]]:
         start = time.perf_counter()
         while True:
             loss = self.advance()

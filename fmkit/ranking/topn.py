@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fmkit.kernels import kernel
 from fmkit.linalg import HEIGHT, LANES, padded, rank_update
-from fmkit.threads import for_each
+from fmkit.threads import even_cuts, for_each
 
 TILE = 1024  # items scored at once: HEIGHT x 1024 scores are 32 KB, they stay in the first-level cache
 
@@ -54,11 +54,39 @@ def top_n(
     return codes, scores
 
 
+def top_n_of_scores(
+    given: NDArray[np.floating[Any]],
+    n: int,
+    seen_before: NDArray[np.int64],
+    seen: NDArray[np.int32],
+    n_threads: int,
+) -> NDArray[np.int32]:
+    """The codes of `top_n` for scores that exist, of shape (n_queries, n_items), float32 or float64, none NaN."""
+    n_queries = len(given)
+    codes = np.full((n_queries, n), -1, np.int32)
+    scores = np.full((n_queries, n), -np.inf, given.dtype)
+    work = given.shape[1] * np.arange(n_queries + 1)
+    ranges = [(a, b, given, seen_before, seen, codes, scores) for a, b in even_cuts(work, n_threads)]
+    for_each(_select_of_scores, ranges, n_threads)
+    return codes
+
+
 def _dimensions_first(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The transpose, with zero vectors added to a whole number of registers."""
     out = np.zeros((vectors.shape[1], padded(len(vectors))), np.float32)
     out[:, : len(vectors)] = vectors.T
     return out
+
+
+@kernel
+def _put(codes: Any, scores: Any, r: int, code: int, score: Any) -> Any:
+    """Put an item that beats the last one of list r behind all that are as good; returns the score of the new last."""
+    place = codes.shape[1] - 1
+    while place > 0 and scores[r, place - 1] < score:
+        scores[r, place], codes[r, place] = scores[r, place - 1], codes[r, place - 1]
+        place -= 1
+    scores[r, place], codes[r, place] = score, code
+    return scores[r, codes.shape[1] - 1]
 
 
 @kernel
@@ -97,9 +125,17 @@ def _select(
                 for j in range(width):
                     score = tile[h, j]
                     if score > least:
-                        place = n - 1
-                        while place > 0 and scores[r, place - 1] < score:
-                            scores[r, place], codes[r, place] = scores[r, place - 1], codes[r, place - 1]
-                            place -= 1
-                        scores[r, place], codes[r, place] = score, start + j
-                        least = scores[r, n - 1]
+                        least = _put(codes, scores, r, start + j, score)
+
+
+@kernel
+def _select_of_scores(first: int, last: int, given: Any, seen_before: Any, seen: Any, codes: Any, scores: Any) -> None:
+    """Fill codes and scores of the queries first:last, by the rule for ties of `_select`."""
+    for r in range(first, last):
+        next_seen, least = seen_before[r], scores[r, -1]
+        for j in range(given.shape[1]):
+            if given[r, j] > least:
+                while next_seen < seen_before[r + 1] and seen[next_seen] < j:
+                    next_seen += 1
+                if next_seen == seen_before[r + 1] or seen[next_seen] != j:
+                    least = _put(codes, scores, r, j, given[r, j])

@@ -1,0 +1,455 @@
+"""FMRanker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from fmkit.design import Design, canonical_csr
+from fmkit.estimators.state import kept_parameters
+from fmkit.ranking.choosing import Trial, choose
+from fmkit.ranking.item_item import MOST
+from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.ranking import Ranking
+from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Table, fit_recipe
+from fmkit.ranking.saved import pack, unpack
+from fmkit.threads import count_threads
+
+Vectors = NDArray[np.float32]
+
+LOSSES = ("implicit", "softmax", "warp", "bpr")
+SWEEPS = {"implicit": 16, "softmax": 60, "warp": 60, "bpr": 60}
+
+
+class FMRanker(BaseEstimator):
+    """Factorization machines that rank: from views, plays and purchases to lists.
+
+    A query (a user, a context, what somebody has already) and an item are rows of features; the score of a pair is what
+    the FM of both rows has between the two sides, an inner product of two vectors, and what the item weighs by itself.
+    Interactions are pairs of rows. Nobody says what is not liked: all other pairs are unseen.
+
+    Parameters
+    ----------
+    loss : {"auto", "implicit", "softmax", "warp", "bpr"}, default="auto"
+        "implicit": squared loss over all pairs, seen and unseen, by alternating least squares in time of the seen ones:
+        deterministic, any features, new queries by one small system. "softmax": which item comes next, a random part
+        of each query's history hidden and asked for: queries are what they have, so new ones need no training. "warp"
+        and "bpr": sampled negatives. "auto" fits the first two, and the item-item weights below, and blends their
+        scores as a part set aside says is best.
+    n_factors : int, default=128
+        Length of a feature's vector.
+    max_iter : int, optional
+        Sweeps at most; by default 16 of "implicit" and 60 of the others, whose sweeps are epochs, or as many as take 32
+        steps. With a part set aside, a fit ends when it gets no better there, and all pairs are fitted for so long.
+    item_item : {"auto"} or bool, default="auto"
+        Add full-rank weights between items in closed form: with up to 20,000 items the most accurate by themselves on
+        some catalogues, at 4 n_items**2 bytes, and the time of a Cholesky factorisation of the smaller of queries and
+        items. "auto" tries them with loss="auto" up to that size.
+    unseen : float, optional
+        "implicit": weight of every pair, where a seen one has 1 more. By default chosen on the part set aside.
+    reg : float, optional
+        "implicit": penalty of a column's squared length for each unit of weight that it has a part in (Rendle,
+        Krichene, Zhang, Koren 2021); "warp" and "bpr": of each visit. By default chosen likewise.
+    reg_attributes : float, default=10.0
+        "implicit": penalty of a feature that several entities have, in that of so many entities of average weight.
+    hide : float, default=0.2
+        "softmax": share of a history that is hidden and asked for.
+    history_power : float, optional
+        "softmax": a history of n items adds n**-power times the sum of their vectors. By default chosen likewise.
+    decay : float, optional
+        "softmax": weight decay. By default chosen likewise.
+    learning_rate : float, optional
+        By default 0.003 of "softmax" (Adam), 0.05 of "warp" and "bpr" (AdaGrad).
+    popularity : float, default=0.0
+        "warp", "bpr": negatives are drawn by their count to this power; 0: all alike.
+    validation_fraction : float, default=0.1
+        Share of the pairs that is set aside to choose what was left open, to end fits, and to blend; 0 sets none aside:
+        then fits make `max_iter` sweeps, and what was left open takes the first value tried.
+    patience : int, default=3
+        Sweeps without a gain that end a fit.
+    n_jobs : int, optional
+        Threads; None and -1: every core, but one for "warp" and "bpr" by None, whose threads share the machine without
+        locks: no two such fits are alike.
+    random_state : int, RandomState instance or None, default=None
+        Draws the start, the part set aside, what is hidden, and negatives.
+    verbose : int, default=0
+        1 tells what was tried and chosen, and shows a progress bar.
+    callbacks : list of callable, optional
+        Each is called with the `fmkit.progress.Progress` of every sweep; one that returns True ends that fit.
+
+    Attributes
+    ----------
+    query_vectors_ : ndarray of shape (n_queries, n_dimensions), float32
+        Extended vectors: their products with `item_vectors_` are the scores, but for the item-item weights.
+    item_vectors_ : ndarray of shape (n_items, n_dimensions), float32
+    ranking_ : fmkit.ranking.ranking.Ranking
+        The machines, item-item weights, and what they were fitted to.
+    weights_ : dict of str to float
+        Of each ranking in the blend.
+    validation_ : dict of str to float
+        NDCG@10 on the part set aside, of each ranking and of the blend; empty without.
+    history_ : list of dict
+        What was tried: the recipe, its sweeps, the NDCG@10.
+
+    See Also
+    --------
+    FMRegressor : for ratings.
+    fmkit.recommend.metrics : how good lists are.
+
+    References
+    ----------
+    Hu, Koren, Volinsky (2008) and Rendle, Krichene, Zhang, Koren (2021) for "implicit"; Liang et al. (2018) for
+    "softmax"; Weston, Bengio, Usunier (2011) for "warp"; Rendle et al. (2009) for "bpr"; Steck (2019, 2020) for the
+    item-item weights.
+
+    Examples
+    --------
+    Users 0 to 2 have items 0 to 2 among them, users 3 to 5 the others.
+
+    >>> from fmkit import FMRanker
+    >>> pairs = [[0, 0], [0, 1], [1, 1], [1, 2], [2, 0], [2, 2], [3, 3], [3, 4], [4, 4], [4, 5], [5, 3], [5, 5]]
+    >>> ranker = FMRanker(loss="implicit", n_factors=2, validation_fraction=0, random_state=0).fit(pairs)
+    >>> items, scores = ranker.rank([0, 3], n=1)
+    >>> items.ravel().tolist()
+    [2, 5]
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "loss": [StrOptions({"auto", *LOSSES})],
+        "n_factors": [Interval(Integral, 1, 4096, closed="both")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "item_item": [StrOptions({"auto"}), "boolean"],
+        "unseen": [Interval(Real, 0, None, closed="neither"), None],
+        "reg": [Interval(Real, 0, None, closed="left"), None],
+        "reg_attributes": [Interval(Real, 0, None, closed="neither")],
+        "hide": [Interval(Real, 0, 1, closed="neither")],
+        "history_power": [Interval(Real, 0, 1, closed="both"), None],
+        "decay": [Interval(Real, 0, None, closed="left"), None],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "popularity": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "callbacks": [list, tuple, None],
+    }
+
+    ranking_: Ranking
+    weights_: dict[str, float]
+    validation_: dict[str, float]
+    history_: list[dict[str, Any]]
+
+    def __init__(
+        self,
+        loss: Literal["auto", "implicit", "softmax", "warp", "bpr"] = "auto",
+        *,
+        n_factors: int = 128,
+        max_iter: int | None = None,
+        item_item: Literal["auto"] | bool = "auto",
+        unseen: float | None = None,
+        reg: float | None = None,
+        reg_attributes: float = 10.0,
+        hide: float = 0.2,
+        history_power: float | None = None,
+        decay: float | None = None,
+        learning_rate: float | None = None,
+        popularity: float = 0.0,
+        validation_fraction: float = 0.1,
+        patience: int = 3,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        callbacks: Sequence[Callable[..., bool | None]] | None = None,
+    ) -> None:
+        self.loss = loss
+        self.n_factors = n_factors
+        self.max_iter = max_iter
+        self.item_item = item_item
+        self.unseen = unseen
+        self.reg = reg
+        self.reg_attributes = reg_attributes
+        self.hide = hide
+        self.history_power = history_power
+        self.decay = decay
+        self.learning_rate = learning_rate
+        self.popularity = popularity
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def fit(
+        self,
+        interactions: Any,
+        queries: Any = None,
+        items: Any = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit to interactions.
+
+        Parameters
+        ----------
+        interactions : array-like of shape (n_pairs, 2) of integers, or sparse matrix of shape (n_queries, n_items)
+            Rows of query and item; a matrix's values are weights. The weights of pairs that occur more than once add
+            up.
+        queries, items : Design or matrix of shape (n_queries, n_features), optional
+            What is known of each; by default its id alone. Give ids a column each beside other features
+            (`scipy.sparse.hstack([scipy.sparse.eye_array(n), features])`), or an item that many have is told by what
+            it shares with others only.
+        sample_weight : array-like of shape (n_pairs,), optional
+            Confidence of each pair, 1 by default: it counts in the loss like so many pairs.
+
+        Returns
+        -------
+        FMRanker
+            Itself, fitted.
+        """
+        self._validate_params()
+        table = _table(interactions, queries, items, sample_weight)
+        # Threads of sampled losses share the machine without locks: no two such fits are alike.
+        n_threads = count_threads(1 if self.n_jobs is None and self.loss in ("warp", "bpr") else self.n_jobs)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        trial = None
+        if self.validation_fraction:
+            trial = Trial.of(table, self.validation_fraction, np.random.default_rng((seed, 0)), n_threads)
+        self.history_: list[dict[str, Any]] = []
+        losses = ("implicit", "softmax") if self.loss == "auto" else (self.loss,)
+
+        def fit(recipe: Recipe, part: Table, judge: Judge | None) -> Fitted:
+            fitted = fit_recipe(
+                recipe,
+                part,
+                judge,
+                rng=np.random.default_rng((seed, 1, LOSSES.index(recipe.loss))),
+                n_threads=n_threads,
+                patience=self.patience,
+                callbacks=self.callbacks or (),
+                verbose=self.verbose > 0,
+            )
+            self._tell(fitted)
+            return fitted
+
+        recipes = [(self._recipe(loss), self._open(loss)) for loss in losses]
+        choice = choose(recipes, table, trial, self._with_item_item(table.pairs), fit)
+        self.ranking_, self.weights_, self.validation_ = choice.ranking, choice.weights, choice.ndcg
+        return self
+
+    def rank(
+        self, queries: ArrayLike | None = None, n: int = 10, *, exclude_seen: bool = True
+    ) -> tuple[NDArray[np.int32], Vectors]:
+        """The best items of queries that the fit had.
+
+        Parameters
+        ----------
+        queries : array-like of shape (n_lists,), integers, optional
+            Their rows; by default all.
+        n : int, default=10
+            Length of the lists.
+        exclude_seen : bool, default=True
+            Leave out what a query has already.
+
+        Returns
+        -------
+        items : ndarray of shape (n_lists, n), int32
+            Best first, of equal scores the lower row first; -1 where fewer items are left.
+        scores : ndarray of shape (n_lists, n), float32
+        """
+        check_is_fitted(self)
+        codes = self._codes(queries)
+        histories = self.ranking_.pairs.rows(codes)
+        return self._lists(self.ranking_.known(codes), histories, n, exclude_seen)
+
+    def rank_new(
+        self, interactions: Any, n: int = 10, *, queries: Any = None, exclude_seen: bool = True
+    ) -> tuple[NDArray[np.int32], Vectors]:
+        """The best items of queries that the fit never saw, from what they have; no training.
+
+        Parameters
+        ----------
+        interactions : sparse matrix of shape (n_lists, n_items), or array-like of shape (n_pairs, 2)
+            What each new query has.
+        n : int, default=10
+        queries : matrix of shape (n_lists, n_query_features), optional
+            Their features, in the columns of the fit; nothing in the columns of single queries' ids.
+        exclude_seen : bool, default=True
+
+        Returns
+        -------
+        items, scores
+            As of `rank`.
+        """
+        check_is_fitted(self)
+        rows, histories = self._new(interactions, queries)
+        vectors = self.ranking_.new(rows, histories, count_threads(self.n_jobs))
+        return self._lists(vectors, histories, n, exclude_seen)
+
+    def fold_in(self, interactions: Any, queries: Any = None) -> Vectors:
+        """Vectors of queries that the fit never saw; their products with `item_vectors_` are the scores.
+
+        Where item-item weights take part, what these add is not in them: ask `rank_new`.
+
+        Parameters
+        ----------
+        interactions, queries
+            As of `rank_new`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_dimensions), float32
+        """
+        check_is_fitted(self)
+        return self.ranking_.new(*self._new(interactions, queries), count_threads(self.n_jobs))
+
+    def score(self, queries: ArrayLike | None = None, items: ArrayLike | None = None) -> Vectors:
+        """Scores of queries that the fit had: of all items, or pair by pair.
+
+        Parameters
+        ----------
+        queries : array-like of shape (n,), integers, optional
+            Their rows; by default all.
+        items : array-like of shape (n,), integers, optional
+            An item for each.
+
+        Returns
+        -------
+        ndarray of shape (n, n_items), or (n,) if items are given, float32
+            Of any unit; they tell which item ranks before which for one query.
+        """
+        check_is_fitted(self)
+        codes = self._codes(queries)
+        scores = self.ranking_.scores(self.ranking_.known(codes), self.ranking_.pairs.rows(codes))
+        if items is None:
+            return scores
+        columns = _checked_codes(items, self.ranking_.pairs.n_items, "items")
+        if len(columns) != len(codes):
+            raise ValueError(f"items must hold one for each of {len(codes)} queries, got {len(columns)}")
+        return scores[np.arange(len(codes)), columns]
+
+    @property
+    def query_vectors_(self) -> Vectors:
+        """Extended vectors of the queries of the fit: products with `item_vectors_` are scores."""
+        check_is_fitted(self, "ranking_")
+        return self.ranking_.known(np.arange(self.ranking_.pairs.n_queries))
+
+    @property
+    def item_vectors_(self) -> Vectors:
+        """Extended vectors of the items."""
+        check_is_fitted(self, "ranking_")
+        return self.ranking_.item_vectors
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        check_is_fitted(self, "ranking_")
+        facts, arrays = pack(self.ranking_)
+        told = {"weights": self.weights_, "validation": self.validation_, "history": self.history_}
+        return {**facts, **told, "parameters": kept_parameters(self)}, arrays
+
+    @classmethod
+    def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        ranker = cls(**facts["parameters"])
+        ranker._validate_params()
+        ranker.ranking_ = unpack(facts, arrays)
+        ranker.weights_, ranker.validation_ = dict(facts["weights"]), dict(facts["validation"])
+        ranker.history_ = [dict(row) for row in facts["history"]]
+        return ranker
+
+    def _lists(
+        self, vectors: Vectors, histories: Pairs, n: int, exclude_seen: bool
+    ) -> tuple[NDArray[np.int32], Vectors]:
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        exclude = histories if exclude_seen else histories.select(np.zeros(len(histories), bool))
+        return self.ranking_.lists(vectors, histories, n, exclude, count_threads(self.n_jobs))
+
+    def _codes(self, queries: ArrayLike | None) -> NDArray[np.int64]:
+        n = self.ranking_.pairs.n_queries
+        return np.arange(n) if queries is None else _checked_codes(queries, n, "queries")
+
+    def _new(self, interactions: Any, queries: Any) -> tuple[sparse.csr_array, Pairs]:
+        """Features and histories of new queries."""
+        n_items, n_features = self.ranking_.pairs.n_items, self.ranking_.queries.shape[1]
+        rows = None if queries is None else canonical_csr(queries)
+        histories = Pairs.of(interactions, None if rows is None else rows.shape[0], n_items)
+        if rows is None:
+            return sparse.csr_array((histories.n_queries, n_features), dtype=np.float32), histories
+        if rows.shape[1] != n_features:
+            raise ValueError(f"queries must have the {n_features} columns of the fit, got {rows.shape[1]}")
+        return rows, histories
+
+    def _recipe(self, loss: str) -> Recipe:
+        """What is told of a loss's settings, and for others their first value."""
+        settings = {name: values[0] for name, values in self._open(loss).items()}
+        for name in (
+            "unseen",
+            "reg",
+            "reg_attributes",
+            "hide",
+            "history_power",
+            "decay",
+            "learning_rate",
+            "popularity",
+        ):
+            if getattr(self, name) is not None:
+                settings[name] = getattr(self, name)
+        return Recipe(loss, self.n_factors, self.max_iter or SWEEPS[loss]).with_(settings)
+
+    def _open(self, loss: str) -> dict[str, tuple[float, ...]]:
+        """Settings of a loss that were left open."""
+        return {name: values for name, values in OPEN[loss].items() if getattr(self, name) is None}
+
+    def _with_item_item(self, pairs: Pairs) -> bool:
+        if self.item_item != "auto":
+            return bool(self.item_item)
+        return self.loss == "auto" and pairs.n_items <= MOST
+
+    def _tell(self, fitted: Fitted) -> None:
+        """Note down what was tried."""
+        recipe, last = fitted.recipe, fitted.record.history[-1]
+        row = {"loss": recipe.loss, **{name: getattr(recipe, name) for name in OPEN[recipe.loss]}}
+        row |= {"sweeps": fitted.sweeps, "train_loss": last["train_loss"], "seconds": last["seconds"]}
+        row |= {"ndcg@10": None if np.isnan(fitted.ndcg) else fitted.ndcg}
+        self.history_.append(row)
+        if self.verbose:
+            print(
+                ", ".join(
+                    f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                    for name, value in row.items()
+                )
+            )
+
+
+def _table(interactions: Any, queries: Any, items: Any, weights: ArrayLike | None) -> Table:
+    """Pairs and both sides' rows; ids where nothing is given."""
+    designs = [_design(rows) for rows in (queries, items)]
+    n_queries, n_items = (None if design is None else design.n_rows for design in designs)
+    pairs = Pairs.of(interactions, n_queries, n_items, weights)
+    if not len(pairs):
+        raise ValueError("interactions must hold at least one pair")
+    of = zip(designs, (pairs.n_queries, pairs.n_items), strict=True)
+    return Table(pairs, *(Design.from_codes([np.arange(n)]) if d is None else d for d, n in of))
+
+
+def _design(rows: Any) -> Design | None:
+    return rows if rows is None or isinstance(rows, Design) else Design.from_matrix(rows)
+
+
+def _checked_codes(codes: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
+    array = np.asarray(codes)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers of shape (n,), got {array.dtype} of shape {array.shape}")
+    wrong = (array < 0) | (array >= n)
+    if wrong.any():
+        raise ValueError(f"{name} must lie in 0..{n - 1}, got {array[wrong][0]}")
+    return array.astype(np.int64)

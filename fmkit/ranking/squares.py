@@ -1,0 +1,178 @@
+"""The one step of "implicit": the vectors of a side's rows, squared loss over all pairs, in time of the seen ones.
+
+With the other side's vectors z_i fixed, a vector t that rows r share adds to the loss over seen and unseen pairs
+
+    sum_{seen (r, i)} c_ri (1 - <b_r + t, z_i>)^2 + alpha sum_r sum_i <b_r + t, z_i>^2 + lambda |t - m|^2
+
+with b_r what else the row has. The second sum is (b_r + t)' G (b_r + t) with one Gram matrix G = sum_i z_i z_i' for all
+rows (Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, 2008), so that only seen pairs are
+visited.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fmkit.kernels import kernel
+from fmkit.linalg import (
+    FASTMATH,
+    LANES,
+    back_substitute,
+    back_substitute_lanes,
+    cholesky,
+    cholesky_lanes,
+    gram,
+    padded,
+)
+
+TILE = 128  # vectors z summed at once
+MOST_TOGETHER = 128  # factors up to which the systems of 16 vectors are solved side by side
+
+
+@kernel(fastmath=FASTMATH)
+def _sum_pairs(begin: int, end: int, items: Any, rows: Any, weights: Any, Z: Any, base: Any, tile: Any, S: Any) -> None:
+    """S[:k, :k] = sum c z z' from the diagonal to the right, S[k, :k] = sum c (1 - <b, z>) z."""
+    k = Z.shape[1]
+    S.fill(0)
+    for start in range(begin, end, TILE):
+        n = min(TILE, end - start)
+        for p in range(n):
+            i = items[start + p]
+            root = np.sqrt(weights[start + p]) if len(weights) else np.float32(1)
+            target = np.float32(1)
+            if len(base):
+                r = rows[start + p]
+                for f in range(k):
+                    target -= base[r, f] * Z[i, f]
+            for f in range(k):
+                tile[p, f] = root * Z[i, f]
+            tile[p, k] = root * target
+        gram(tile, n, k, k + 1, S)
+
+
+@kernel(fastmath=FASTMATH)
+def solve_rows(
+    first: int,
+    last: int,
+    before: Any,
+    items: Any,
+    rows: Any,
+    weights: Any,
+    Z: Any,
+    base: Any,
+    unseen: Any,
+    times: Any,
+    penalty: Any,
+    pull: Any,
+    T: Any,
+) -> None:
+    """Solve for the vectors T[first:last]: (sum c z z' + times unseen + penalty I) t = sum c (1 - <b, z>) z + pull.
+
+    Parameters
+    ----------
+    before : int64 array of shape (n + 1,)
+        The seen pairs of vector e are before[e]:before[e + 1] of the next arrays.
+    items : int32 array of shape (n_pairs,)
+        Rows of Z.
+    rows : int32 array of shape (n_pairs,) or (0,)
+        Rows of `base`.
+    weights : float32 array of shape (n_pairs,) or (0,)
+        c; (0,) if all are 1.
+    Z : float32 array of shape (n_others, k)
+    base : float32 array of shape (n_rows, k) or (0, k)
+        What rows have beside t; (0, k) for nothing.
+    unseen : float32 array of shape (k, k)
+        alpha G.
+    times : float32 array of shape (n,)
+        How many rows share each vector.
+    penalty : float32 array of shape (n,)
+    pull : float32 array of shape (n, k) or (0, k)
+        lambda m - alpha G sum_r b_r; (0, k) for zeros.
+    T : float32 array of shape (n, k)
+        Gets the solutions.
+    """
+    k = Z.shape[1]
+    width = padded(k + 3)
+    together = LANES if k <= MOST_TOGETHER else 1
+    tile, S = np.zeros((TILE, width), np.float32), np.zeros((padded(k + 2), width), np.float32)
+    A = np.zeros((k, k + 1, LANES) if together > 1 else (1, 2, LANES), np.float32)
+    solution = np.empty(k, np.float32)
+    for start in range(first, last, together):
+        m = min(together, last - start)
+        for lane in range(m):
+            e = start + lane
+            _sum_pairs(before[e], before[e + 1], items, rows, weights, Z, base, tile, S)
+            for f in range(k):
+                right = S[k, f]
+                if len(pull):
+                    right += pull[e, f]
+                if together > 1:
+                    for g in range(f, k):
+                        A[f, g, lane] = S[f, g] + times[e] * unseen[f, g]
+                    A[f, f, lane] += penalty[e]
+                    A[f, k, lane] = right
+                else:
+                    for g in range(f, k):
+                        S[f, g] += times[e] * unseen[f, g]
+                    S[f, f] += penalty[e]
+                    S[f, k] = right
+            if together == 1:
+                S[k] = 0
+                cholesky(S, k)
+                back_substitute(S, k, solution)
+                T[e] = solution
+        if together > 1:
+            for lane in range(m, LANES):
+                A[:, :, lane] = 0  # pivots of zero: no harm, no use
+            cholesky_lanes(A, k)
+            back_substitute_lanes(A, k)
+            for lane in range(m):
+                for f in range(k):
+                    T[start + lane, f] = A[f, k, lane]
+
+
+@kernel(fastmath=FASTMATH)
+def sum_seen(
+    first: int, last: int, before: Any, items: Any, weights: Any, Z: Any, P: Any, target: float, out: Any
+) -> None:
+    """out_r = sum_i c_ri (<p_r, z_i> - target) z_i for the rows first:last.
+
+    Parameters
+    ----------
+    before, items, weights, Z
+        See `solve_rows`.
+    P, out : float32 arrays of shape (n_rows, k)
+    target : float32
+        1: half the slope of the seen pairs' loss. 0: its curvature times p.
+    """
+    k = Z.shape[1]
+    for r in range(first, last):
+        for f in range(k):
+            out[r, f] = 0
+        for p in range(before[r], before[r + 1]):
+            i = items[p]
+            score = -target
+            for f in range(k):
+                score += P[r, f] * Z[i, f]
+            if len(weights):
+                score *= weights[p]
+            for f in range(k):
+                out[r, f] += score * Z[i, f]
+
+
+@kernel(fastmath=FASTMATH)
+def seen_loss(first: int, last: int, before: Any, items: Any, weights: Any, Z: Any, P: Any) -> Any:
+    """sum_{seen} c (1 - <p, z>)^2 of the rows first:last."""
+    k = Z.shape[1]
+    total: Any = 0.0
+    for r in range(first, last):
+        for p in range(before[r], before[r + 1]):
+            i = items[p]
+            error = np.float32(1)
+            for f in range(k):
+                error -= P[r, f] * Z[i, f]
+            square = error * error
+            if len(weights):
+                square *= weights[p]
+            total += square
+    return total
