@@ -83,9 +83,9 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None =
 
     What looks like damage and is none cannot always be told: a sky of few stars, a stroke of a pen, scores in wood.
     Where for each speck beyond doubt there are many in doubt, as among craters and galaxies, "auto" takes specks for
-    the picture's own; "dust" does not. Look at the mask before
-    you fill it. Time grows with the number of pixels only. So does memory: five bytes a pixel for the result, and
-    besides some for what may be damage and about 100 MB a thread, whatever the size.
+    the picture's own; "dust" does not. Look at the mask before you fill it. Time grows with the number of pixels only.
+    So does memory: five bytes a pixel for the result, and besides some for what may be damage and about 100 MB a
+    thread, whatever the size.
 
     References
     ----------
