@@ -6,6 +6,8 @@ from scipy import ndimage
 from fmkit.datasets import load_harvesters
 from fmkit.errors import InputError
 from fmkit.restore import find_damage, restore_image, windows
+from fmkit.restore.evidence import only_a_tail, share_of_damage
+from fmkit.restore.rows import boxes, in_rows
 
 ASTRONAUT = skimage.data.astronaut()
 COFFEE = skimage.data.coffee()
@@ -78,9 +80,60 @@ def test_an_undamaged_painting_is_hardly_touched():
     assert find_damage(load_harvesters().picture).mask.mean() < 1e-3
 
 
-@pytest.mark.parametrize("name", ["coins", "cell", "immunohistochemistry", "text"])
+@pytest.mark.parametrize(
+    "name", ["coins", "cell", "clock", "immunohistochemistry", "moon", "page", "retina", "text", "hubble_deep_field"]
+)
 def test_an_undamaged_picture_that_it_was_not_fitted_with_is_hardly_touched(name):
     assert find_damage(getattr(skimage.data, name)()).mask.mean() < 1e-3
+
+
+def test_a_drawn_page_of_letters_is_left_alone():
+    rng = np.random.default_rng(0)
+    page = np.full((400, 500), 225.0)
+    glyphs = [np.kron([[dot == "#" for dot in line] for line in glyph], np.ones((2, 2))) for glyph in FONT.values()]
+    for row in range(10, 380, 18):
+        for column in range(10, 480, 9):
+            page[row : row + 10, column : column + 6] -= 200 * glyphs[rng.integers(len(glyphs))]
+    page = ndimage.gaussian_filter(page, 0.6) + rng.normal(0, 2, page.shape)
+    assert find_damage(page.clip(0, 255).astype(np.uint8)).mask.mean() < 1e-3
+
+
+def drawn_sky(n_stars, seed):
+    """Stars and galaxies of every size and brightness, in the main faint."""
+    rng = np.random.default_rng(seed)
+    sky = np.zeros((500, 500))
+    row, column = np.indices((41, 41)) - 20
+    for r, c in rng.integers(20, 480, (n_stars, 2)):
+        size, across, turn = rng.uniform(0.7, 3), rng.uniform(0.5, 1), rng.uniform(0, np.pi)
+        one, other = np.cos(turn) * row + np.sin(turn) * column, np.cos(turn) * column - np.sin(turn) * row
+        light = np.exp(-((one / size) ** 2 + (other / size / across) ** 2) / 2)
+        sky[r - 20 : r + 21, c - 20 : c + 21] += 12 / rng.uniform(0.05, 1) * light
+    return (12 + sky + rng.normal(0, 3, sky.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_a_drawn_sky_of_many_stars_is_left_alone():
+    sky = drawn_sky(3000, 0)
+    assert find_damage(sky).mask.mean() < 1e-3
+    assert find_damage(sky, "dust").mask.mean() > 1e-3  # what asks for specks gets them
+
+
+def test_specks_that_are_the_tail_of_others_are_the_pictures_own():
+    p = np.r_[np.full(10, 0.99), np.full(70, 0.6), np.full(100, 1e-3)]
+    assert only_a_tail(p, share_of_damage(p, line=False))
+    assert not only_a_tail(np.r_[p, np.full(10, 0.99)], share_of_damage(p, line=False))
+
+
+def test_things_in_a_row_are_counted():
+    letters = [[10, 20, left, left + 6] for left in range(0, 50, 10)]
+    alone = [[100, 110, 0, 6], [300, 302, 40, 42]]
+    np.testing.assert_array_equal(in_rows(np.array(letters + alone)), [5] * 5 + [1, 1])
+    np.testing.assert_array_equal(in_rows(np.array(letters + alone)[:, [2, 3, 0, 1]]), [5] * 5 + [1, 1])
+
+
+def test_boxes_are_those_of_scipy():
+    labels, n = ndimage.label(np.random.default_rng(0).random((40, 50)) < 0.3)
+    slices = [[r.start, r.stop, c.start, c.stop] for r, c in ndimage.find_objects(labels)]
+    np.testing.assert_array_equal(boxes(labels.astype(np.int32), n), slices)
 
 
 def same(one, other):

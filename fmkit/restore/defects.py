@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from fmkit.kernels import kernel
 from fmkit.restore.lines import Labels, label_connected, label_lines
-from fmkit.restore.windows import Plane, highest, highest_of_blocks, lowest, mean_around, opened
+from fmkit.restore.rows import boxes, in_rows
+from fmkit.restore.windows import Plane, highest, highest_of_blocks, lowest, mean_around
 
 _THIN = 7  # pixels: what holds no square of this side is thin; room for a scratch of 5 with its soft rims
 _AROUND = 49  # pixels: the window that tells how much of thin structure a place has by itself
@@ -36,6 +37,10 @@ FEATURES = (
     "colourful",
     "texture",  # spread of brightness around
     "edge",  # steepest change of its rim, of the contrast
+    "crisper",  # that over the usual of things here: damage does not share the blur of the picture
+    "bounds",  # how much brightness to its left and to its right differ
+    "shadow",  # no logarithm: by how many contrasts the darkest beside a bright thing is below its surroundings
+    "row",  # things that stand in a row with it: letters
 )  # fmt: skip
 
 
@@ -87,7 +92,8 @@ def _alone(colours: NDArray[np.float32]) -> Iterator[Plane]:
 
 
 def _stand_out(value: Plane, brightness: Plane, colours: NDArray[np.float32], *, alone: bool) -> Things:
-    below = opened(value, _THIN)
+    lows = lowest(value, _THIN)
+    below = highest(lows, _THIN)
     height = value - below
     # The mean of exponent 1/2: nearly as blind to the defect itself as a median is, at the price of a box filter.
     relative = height / (mean_around(np.sqrt(height), _AROUND) ** 2 + np.float32(_FLOOR))
@@ -95,14 +101,15 @@ def _stand_out(value: Plane, brightness: Plane, colours: NDArray[np.float32], *,
     stands = (relative > _GROW) & (height > np.float32(0.4) * highest(height, 9))
     # Only what holds together may be a line: most of what stands out in grain is spared the search in all directions.
     labels, n = label_connected(stands)
-    keep_strong(labels, n, relative, _SEED_LINE, _SHORTEST)
+    n = keep_strong(labels, n, relative, _SEED_LINE, _SHORTEST)
+    rows = np.r_[0, np.log(in_rows(boxes(labels, n)))].astype(np.float32)[labels]
     labels, n = label_lines(np.asarray(ndimage.gaussian_filter(height, 0.7), np.float32), labels > 0)
     n_lines: int = keep_strong(labels, n, relative, _SEED_LINE, _SHORTEST)
     specks, n = label_connected(stands & (highest(labels, 3) == 0))
     n_specks: int = keep_strong(specks, n, relative, _SEED_SPECK, 1)
     specks[specks > 0] += np.int32(n_lines)
     labels += specks
-    return _Scene(value, below, height, relative, stands, brightness, colours, alone).describe(
+    return _Scene(value, lows, below, height, relative, stands, rows, brightness, colours, alone).describe(
         labels, n_lines, n_lines + n_specks
     )
 
@@ -192,10 +199,12 @@ class _Scene:
     """A plane that things stand out of."""
 
     value: Plane
+    lows: Plane
     below: Plane
     height: Plane
     relative: Plane
     stands: NDArray[np.bool_]
+    rows: Plane
     brightness: Plane
     colours: NDArray[np.float32]
     alone: bool
@@ -217,13 +226,14 @@ class _Scene:
         steepest = inside.of(crests - lowest(self.value, 3))[2]
         beyond = (crest_mean - inside.of_values(_highest_around(self.below, pixel))[0]) / contrast
         conspicuous = float(np.quantile(self.height[::3, ::3], 0.99))
-        axes, breadth, sides = self._shape(inside, outside, area)
+        axes, breadth, sides, bounds = self._shape(inside, outside, area)
         length = axes[:, 4]
         width = area / length
         crowd = inside.of(mean_around(self.stands, _AROUND))[0] - area / _AROUND**2
         by_channel = np.stack([inside.of(channel)[0] - outside.of(channel)[0] for channel in self.colours])
         colourful = np.ptp(by_channel, axis=0) / np.maximum(np.abs(by_channel).max(axis=0), 1e-4)
         bright = inside.of(self.brightness)[0]
+        edge = np.log(np.maximum(steepest / contrast, 0.1))
         tiny = 0.003  # of full range, three quarters of a step of 8 bits
         columns = [
             np.log(contrast),
@@ -245,14 +255,16 @@ class _Scene:
             np.full(n, float(self.alone)),
             colourful,
             np.log(outside.of(self.brightness)[1] + tiny),
-            np.log(np.maximum(steepest / contrast, 0.1)),
+            edge,
+            edge - _usual(edge, contrast),
+            np.log(bounds + tiny),
+            np.clip((level + inside.of(-self.lows)[2]) / contrast, -1, 4),
+            inside.of(self.rows)[2],
         ]
         return Things(pixel, inside.own, np.stack(columns, axis=1), n_lines, axes)
 
-    def _shape(
-        self, inside: _Group, outside: _Group, area: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """The long axis, by moments, the breadth across it, and how much its two sides differ."""
+    def _shape(self, inside: _Group, outside: _Group, area: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """The long axis, by moments, the breadth across it, and how much its two sides differ, in brightness too."""
         own, ring, n, n_columns = inside.own, outside.own, inside.n, self.value.shape[1]
         row, column = np.divmod(inside.pixel, n_columns)
         middle_row, middle_column = np.bincount(own, row, n) / area, np.bincount(own, column, n) / area
@@ -265,11 +277,15 @@ class _Scene:
         breadth = np.sqrt(12 * np.bincount(own, (x * cos[own] - y * sin[own]) ** 2, n) / area + 1)
         row, column = np.divmod(outside.pixel, n_columns)
         left = (column - middle_column[ring]) * cos[ring] > (row - middle_row[ring]) * sin[ring]
-        around = self.value.ravel()[outside.pixel]
         one, other = (_Group(outside.pixel[side], ring[side], n) for side in (left, ~left))
-        apart = np.abs(one.of_values(around[left])[0] - other.of_values(around[~left])[0])
-        sides = np.where((one.count() > 0) & (other.count() > 0), apart, 0)
-        return np.stack([middle_row, middle_column, cos, sin, length], axis=1), breadth, sides
+        both = (one.count() > 0) & (other.count() > 0)
+        apart = [np.abs(one.of(plane)[0] - other.of(plane)[0]) * both for plane in (self.value, self.brightness)]
+        return np.stack([middle_row, middle_column, cos, sin, length], axis=1), breadth, *apart
+
+
+def _usual(edge: NDArray[np.float64], contrast: NDArray[np.float64]) -> float:
+    """The mean over things, each weighed by its contrast, for grain is crisp everywhere."""
+    return float((edge @ contrast) / max(contrast.sum(), 1e-9))
 
 
 def _highest_around(plane: Plane, pixel: NDArray[np.int32]) -> Plane:

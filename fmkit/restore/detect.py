@@ -11,6 +11,7 @@ from fmkit.restore.evidence import (
     SURE_LINE,
     adjusted,
     best_case,
+    only_a_tail,
     probability,
     share_of_damage,
     shares_beside,
@@ -26,7 +27,9 @@ Confidence = NDArray[np.float32]
 
 _TILE, _MARGIN = 1024, 96  # pixels: bounds the memory of a large picture; the margin holds every window of a thing
 _LARGE = 900  # pixels of the shorter side: what is larger is looked at in half the size as well, for larger damage
-_SURE = {"auto": 0.95, "scratches": 0.8, "dust": 0.8, "white": 0.5, "text": 0.5}
+_SURE = {"auto": 0.95, "white": 0.5, "text": 0.5}  # of holes and letters
+# Of specks and of lines; a stroke of a pen, in the picture "text" of scikit-image, has .962.
+_SURE_THIN = {"auto": (0.9, 0.965), "scratches": (0.8, 0.85), "dust": (0.75, 0.8)}
 _RIM = 2  # pixels around a thing: its soft rim and what JPEG made of that; half of it in smaller copies
 
 
@@ -69,18 +72,20 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None =
 
     Notes
     -----
-    Thin things are what a morphological opening removes [1]_ and stand out of what is usual around them. Some twenty
-    measures of each, such as contrast, length, and whether its two sides look alike, are weighed by a small classifier,
-    one for lines and one for specks: one layer of twelve tanh units, 265 numbers that stand in the source. They were
-    fitted to 15 undamaged pictures with drawn damage (benchmarks/bench_find_damage.py); no model is loaded, and
-    nothing is learned from the picture but the share of damage. Probabilities are those of a picture of average wear;
-    the share of damage in this picture is estimated from its own things, and where it is lower they follow [2]_. Lines
-    that go on where a sure one ends are taken for pieces of it. The confidence of thin things is calibrated on such
-    drawn damage; that of holes and letters only ranks them.
+    Thin things are what a morphological opening removes [1]_ and stand out of what is usual around them. Some two
+    dozen measures of each, such as contrast, length, whether its two sides look alike, whether it is crisper than the
+    picture and whether it stands in a row as letters do, are weighed by one layer of 36 tanh units for lines and one
+    for specks, whose weights stand in `evidence.csv`. They were fitted to undamaged pictures with drawn damage
+    (benchmarks/bench_find_damage.py); nothing is learned from the picture but the share of damage. Probabilities are
+    those of a picture of average wear; the share of damage in this picture is estimated from its own things, and where
+    it is lower they follow [2]_. Lines that go on where a sure one ends are taken for pieces of it. The confidence of
+    thin things is calibrated on such drawn damage; that of holes and letters only ranks them.
 
-    What looks like damage and is none cannot be told: stars, the craters of the moon, glints in eyes. Look at the mask
-    before you fill it. Time grows with the number of pixels only. So does memory: five bytes a pixel for the result,
-    and besides some for what may be damage and about 100 MB a thread, whatever the size.
+    What looks like damage and is none cannot always be told: a sky of few stars, a stroke of a pen, scores in wood.
+    Where for each speck beyond doubt there are many in doubt, as among craters and galaxies, "auto" takes specks for
+    the picture's own; "dust" does not. Look at the mask before you fill it. Time grows with the number of pixels only.
+    So does memory: five bytes a pixel for the result, and besides some for what may be damage and about 100 MB a
+    thread, whatever the size.
 
     References
     ----------
@@ -118,15 +123,14 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None =
 
 def _add_thin(confidence: Confidence, scaled: Scaled, scale: int, kind: Kind, n_threads: int) -> None:
     """Raise the confidence where scratches or specks are in a copy of the picture that is smaller by `scale`."""
-    sure = _SURE[kind]
     windows = list(tiles(scaled.shape_at(scale), _TILE))
-    found = for_each(_judge, [(scaled, window, scale, sure) for window in windows], n_threads)
-    of_lines, of_specks = (
-        share_of_damage(np.concatenate([plane[line].p for tile in found for plane in tile]), line=bool(line))
-        for line in (1, 0)
-    )
+    found = for_each(_judge, [(scaled, window, scale, _SURE_THIN[kind]) for window in windows], n_threads)
+    p_specks, p_lines = (np.concatenate([plane[line].p for tile in found for plane in tile]) for line in (0, 1))
+    of_lines, of_specks = share_of_damage(p_lines, line=True), share_of_damage(p_specks, line=False)
+    # Of specks, those that go on where a scratch ends are the rest of it.
+    rest_only = kind == "scratches" or (kind == "auto" and only_a_tail(p_specks, of_specks))
     rim = _RIM if scale == 1 else _RIM // 2
-    weighed = for_each(_weigh, [(tile, of_lines, of_specks, kind) for tile in found], n_threads)
+    weighed = for_each(_weigh, [(tile, of_lines, of_specks, kind, rest_only) for tile in found], n_threads)
     for window, (pixel, value) in zip(windows, weighed, strict=True):
         row, column = np.divmod(pixel, np.int32(window[1].stop - window[1].start))
         row, column = row + window[0].start, column + window[1].start
@@ -150,7 +154,7 @@ class _Judged(NamedTuple):
 _Found = list[tuple[_Judged, _Judged]]
 
 
-def _judge(scaled: Scaled, window: Window, scale: int, sure: float) -> _Found:
+def _judge(scaled: Scaled, window: Window, scale: int, sure: tuple[float, float]) -> _Found:
     """The specks and the lines of each plane of a tile."""
     wide = widened(window, _MARGIN, _MARGIN, scaled.shape_at(scale))
     top, left = window[0].start - wide[0].start, window[1].start - wide[1].start
@@ -165,7 +169,7 @@ def _judge(scaled: Scaled, window: Window, scale: int, sure: float) -> _Found:
         judged = []
         for line, own in ((False, slice(things.n_lines, None)), (True, slice(0, things.n_lines))):
             p = probability(things.features[own], line=line)
-            possible = np.flatnonzero(best_case(p, line=line) >= min(sure, SURE_LINE))
+            possible = np.flatnonzero(best_case(p, line=line) >= min(sure[line], SURE_LINE))
             names = np.full(len(things.axes), -1, np.int32)
             names[possible + (0 if line else things.n_lines)] = np.arange(len(possible))
             here = names[thing] >= 0
@@ -174,21 +178,25 @@ def _judge(scaled: Scaled, window: Window, scale: int, sure: float) -> _Found:
     return found
 
 
-def _weigh(found: _Found, of_lines: float, of_specks: float, kind: Kind) -> tuple[NDArray[np.int32], Confidence]:
+def _weigh(
+    found: _Found, of_lines: float, of_specks: float, kind: Kind, rest_only: bool
+) -> tuple[NDArray[np.int32], Confidence]:
     """Pixels of a tile that are damage for sure, and how sure, with the shares of damage in this picture."""
     pixels, values = [], []
+    sure_speck, sure_line = _SURE_THIN[kind]
     for specks, lines in found:
         shares = np.full(len(specks.possible), of_specks)
         p_lines, p_specks = lines.p[lines.possible], specks.p[specks.possible]
         if kind != "dust":
             p = adjusted(p_lines, shares_linked(p_lines, of_lines, lines.axes), line=True)
-            pixels.append(lines.pixel)
-            values.append(p[lines.thing])
+            p[p < sure_line] = 0
+            sure = p[lines.thing] > 0
+            pixels.append(lines.pixel[sure])
+            values.append(p[lines.thing][sure])
             shares = shares_beside(p, lines.axes, shares, specks.axes)
         p = adjusted(p_specks, shares, line=False)
-        # Of specks, those that go on where a scratch ends are the rest of it.
-        p = np.where(shares > of_specks, p, 0) if kind == "scratches" else p
-        pixels.append(specks.pixel)
-        values.append(p[specks.thing])
-    pixel, value = np.concatenate(pixels), np.concatenate(values).astype(np.float32)
-    return pixel[value >= _SURE[kind]], value[value >= _SURE[kind]]
+        p = np.where(shares > of_specks, p, 0) if rest_only else p
+        sure = (p >= sure_speck)[specks.thing]
+        pixels.append(specks.pixel[sure])
+        values.append(p[specks.thing][sure])
+    return np.concatenate(pixels), np.concatenate(values).astype(np.float32)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from fmkit.kernels import kernel
 from fmkit.restore.lines import Labels, label_connected
+from fmkit.restore.rows import LETTERS, in_rows
 from fmkit.restore.scaled import Scaled, Window, tiles, widened
 from fmkit.restore.windows import closed, highest, opened, raise_around
 from fmkit.threads import for_each
@@ -20,7 +20,6 @@ _NEAR, _FAR = (2, 3), (6, 8)  # pixels from a hole: its two frames
 _BAND = 1 << 19  # pixels of the bands that holes are looked for in
 _STROKE = 11  # pixels: no stroke of a letter holds a square of this side
 _SMALLEST, _LARGEST = 6, 120  # pixels: letters
-_LETTERS = 4  # that a line of letters has at least
 _COLOURS = 4  # of strokes that are looked into
 _TILE = 640  # pixels of the tiles that letters are looked for in
 _RIM = 3  # pixels around either: antialiasing, and what JPEG made of it
@@ -170,8 +169,8 @@ def add_lettering(confidence: Confidence, scaled: Scaled, least: float, n_thread
     by_tile = for_each(_letters_of_tile, [(scaled, window, colours) for window in windows], n_threads)
     for found in zip(*by_tile, strict=True):
         box, area, exact = (np.concatenate([x[i] for x in found]) for i in range(3))
-        in_row = _in_rows(box)
-        kept = in_row >= _LETTERS
+        in_row = in_rows(box)
+        kept = in_row >= LETTERS
         if not kept.any():
             continue
         # Of one colour: most of what is close to it is very close, and each letter has a core that is.
@@ -293,26 +292,3 @@ def _flat(colours: NDArray[np.float32]) -> NDArray[np.bool_]:
     for rows, columns in corners:
         result[rows, columns] |= alike
     return result
-
-
-def _in_rows(box: NDArray[np.int64]) -> NDArray[np.intp]:
-    """How many letters of about one size stand in a row or a column with each."""
-    n = len(box)
-    if n < _LETTERS:
-        return np.ones(n, np.intp)
-    size = np.maximum(box[:, 1] - box[:, 0], box[:, 3] - box[:, 2])
-    middle = np.stack([box[:, :2].mean(axis=1), box[:, 2:].mean(axis=1)], axis=1)
-    k = min(9, n)
-    other = cKDTree(middle).query(middle, k)[1].reshape(n, k)[:, 1:].ravel()
-    self = np.repeat(np.arange(n), k - 1)
-    larger = np.maximum(size[self], size[other])
-    alike = larger < 1.8 * np.minimum(size[self], size[other])
-    linked = np.zeros(len(self), bool)
-    for low, high, start, stop in ((0, 1, 2, 3), (2, 3, 0, 1)):
-        level = np.minimum(np.abs(box[self, low] - box[other, low]), np.abs(box[self, high] - box[other, high]))
-        gap = np.maximum(box[self, start], box[other, start]) - np.minimum(box[self, stop], box[other, stop])
-        linked |= (level <= 1 + 0.1 * larger) & (gap < larger) & (gap > -0.2 * larger)
-    linked &= alike
-    graph = coo_array((np.ones(linked.sum()), (self[linked], other[linked])), shape=(n, n))
-    row = connected_components(graph, directed=False)[1]
-    return np.asarray(np.bincount(row)[row])

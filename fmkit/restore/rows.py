@@ -1,0 +1,68 @@
+"""Things in rows: letters stand in a row with others of their size, dust does not."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from fmkit.kernels import kernel
+from fmkit.restore.lines import Labels
+
+LETTERS = 4  # that a row of letters has at least
+
+
+def boxes(labels: Labels, n: int) -> NDArray[np.int64]:
+    """Rows and columns, first and beyond last, of each label from 1; shape (n, 4)."""
+    found = np.zeros((n, 4), np.int64)
+    bound(labels, found)
+    return found
+
+
+@kernel
+def bound(labels, box):  # type: ignore[no-untyped-def]
+    """The box of each label.
+
+    Parameters
+    ----------
+    labels : int32 (n_rows, n_columns)
+        0 is none.
+    box : int64 (n_labels, 4)
+        Zeros; written.
+    """
+    for i in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            if labels[i, j] > 0:
+                own = box[labels[i, j] - 1]
+                if own[1] == 0:
+                    own[0], own[2], own[3] = i, j, j + 1
+                own[1], own[2], own[3] = i + 1, min(own[2], j), max(own[3], j + 1)
+
+
+def in_rows(box: NDArray[np.int64]) -> NDArray[np.intp]:
+    """How many things of about one size stand in a row or a column with each, itself among them.
+
+    Parameters
+    ----------
+    box : int64 ndarray of shape (n_things, 4)
+        Rows and columns, first and beyond last.
+    """
+    n = len(box)
+    if n < LETTERS:
+        return np.ones(n, np.intp)
+    size = np.maximum(box[:, 1] - box[:, 0], box[:, 3] - box[:, 2])
+    middle = np.stack([box[:, :2].mean(axis=1), box[:, 2:].mean(axis=1)], axis=1)
+    k = min(9, n)
+    other = cKDTree(middle).query(middle, k)[1].reshape(n, k)[:, 1:].ravel()
+    self = np.repeat(np.arange(n), k - 1)
+    larger = np.maximum(size[self], size[other])
+    alike = larger < 1.8 * np.minimum(size[self], size[other])
+    linked = np.zeros(len(self), bool)
+    for low, high, start, stop in ((0, 1, 2, 3), (2, 3, 0, 1)):
+        level = np.minimum(np.abs(box[self, low] - box[other, low]), np.abs(box[self, high] - box[other, high]))
+        gap = np.maximum(box[self, start], box[other, start]) - np.minimum(box[self, stop], box[other, stop])
+        linked |= (level <= 1 + 0.1 * larger) & (gap < larger) & (gap > -0.2 * larger)
+    linked &= alike
+    graph = coo_array((np.ones(linked.sum()), (self[linked], other[linked])), shape=(n, n))
+    row = connected_components(graph, directed=False)[1]
+    return np.asarray(np.bincount(row)[row])
