@@ -33,6 +33,8 @@ class Factors:
         By which new queries are folded in.
     n_items : int
         Of the fit.
+    columns : ndarray of shape (n_query_features,), or None
+        The queries' features that the machine has, before those of histories; None: all.
     """
 
     loss: str
@@ -40,9 +42,12 @@ class Factors:
     power: float | None
     objective: Objective
     n_items: int
+    columns: NDArray[np.int64] | None = None
 
     def query_vectors(self, queries: sparse.csr_array, histories: Pairs) -> Vectors:
         """Extended vectors of rows of known features with their histories, of shape (n, n_factors + 1)."""
+        if self.columns is not None:
+            queries = queries[:, self.columns]
         if self.power is None:
             return self.machine.query_vectors(queries)
         return self.machine.query_vectors(sparse.hstack([queries, as_features(histories, self.power)], format="csr"))

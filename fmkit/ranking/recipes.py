@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.fitting import Callback, FitRecord, run_fit
@@ -107,15 +108,20 @@ def fit_recipe(
         Of a machine for the first columns of both sides, to go on from.
     """
     pairs, softmax = table.pairs, recipe.loss == "softmax"
-    n_query_features = table.queries.n_features + softmax * pairs.n_items
+    columns, n_own = None, table.queries.n_features
+    if softmax:
+        columns = shared_columns(table.queries.to_csr()) if start is None else start.columns
+        assert columns is not None
+        n_own = len(columns)
+    n_query_features = n_own + softmax * pairs.n_items
     scale = START[recipe.loss] if recipe.loss != "implicit" else 0.1 / np.sqrt(recipe.n_factors)
     machine = RankingMachine.random(n_query_features, table.items.n_features, recipe.n_factors, scale, rng)
     if start is not None:
-        begin_with(start.machine, machine, 0 if start.power is None else start.n_items, table.queries.n_features)
+        begin_with(start.machine, machine, 0 if start.power is None else start.n_items, n_own)
     power = recipe.history_power if softmax else None
     sweeps: Iterator[Progress[RankingMachine]]
     if softmax:
-        sweeps = _softmax(recipe, table, machine, rng, n_threads, start is not None)
+        sweeps = _softmax(recipe, table, machine, columns, rng, n_threads, start is not None)
     elif recipe.loss != "implicit":
         sweeps = _sampled(recipe, table, machine, rng, n_threads)
     else:
@@ -123,7 +129,7 @@ def fit_recipe(
         sweeps = iter(Implicit(queries, items, machine, recipe.objective, n_threads))
 
     def factors(machine: RankingMachine) -> Factors:
-        return Factors(recipe.loss, machine, power, recipe.objective, pairs.n_items)
+        return Factors(recipe.loss, machine, power, recipe.objective, pairs.n_items, columns)
 
     record = run_fit(
         sweeps,
@@ -155,8 +161,22 @@ def search(recipe: Recipe, open_: dict[str, tuple[float, ...]], fit: Callable[[R
     return sorted(tried, key=lambda fitted: -fitted.ndcg)
 
 
+def shared_columns(queries: sparse.csr_array) -> NDArray[np.int64]:
+    """Those that more than one query has.
+
+    The vector of a single query's id learns its history by heart, where that history is there already.
+    """
+    return np.flatnonzero(np.bincount(queries.indices, minlength=queries.shape[1]) > 1)
+
+
 def _softmax(
-    recipe: Recipe, table: Table, machine: RankingMachine, rng: np.random.Generator, n_threads: int, begun: bool
+    recipe: Recipe,
+    table: Table,
+    machine: RankingMachine,
+    columns: Any,
+    rng: np.random.Generator,
+    n_threads: int,
+    begun: bool,
 ) -> Iterator[Progress[RankingMachine]]:
     pairs = table.pairs
     asking = Asking(recipe.hide, recipe.history_power, recipe.decay, recipe.learning_rate or RATES[recipe.loss])
@@ -164,7 +184,8 @@ def _softmax(
     counts = np.bincount(pairs.items, minlength=pairs.n_items) + 1.0
     if not begun:
         machine.item_linear[:] = popularity_weights(items, counts)
-    epochs = iter(Softmax(pairs, table.queries.to_csr(), items, machine, asking, rng, n_threads))
+    queries = sparse.csr_array(table.queries.to_csr()[:, columns])
+    epochs = iter(Softmax(pairs, queries, items, machine, asking, rng, n_threads))
     n_batches = max(1, int(np.count_nonzero(np.diff(pairs.before))) // asking.batch)
     return _together(epochs, -(-STEPS // n_batches))
 

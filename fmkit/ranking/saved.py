@@ -33,6 +33,8 @@ def pack(ranking: Ranking) -> tuple[dict[str, Any], Arrays]:
     }
     for i, factors in enumerate(ranking.factors):
         arrays |= {f"{i}.{name}": getattr(factors.machine, name) for name in MACHINE}
+        if factors.columns is not None:
+            arrays[f"{i}.columns"] = factors.columns.astype(np.int64)
     if ranking.item_item is not None:
         arrays["item_item"] = ranking.item_item.weights
     facts = [
@@ -80,7 +82,13 @@ def _unpack_factors(
 ) -> Factors:
     machine = RankingMachine(*(arrays[f"{i}.{name}"] for name in MACHINE))
     power = None if told["power"] is None else float(told["power"])
-    n_query_features = queries.shape[1] + (0 if power is None else items.shape[0])
+    columns = arrays.get(f"{i}.columns")
+    if columns is not None and (columns.dtype.str != "<i8" or columns.ndim != 1):
+        raise ValueError("its columns are of a wrong type")
+    if columns is not None and len(columns) and not 0 <= columns.min() <= columns.max() < queries.shape[1]:
+        raise ValueError("its columns do not exist")
+    n_own = queries.shape[1] if columns is None else len(columns)
+    n_query_features = n_own + (0 if power is None else items.shape[0])
     k = machine.query_factors.shape[-1]
     shapes = (n_query_features, k), (items.shape[1], k), (items.shape[1],)
     for name, shape in zip(MACHINE, shapes, strict=True):
@@ -88,7 +96,7 @@ def _unpack_factors(
         if array.shape != shape or array.dtype.str != "<f4" or not np.isfinite(array).all():
             raise ValueError(f"its {name} do not fit its queries and items")
     objective = Objective(**{name: float(told["objective"][name]) for name in OBJECTIVE})
-    return Factors(str(told["loss"]), machine, power, objective, items.shape[0])
+    return Factors(str(told["loss"]), machine, power, objective, items.shape[0], columns)
 
 
 def _pack_table(table: sparse.csr_array, name: str) -> Arrays:
