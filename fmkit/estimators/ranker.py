@@ -21,7 +21,7 @@ from fmkit.ranking.choosing import Trial, blended, choose
 from fmkit.ranking.item_item import MOST, ItemItem
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.ranking import Ranking
-from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, fit_recipe
+from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Steps, fit_recipe
 from fmkit.ranking.saved import pack, unpack
 from fmkit.ranking.table import Table, joined
 from fmkit.threads import count_threads
@@ -447,7 +447,7 @@ class FMRanker(BaseEstimator):
 
     def _recipe(self, loss: str) -> Recipe:
         """What is told of a loss's settings, and for others their first value."""
-        settings = {name: values[0] for name, values in self._open(loss).items()}
+        settings = {name: steps.first for name, steps in self._open(loss).items()}
         for name in (
             "unseen",
             "reg",
@@ -462,9 +462,9 @@ class FMRanker(BaseEstimator):
                 settings[name] = getattr(self, name)
         return Recipe(loss, self.n_factors, self.max_iter or SWEEPS[loss]).with_(settings)
 
-    def _open(self, loss: str) -> dict[str, tuple[float, ...]]:
+    def _open(self, loss: str) -> dict[str, Steps]:
         """Settings of a loss that were left open."""
-        return {name: values for name, values in OPEN[loss].items() if getattr(self, name) is None}
+        return {name: steps for name, steps in OPEN[loss].items() if getattr(self, name) is None}
 
     def _threads(self, loss: str) -> int:
         """One for losses whose threads share the machine without locks: no two such fits are alike."""

@@ -16,7 +16,7 @@ from fmkit.ranking.item_item import DISCOUNTS, RIDGES, ItemItem
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.ranking import Ranking
-from fmkit.ranking.recipes import Fitted, Judge, Recipe, search
+from fmkit.ranking.recipes import Fitted, Judge, Recipe, Steps, search
 from fmkit.ranking.table import Table
 
 JUDGED = 4000  # queries that rankings are compared by, at most
@@ -165,7 +165,7 @@ class Choice:
 
 
 def choose(
-    recipes: Sequence[tuple[Recipe, dict[str, tuple[float, ...]]]],
+    recipes: Sequence[tuple[Recipe, dict[str, Steps]]],
     table: Table,
     trial: Trial | None,
     item_item: bool,
