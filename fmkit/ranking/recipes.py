@@ -26,7 +26,7 @@ START = {"softmax": 0.05, "warp": 0.01, "bpr": 0.01}  # standard deviation of th
 RATES = {"softmax": 3e-3, "warp": 0.05, "bpr": 0.15}
 # Of a sweep, at least: an epoch of small data is over before it shows.
 STEPS = 32  # of "softmax"
-VISITS = 20_000  # of pairs, by "warp" and "bpr"
+VISITS = 100_000  # of pairs, by "warp" and "bpr"
 
 
 @dataclass(frozen=True)
