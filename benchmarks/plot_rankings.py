@@ -48,8 +48,8 @@ def draw(done: dict[str, dict[str, float]], path: Path) -> None:
         axis.grid(True, which="major", color="#dddddd", linewidth=0.6)
         axis.set_axisbelow(True)
     axes[0][0].set_ylabel("NDCG@10 of the test part")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=8, frameon=False)
+    shown = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=8, frameon=False)
     figure.savefig(path, dpi=110)
 
 

@@ -126,16 +126,16 @@ def test_an_epoch_is_that_of_the_twin(loss: str, rich: bool, weighted: bool, reg
 
 
 def test_a_step_is_down_the_slope_of_the_loss() -> None:
-    """Of one pair and two items, by differences; steps are short and AdaGrad's sums are about 1."""
-    pairs = Pairs.of([[0, 0]], n_items=2)
+    """Of two pairs and two items, by differences; steps are short and AdaGrad's sums are about 1."""
+    pairs = Pairs.of([[0, 0], [1, 1]])
     sides, tiny = identities(pairs), 1e-4
     start = start_of(sides, k=3)
     start.query_factors /= 10
     machine, _ = fitted(pairs, sides, start, 1, loss="bpr", learning_rate=tiny, max_trials=50)
 
     def loss_at(Z: Any, w: Any) -> float:
-        scores = Z.astype(float) @ start.query_factors[0].astype(float) + w
-        return float(np.logaddexp(0, scores[1] - scores[0]))
+        scores = Z.astype(float) @ start.query_factors.T.astype(float) + w[:, None]
+        return float(np.logaddexp(0, scores[1, 0] - scores[0, 0]) + np.logaddexp(0, scores[0, 1] - scores[1, 1]))
 
     for i in range(2):
         for f in range(3):
@@ -210,6 +210,19 @@ def test_draws_by_popularity_have_their_shares() -> None:
     kept = (cut.astype(float) + 1) / 2**32
     share = (kept + np.bincount(other, 1 - kept, 12)) / 12
     np.testing.assert_allclose(share, counts / counts.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["warp", "bpr"])
+@pytest.mark.parametrize("popularity", [0.0, 0.5])
+def test_an_item_that_nobody_has_weighs_as_the_least_of_the_others(loss: str, popularity: float) -> None:
+    matrix = some_pairs(60, 20).csr.toarray()
+    matrix[:, [3, 11]] = 0
+    pairs = Pairs.of(sparse.csr_array(matrix))
+    sides = identities(pairs)
+    start = start_of(sides)
+    machine, _ = fitted(pairs, sides, start, 5, loss=loss, popularity=popularity)
+    np.testing.assert_array_equal(machine.item_linear[[3, 11]], machine.item_linear.min())
+    assert np.flatnonzero(~machine.item_factors.any(axis=1)).tolist() == [3, 11]
 
 
 @pytest.mark.parametrize("loss", ["warp", "bpr"])

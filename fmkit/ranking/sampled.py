@@ -75,8 +75,9 @@ def sampled(
         Draws at most in a visit. WARP takes an item for well ranked after as many; BPR gives up one whose draws were
         all the query's own.
     popularity : float
-        Items are drawn with a probability that goes as their number of pairs to this power, one without pairs as one
-        with one. At 0, all alike. WARP's ranks then count items by how often they are drawn.
+        Items are drawn with a probability that goes as their number of pairs to this power; at 0, all alike. One that
+        nobody has is never drawn: it was offered to nobody, and would learn from its own id that nobody wants it.
+        WARP's ranks count items by how often they are drawn.
     random_state : Generator
         Draws the orders, and the key of the draws.
     n_threads : int
@@ -98,7 +99,10 @@ def sampled(
     item_side: Side = (*_rows(items), table(len(machine.item_factors), k), _extras(len(machine.item_factors)))
     V, Z, w = query_side[3][:, :k], item_side[3][:, :k], item_side[4][:, WEIGHT]
     V[:], Z[:], w[:] = machine.query_factors, machine.item_factors, machine.item_linear
-    log_rank = np.log(np.maximum((pairs.n_items - 1) // np.maximum(np.arange(max_trials + 1), 1), 1)).astype(np.float32)
+    absent, alone = _columns_of_absent(pairs, items)
+    Z[absent] = 0
+    n_drawn = len(np.unique(pairs.items))
+    log_rank = np.log(np.maximum((n_drawn - 1) // np.maximum(np.arange(max_trials + 1), 1), 1)).astype(np.float32)
     data = (pairs.before, pairs.items, pairs.weights, query_side, item_side, *_alias(pairs, popularity))
     settings = (k, loss == "warp", log_rank, np.array([learning_rate, reg], np.float32))
     key = np.uint64(random_state.integers(2**64, dtype=np.uint64))
@@ -110,8 +114,17 @@ def sampled(
         parts = [(rows[order], first[order], *data, *settings, key, epoch, GROUP) for order in orders]
         met = sum(for_each(visit_groups, parts, n_threads))
         machine.query_factors[:], machine.item_factors[:], machine.item_linear[:] = V, Z, w
+        machine.item_linear[absent] = w[alone].min(initial=0)
         epoch += 1
         yield Progress(epoch, met / max(total, 1e-30), time.perf_counter() - start, machine)
+
+
+def _columns_of_absent(pairs: Pairs, items: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Columns of items alone that nobody has, which weigh what the least of the others' ids does; and these ids."""
+    table = sparse.csr_array(items)
+    uses = np.bincount(table.indices, minlength=table.shape[1])
+    touched = np.bincount(table[np.unique(pairs.items)].indices, minlength=table.shape[1]) > 0
+    return ~touched, touched & (uses == 1)
 
 
 def _rows(matrix: Any) -> tuple[Any, Any, Any]:
@@ -138,10 +151,11 @@ def _groups(pairs: Pairs) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 
 
 def _alias(pairs: Pairs, power: float) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Tables for draws by popularity; empty if all items are alike."""
-    if power == 0:
+    """Tables for draws by popularity, of items that somebody has; empty if all items are alike."""
+    count = np.bincount(pairs.items, minlength=pairs.n_items).astype(np.float64)
+    if not len(pairs) or (power == 0 and (count > 0).all()):
         return np.empty(0, np.uint32), np.empty(0, np.int32)
-    share = np.maximum(np.bincount(pairs.items, minlength=pairs.n_items), 1.0) ** power
+    share = np.where(count > 0, np.maximum(count, 1.0) ** power, 0)
     cut, other = _alias_tables(share * (pairs.n_items / share.sum()))
     return cut, other
 
