@@ -83,7 +83,7 @@ class Design:
 
     @cached_property
     def csr(self) -> sparse.csr_array:
-        """`to_csr()` made once and kept: for the tables of blocks, which are read by rows again and again."""
+        """`to_csr()` made once and kept: for what is read by rows again and again, as tables of blocks are."""
         return self.to_csr()
 
     @classmethod

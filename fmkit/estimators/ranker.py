@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fmkit.design import canonical_csr
+from fmkit.estimators.asking import Asked
 from fmkit.estimators.state import kept_parameters
 from fmkit.ranking.choosing import Trial, blended, choose
 from fmkit.ranking.item_item import MOST, ItemItem
 from fmkit.ranking.pairs import Pairs
-from fmkit.ranking.ranking import Ranking
 from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Steps, fit_recipe
 from fmkit.ranking.saved import pack, unpack
 from fmkit.ranking.table import Table, joined
 from fmkit.threads import count_threads
 
-Vectors = NDArray[np.float32]
-
 LOSSES = ("implicit", "softmax", "warp", "bpr")
 SWEEPS = {"implicit": 16, "softmax": 60, "warp": 60, "bpr": 60}
 
 
-class FMRanker(BaseEstimator):
+class FMRanker(Asked):
     """Factorization machines that rank: from views, plays and purchases to lists.
 
     A query (a user, a context, what somebody has already) and an item are rows of features; the score of a pair is what
@@ -51,7 +46,8 @@ class FMRanker(BaseEstimator):
         Length of a feature's vector.
     max_iter : int, optional
         Sweeps at most; by default 16 of "implicit" and 60 of the others, whose sweeps are epochs, or as many as take 32
-        steps. With a part set aside, a fit ends when it gets no better there, and all pairs are fitted for so long.
+        steps ("softmax") or visit 100,000 pairs ("warp", "bpr"). With a part set aside, a fit ends when it gets no
+        better there, and all pairs are fitted for so long.
     item_item : {"auto"} or bool, default="auto"
         Add full-rank weights between items in closed form: with up to 20,000 items the most accurate by themselves on
         some catalogues, at 4 n_items**2 bytes, and the time of a Cholesky factorisation of the smaller of queries and
@@ -70,7 +66,7 @@ class FMRanker(BaseEstimator):
     decay : float, optional
         "softmax": weight decay. By default chosen likewise.
     learning_rate : float, optional
-        By default 0.003 of "softmax" (Adam), 0.05 of "warp" and "bpr" (AdaGrad).
+        By default 0.003 of "softmax" (Adam), 0.05 of "warp" and 0.15 of "bpr" (AdaGrad).
     popularity : float, default=0.0
         "warp", "bpr": negatives are drawn by their count to this power; 0: all alike.
     validation_fraction : float, default=0.1
@@ -148,7 +144,7 @@ class FMRanker(BaseEstimator):
         "callbacks": [list, tuple, None],
     }
 
-    ranking_: Ranking
+    recipes_: dict[str, Recipe]
     weights_: dict[str, float]
     validation_: dict[str, float]
     history_: list[dict[str, Any]]
@@ -228,7 +224,7 @@ class FMRanker(BaseEstimator):
         trial = None
         if self.validation_fraction:
             trial = Trial.of(table, self.validation_fraction, np.random.default_rng((seed, 0)), n_threads)
-        self.history_: list[dict[str, Any]] = []
+        self.history_ = []
         losses = ("implicit", "softmax") if self.loss == "auto" else (self.loss,)
 
         def fit(recipe: Recipe, part: Table, judge: Judge | None) -> Fitted:
@@ -297,109 +293,6 @@ class FMRanker(BaseEstimator):
         self.ranking_ = blended(table, fitted, of_items, before.weights)
         return self
 
-    def rank(
-        self, queries: ArrayLike | None = None, n: int = 10, *, exclude_seen: bool = True
-    ) -> tuple[NDArray[np.int32], Vectors]:
-        """The best items of queries that the fit had.
-
-        Parameters
-        ----------
-        queries : array-like of shape (n_lists,), integers, optional
-            Their rows; by default all.
-        n : int, default=10
-            Length of the lists.
-        exclude_seen : bool, default=True
-            Leave out what a query has already.
-
-        Returns
-        -------
-        items : ndarray of shape (n_lists, n), int32
-            Best first, of equal scores the lower row first; -1 where fewer items are left.
-        scores : ndarray of shape (n_lists, n), float32
-        """
-        check_is_fitted(self)
-        codes = self._codes(queries)
-        histories = self.ranking_.pairs.rows(codes)
-        return self._lists(self.ranking_.known(codes), histories, n, exclude_seen)
-
-    def rank_new(
-        self, interactions: Any, n: int = 10, *, queries: Any = None, exclude_seen: bool = True
-    ) -> tuple[NDArray[np.int32], Vectors]:
-        """The best items of queries that the fit never saw, from what they have; no training.
-
-        Parameters
-        ----------
-        interactions : sparse matrix of shape (n_lists, n_items), or array-like of shape (n_pairs, 2)
-            What each new query has.
-        n : int, default=10
-        queries : matrix of shape (n_lists, n_query_features), optional
-            Their features, in the columns of the fit; nothing in the columns of single queries' ids.
-        exclude_seen : bool, default=True
-
-        Returns
-        -------
-        items, scores
-            As of `rank`.
-        """
-        check_is_fitted(self)
-        rows, histories = self._new(interactions, queries)
-        vectors = self.ranking_.new(rows, histories, count_threads(self.n_jobs))
-        return self._lists(vectors, histories, n, exclude_seen)
-
-    def fold_in(self, interactions: Any, queries: Any = None) -> Vectors:
-        """Vectors of queries that the fit never saw; their products with `item_vectors_` are the scores.
-
-        Where item-item weights take part, what these add is not in them: ask `rank_new`.
-
-        Parameters
-        ----------
-        interactions, queries
-            As of `rank_new`.
-
-        Returns
-        -------
-        ndarray of shape (n, n_dimensions), float32
-        """
-        check_is_fitted(self)
-        return self.ranking_.new(*self._new(interactions, queries), count_threads(self.n_jobs))
-
-    def score(self, queries: ArrayLike | None = None, items: ArrayLike | None = None) -> Vectors:
-        """Scores of queries that the fit had: of all items, or pair by pair.
-
-        Parameters
-        ----------
-        queries : array-like of shape (n,), integers, optional
-            Their rows; by default all.
-        items : array-like of shape (n,), integers, optional
-            An item for each.
-
-        Returns
-        -------
-        ndarray of shape (n, n_items), or (n,) if items are given, float32
-            Of any unit; they tell which item ranks before which for one query.
-        """
-        check_is_fitted(self)
-        codes = self._codes(queries)
-        scores = self.ranking_.scores(self.ranking_.known(codes), self.ranking_.pairs.rows(codes))
-        if items is None:
-            return scores
-        columns = _checked_codes(items, self.ranking_.pairs.n_items, "items")
-        if len(columns) != len(codes):
-            raise ValueError(f"items must hold one for each of {len(codes)} queries, got {len(columns)}")
-        return scores[np.arange(len(codes)), columns]
-
-    @property
-    def query_vectors_(self) -> Vectors:
-        """Extended vectors of the queries of the fit: products with `item_vectors_` are scores."""
-        check_is_fitted(self, "ranking_")
-        return self.ranking_.known(np.arange(self.ranking_.pairs.n_queries))
-
-    @property
-    def item_vectors_(self) -> Vectors:
-        """Extended vectors of the items."""
-        check_is_fitted(self, "ranking_")
-        return self.ranking_.item_vectors
-
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self, "ranking_")
         facts, arrays = pack(self.ranking_)
@@ -422,45 +315,12 @@ class FMRanker(BaseEstimator):
         ranker.history_ = [dict(row) for row in facts["history"]]
         return ranker
 
-    def _lists(
-        self, vectors: Vectors, histories: Pairs, n: int, exclude_seen: bool
-    ) -> tuple[NDArray[np.int32], Vectors]:
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        exclude = histories if exclude_seen else histories.select(np.zeros(len(histories), bool))
-        return self.ranking_.lists(vectors, histories, n, exclude, count_threads(self.n_jobs))
-
-    def _codes(self, queries: ArrayLike | None) -> NDArray[np.int64]:
-        n = self.ranking_.pairs.n_queries
-        return np.arange(n) if queries is None else _checked_codes(queries, n, "queries")
-
-    def _new(self, interactions: Any, queries: Any) -> tuple[sparse.csr_array, Pairs]:
-        """Features and histories of new queries."""
-        n_items, n_features = self.ranking_.pairs.n_items, self.ranking_.queries.shape[1]
-        rows = None if queries is None else canonical_csr(queries)
-        histories = Pairs.of(interactions, None if rows is None else rows.shape[0], n_items)
-        if rows is None:
-            return sparse.csr_array((histories.n_queries, n_features), dtype=np.float32), histories
-        if rows.shape[1] != n_features:
-            raise ValueError(f"queries must have the {n_features} columns of the fit, got {rows.shape[1]}")
-        return rows, histories
-
     def _recipe(self, loss: str) -> Recipe:
         """What is told of a loss's settings, and for others their first value."""
-        settings = {name: steps.first for name, steps in self._open(loss).items()}
-        for name in (
-            "unseen",
-            "reg",
-            "reg_attributes",
-            "hide",
-            "history_power",
-            "decay",
-            "learning_rate",
-            "popularity",
-        ):
-            if getattr(self, name) is not None:
-                settings[name] = getattr(self, name)
-        return Recipe(loss, self.n_factors, self.max_iter or SWEEPS[loss]).with_(settings)
+        settings: dict[str, Any] = {name: steps.first for name, steps in self._open(loss).items()}
+        told = {field.name: getattr(self, field.name) for field in fields(Recipe) if field.name in self.get_params()}
+        settings |= {name: value for name, value in told.items() if value is not None}
+        return Recipe(**{**settings, "loss": loss, "max_iter": self.max_iter or SWEEPS[loss]})
 
     def _open(self, loss: str) -> dict[str, Steps]:
         """Settings of a loss that were left open."""
@@ -489,13 +349,3 @@ class FMRanker(BaseEstimator):
                     for name, value in row.items()
                 )
             )
-
-
-def _checked_codes(codes: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
-    array = np.asarray(codes)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be integers of shape (n,), got {array.dtype} of shape {array.shape}")
-    wrong = (array < 0) | (array >= n)
-    if wrong.any():
-        raise ValueError(f"{name} must lie in 0..{n - 1}, got {array[wrong][0]}")
-    return array.astype(np.int64)

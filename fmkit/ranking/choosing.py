@@ -60,8 +60,8 @@ class Trial:
 
     def judge(self) -> Judge:
         """NDCG of a machine."""
-        queries = self.table.queries.to_csr()[self.queries]
-        items = self.table.items.to_csr()
+        queries = self.table.queries.csr[self.queries]
+        items = self.table.items.csr
 
         def ndcg(factors: Factors) -> float:
             return self._mean(
@@ -136,8 +136,8 @@ def blended(table: Table, chosen: Sequence[Fitted], item_item: ItemItem | None, 
     kept = [(fitted.factors, weight) for fitted, weight in zip(chosen, weights, strict=False) if weight]
     of_items = [weights[-1]] if item_item is not None else []
     return Ranking(
-        table.queries.to_csr(),
-        table.items.to_csr(),
+        table.queries.csr,
+        table.items.csr,
         table.pairs,
         [factors for factors, _ in kept],
         item_item,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -107,21 +108,39 @@ class Ranking:
     def scores(self, vectors: Vectors, histories: Pairs) -> Vectors:
         """Of all items, of shape (n, n_items)."""
         scores = vectors @ self.item_vectors.T
-        if self.item_item is not None and self.weights[-1]:
+        if self.item_item is not None and self._with_item_item:
             scores += np.float32(self.weights[-1]) * self.item_item.scores(histories)
         return scores
+
+    def pair_scores(self, vectors: Vectors, histories: Pairs, items: NDArray[np.int64]) -> Vectors:
+        """Of one item for each query, of shape (n,)."""
+        if not self._with_item_item:
+            return np.asarray(np.einsum("ij,ij->i", vectors, self.item_vectors[items]), np.float32)
+        scores = np.empty(len(items), np.float32)
+        for some in self._blocks(len(items)):
+            scores[some] = self.scores(vectors[some], histories.rows(some))[np.arange(len(some)), items[some]]
+        return scores
+
+    @property
+    def _with_item_item(self) -> bool:
+        """Whether scores are more than inner products."""
+        return self.item_item is not None and self.weights[-1] > 0
+
+    def _blocks(self, n: int) -> Iterator[NDArray[np.int64]]:
+        """Places of n queries, as many at once as all items may be scored for."""
+        block = SCORES_AT_ONCE // self.items.shape[0] + 1
+        for start in range(0, n, block):
+            yield np.arange(start, min(start + block, n))
 
     def lists(
         self, vectors: Vectors, histories: Pairs, n: int, exclude: Pairs, n_threads: int
     ) -> tuple[NDArray[np.int32], Vectors]:
         """The n best items of each query and their scores; -1 and -inf where fewer are left."""
-        if self.item_item is None or not self.weights[-1]:
+        if not self._with_item_item:
             return top_n(vectors, self.item_vectors, n, exclude.before, exclude.items, n_threads)
         codes = np.full((len(vectors), n), -1, np.int32)
         values = np.full((len(vectors), n), -np.inf, np.float32)
-        block = SCORES_AT_ONCE // len(self.items.indptr) + 1
-        for start in range(0, len(vectors), block):
-            some = np.arange(start, min(start + block, len(vectors)))
+        for some in self._blocks(len(vectors)):
             scores, left_out = self.scores(vectors[some], histories.rows(some)), exclude.rows(some)
             best = top_n_of_scores(scores, n, left_out.before, left_out.items, n_threads)
             codes[some], values[some] = best, np.take_along_axis(scores, np.maximum(best, 0), axis=1)

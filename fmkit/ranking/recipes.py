@@ -17,7 +17,6 @@ from fmkit.ranking.factors import Factors
 from fmkit.ranking.implicit import Implicit, Objective
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.sampled import sampled
-from fmkit.ranking.side import Side
 from fmkit.ranking.softmax import Asking, Softmax
 from fmkit.ranking.table import Table
 
@@ -122,7 +121,7 @@ def fit_recipe(
     pairs, softmax = table.pairs, recipe.loss == "softmax"
     columns, n_own = None, table.queries.n_features
     if softmax:
-        columns = shared_columns(table.queries.to_csr()) if start is None else start.columns
+        columns = shared_columns(table.queries.csr) if start is None else start.columns
         assert columns is not None
         n_own = len(columns)
     n_query_features = n_own + softmax * pairs.n_items
@@ -137,8 +136,7 @@ def fit_recipe(
     elif recipe.loss != "implicit":
         sweeps = _sampled(recipe, table, machine, rng, n_threads)
     else:
-        queries, items = Side.of(table.queries, pairs), Side.of(table.items, pairs.transposed)
-        sweeps = iter(Implicit(queries, items, machine, recipe.objective, n_threads))
+        sweeps = iter(Implicit(*table.sides, machine, recipe.objective, n_threads))
 
     def factors(machine: RankingMachine) -> Factors:
         return Factors(recipe.loss, machine, power, recipe.objective, pairs.n_items, columns)
@@ -200,11 +198,11 @@ def _softmax(
 ) -> Iterator[Progress[RankingMachine]]:
     pairs = table.pairs
     asking = Asking(recipe.hide, recipe.history_power, recipe.decay, recipe.learning_rate or RATES[recipe.loss])
-    items = table.items.to_csr()
+    items = table.items.csr
     counts = np.bincount(pairs.items, minlength=pairs.n_items) + 1.0
     if not begun:
         machine.item_linear[:] = popularity_weights(items, counts)
-    queries = sparse.csr_array(table.queries.to_csr()[:, columns])
+    queries = sparse.csr_array(table.queries.csr[:, columns])
     epochs = iter(Softmax(pairs, queries, items, machine, asking, rng, n_threads))
     n_batches = max(1, int(np.count_nonzero(np.diff(pairs.before))) // asking.batch)
     return _together(epochs, -(-STEPS // n_batches))
@@ -215,8 +213,8 @@ def _sampled(
 ) -> Iterator[Progress[RankingMachine]]:
     epochs = sampled(
         table.pairs,
-        table.queries.to_csr(),
-        table.items.to_csr(),
+        table.queries.csr,
+        table.items.csr,
         machine,
         loss="warp" if recipe.loss == "warp" else "bpr",
         learning_rate=recipe.learning_rate or RATES[recipe.loss],

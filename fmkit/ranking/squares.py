@@ -24,9 +24,7 @@ from fmkit.linalg import (
     gram,
     padded,
 )
-
-TILE = 128  # vectors z summed at once
-MOST_TOGETHER = 128  # factors up to which the systems of 16 vectors are solved side by side
+from fmkit.solvers.columns import MOST_TOGETHER, TILE
 
 
 @kernel(fastmath=FASTMATH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from fmkit.design import Design
 from fmkit.ranking.pairs import Pairs, is_identity
 from fmkit.ranking.ranking import Ranking
+from fmkit.ranking.side import Side
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,11 @@ class Table:
     pairs: Pairs
     queries: Design
     items: Design
+
+    @cached_property
+    def sides(self) -> tuple[Side, Side]:
+        """Queries and items as "implicit" sees them: found once for all recipes that are tried."""
+        return Side.of(self.queries, self.pairs), Side.of(self.items, self.pairs.transposed)
 
     @classmethod
     def of(cls, interactions: Any, queries: Any, items: Any, weights: ArrayLike | None) -> Table:

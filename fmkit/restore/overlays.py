@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fmkit.kernels import kernel
 from fmkit.restore.lines import Labels, label_connected
-from fmkit.restore.rows import LETTERS, in_rows
+from fmkit.restore.rows import LETTERS, in_rows, measure
 from fmkit.restore.scaled import Scaled, Window, tiles, widened
 from fmkit.restore.windows import closed, highest, opened, raise_around
 from fmkit.threads import for_each
@@ -250,28 +249,6 @@ def _letters_of_tile(scaled: Scaled, window: Window, wanted: NDArray[np.float32]
         here = own[row, column] - np.int32(1)
         result.append(_Letters(box[letter], area[letter], exact[letter], row + corner[0], column + corner[2], here))
     return result
-
-
-@kernel
-def measure(labels, exact, found):  # type: ignore[no-untyped-def]
-    """Box, area, and pixels that are exact, of each label from 1.
-
-    Parameters
-    ----------
-    labels : int32 (n_rows, n_columns)
-    exact : bool (n_rows, n_columns)
-    found : int64 (n_labels, 6)
-        Zeros; written: rows and columns, first and beyond last; pixels; those that are exact.
-    """
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            if labels[i, j] > 0:
-                own = found[labels[i, j] - 1]
-                if own[4] == 0:
-                    own[0], own[2], own[3] = i, j, j + 1
-                own[1], own[2], own[3] = i + 1, min(own[2], j), max(own[3], j + 1)
-                own[4] += 1
-                own[5] += exact[i, j]
 
 
 def _strokes(colours: NDArray[np.float32]) -> NDArray[np.bool_]:

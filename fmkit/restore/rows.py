@@ -14,29 +14,33 @@ LETTERS = 4  # that a row of letters has at least
 
 def boxes(labels: Labels, n: int) -> NDArray[np.int64]:
     """Rows and columns, first and beyond last, of each label from 1; shape (n, 4)."""
-    found = np.zeros((n, 4), np.int64)
-    bound(labels, found)
-    return found
+    found = np.zeros((n, 6), np.int64)
+    measure(labels, np.empty((0, 0), np.bool_), found)
+    return found[:, :4]
 
 
 @kernel
-def bound(labels, box):  # type: ignore[no-untyped-def]
-    """The box of each label.
+def measure(labels, exact, found):  # type: ignore[no-untyped-def]
+    """Box, area, and pixels that are exact, of each label from 1.
 
     Parameters
     ----------
     labels : int32 (n_rows, n_columns)
         0 is none.
-    box : int64 (n_labels, 4)
-        Zeros; written.
+    exact : bool (n_rows, n_columns) or (0, 0)
+    found : int64 (n_labels, 6)
+        Zeros; written: rows and columns, first and beyond last; pixels; those that are exact, 0 without `exact`.
     """
     for i in range(labels.shape[0]):
         for j in range(labels.shape[1]):
             if labels[i, j] > 0:
-                own = box[labels[i, j] - 1]
-                if own[1] == 0:
+                own = found[labels[i, j] - 1]
+                if own[4] == 0:
                     own[0], own[2], own[3] = i, j, j + 1
                 own[1], own[2], own[3] = i + 1, min(own[2], j), max(own[3], j + 1)
+                own[4] += 1
+                if exact.size:
+                    own[5] += exact[i, j]
 
 
 def in_rows(box: NDArray[np.int64]) -> NDArray[np.intp]:
