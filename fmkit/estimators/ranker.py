@@ -58,7 +58,8 @@ class FMRanker(Asked):
         "implicit": penalty of a column's squared length for each unit of weight that it has a part in (Rendle,
         Krichene, Zhang, Koren 2021); "warp" and "bpr": of each visit. By default chosen likewise.
     reg_attributes : float, default=10.0
-        "implicit": penalty of a feature that several entities have, in that of so many entities of average weight.
+        "implicit": penalty of a feature that several entities have, in that of so many entities of average weight. On
+        validation parts of two sets, with genres and authors, 1 to 10 are within 0.0013 of each other in NDCG@10.
     hide : float, default=0.2
         "softmax": share of a history that is hidden and asked for.
     history_power : float, optional
