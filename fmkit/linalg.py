@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from fmkit.kernels import kernel
 
@@ -24,6 +25,17 @@ HEIGHT = 8 if llvm.get_host_cpu_features().get("avx512f", False) else 4
 
 # Sums may be reordered and fused; NaN and infinity keep their meaning.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+
+
+def row_dots(A: NDArray[np.float32], B: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The dot product of each row of A with that of B; 0 for rows of no length.
+
+    For these numpy's einsum multiplies a sum of nothing by what it reads at the address of an empty array, which may
+    be a NaN (numpy 2.4).
+    """
+    if not A.shape[1]:
+        return np.zeros(len(A), np.float32)
+    return np.asarray(np.einsum("uf,uf->u", A, B))
 
 
 @kernel

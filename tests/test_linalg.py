@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fmkit.linalg import HEIGHT, LANES, back_substitute, cholesky, gram, padded
+from fmkit.linalg import HEIGHT, LANES, back_substitute, cholesky, gram, padded, row_dots
 
 
 def rounded_up(n, step):
@@ -45,3 +45,10 @@ def test_an_unknown_without_a_pivot_becomes_zero():
     x = np.empty(2, np.float32)
     back_substitute(S, 2, x)
     np.testing.assert_allclose(x, [0.5, 0])
+
+
+def test_rows_of_no_length_have_a_product_of_zero():
+    """Whatever lies at the address of an empty array."""
+    nothing = np.lib.stride_tricks.as_strided(np.full(4, np.nan, np.float32), (3, 0), (0, 0))
+    np.testing.assert_array_equal(row_dots(nothing, np.ones((3, 2), np.float32)[:, :0]), np.zeros(3))
+    np.testing.assert_array_equal(row_dots(np.float32([[1, 2], [3, 4]]), np.float32([[1, 1], [0, 2]])), [3, 8])

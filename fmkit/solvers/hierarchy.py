@@ -25,7 +25,7 @@ from fmkit.design import Block, Design, own_field
 from fmkit.draws import fill_normals
 from fmkit.fields import Field
 from fmkit.kernels import kernel
-from fmkit.linalg import FASTMATH, LANES, padded, rank_update
+from fmkit.linalg import FASTMATH, LANES, padded, rank_update, row_dots
 from fmkit.machine import FactorizationMachine, for_each_block, sum_factor_rows
 from fmkit.solvers.columns import NONE, TILE
 from fmkit.solvers.groups import find_groups
@@ -166,7 +166,7 @@ class Hierarchies:
             self.of_side[len(fields)] = hierarchy
             fields.append(hierarchy.rows)
             q, c = machine.block_rows(hierarchy.rest, n_threads)
-            machine.linear[hierarchy.own] += c + np.einsum("uf,uf->u", q, machine.factors[hierarchy.own])
+            machine.linear[hierarchy.own] += c + row_dots(q, machine.factors[hierarchy.own])
             machine.factors[hierarchy.own] += q
             hierarchy.tell(machine)
         rest = tuple(block for block in design.blocks if not block.hierarchical)
@@ -204,7 +204,7 @@ class Hierarchies:
         for one in self.of_side.values():
             q, c = machine.block_rows(one.rest, one.n_threads)
             machine.factors[one.own] -= q
-            machine.linear[one.own] -= c + np.einsum("uf,uf->u", q, machine.factors[one.own])
+            machine.linear[one.own] -= c + row_dots(q, machine.factors[one.own])
         return machine
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.linalg import row_dots
 from fmkit.machine import for_each_block
 from fmkit.posterior import block_spreads, condensed_spreads, value_variance
 from fmkit.solvers.columns import NONE
@@ -107,9 +108,9 @@ class Spreads:
         dq, dc = q - old_q, c - old_c
         if sides.pair:
             both = before + h
-            sums[:, 0] -= (np.einsum("uf,uf->u", dq, both[:, :k]) + dc * both[:, -1]) / scale
-            own = counts * var_c + 2 * np.einsum("uf,uf->u", cov, P[:, k, :k])
-            own += np.einsum("uf,uff->u", var_q, P[:, :k, :k])
+            sums[:, 0] -= (row_dots(dq, both[:, :k]) + dc * both[:, -1]) / scale
+            own = counts * var_c + 2 * row_dots(cov, P[:, k, :k])
+            own += row_dots(var_q, np.diagonal(P[:, :k, :k], axis1=1, axis2=2))
             sums[:, 0] += own / scale
             sums[:, 1] = h[:, -1] / scale
         else:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.kernels import kernel
-from fmkit.linalg import FASTMATH
+from fmkit.linalg import FASTMATH, row_dots
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers.averaging import uninterrupted
 from fmkit.solvers.members import move_rows
@@ -161,7 +161,7 @@ class Shaking:
         """Mean over rows of sum_j x_j^2 v_jf^2, and over the dimensions: what a side adds to a row, squared."""
         columns = _span(self.sides.sides[s].columns)
         V = self.sides.machine.factors[columns]
-        squares = float(np.einsum("jf,jf->j", V, V) @ self.squares[columns])
+        squares = float(row_dots(V, V) @ self.squares[columns])
         return float(squares / (max(V.shape[1], 1) * self._total))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.design import Block, Design, own_field
-from fmkit.linalg import padded
+from fmkit.linalg import padded, row_dots
 from fmkit.machine import FactorizationMachine, sum_factors
 from fmkit.solvers.columns import NONE, solve_columns, sort_by_code
 from fmkit.solvers.groups import find_groups
@@ -276,7 +276,7 @@ class Sides:
         if self.pair:
             both = before + h
             means = P[:, k, :k]
-            gain = np.einsum("uf,uf->u", dq, both[:, :k]) + (np.einsum("uf,uf->u", dq, means) + dc) * both[:, -1]
+            gain = row_dots(dq, both[:, :k]) + (row_dots(dq, means) + dc) * both[:, -1]
             sums[:, 0] -= gain / scale
             sums[:, 1] = h[:, -1] / scale
         else:
