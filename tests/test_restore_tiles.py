@@ -10,6 +10,7 @@ import fmkit.restore.image as image
 import fmkit.restore.tiles as tiles
 from fmkit.restore import restore_image
 from fmkit.restore.finished import FinishedTiles, key_of
+from fmkit.restore.means import wide_holes
 
 CAMERA = skimage.data.camera()
 
@@ -120,3 +121,26 @@ def test_denoising_covers_the_tiles():
     cleaned = restore_image(noisy, denoise=True, quality="fast")
     assert (cleaned != noisy).mean() > 0.99
     assert np.square(cleaned - clean).mean() < 0.3 * np.square(noisy - clean).mean()
+
+
+def test_a_hole_is_not_wide_because_a_tile_ends_in_it() -> None:
+    """A scratch of 8 pixels across the rim of what the first tile sees, so that its end is as far from known ones."""
+    edge = tiles.SIDE + tiles.MARGIN
+    lost = np.zeros((3 * tiles.SIDE, 2 * tiles.SIDE), bool)
+    lost[tiles.SIDE // 2, 8:-8] = True
+    lost[edge - 6 : edge + 2, 8:40] = True
+    assert not wide_holes(lost, 4).any()
+    assert wide_holes(lost[:edge], 4).any()
+    first = next(iter(tiles.tiles_of(lost, 4)))
+    assert first.seen[0].stop == edge
+    assert not first.wide
+
+
+def test_only_tiles_near_wide_holes_see_far() -> None:
+    lost = np.zeros((4 * tiles.SIDE, tiles.SIDE), bool)
+    lost[8] = True
+    lost[-40:-8, 8:40] = True
+    first, last = tiles.tiles_of(lost, 4)
+    assert (first.wide, first.seen[0]) == (False, slice(0, tiles.SIDE + tiles.MARGIN))
+    assert last.wide
+    assert last.seen[0].start == 3 * tiles.SIDE - tiles.WIDE_MARGIN

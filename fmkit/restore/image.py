@@ -218,8 +218,9 @@ def restore_with(
         made = finished.tiles.get(tile.number) if finished else None
         if made is None:
             rng = np.random.default_rng((seed, tile.number))
+            here = settings if tile.wide else replace(settings, depth=max(lost.shape))
             values, spread = fill_region(
-                colours[tile.seen], lost[tile.seen], model, settings, rng, threads, return_std, tell
+                colours[tile.seen], lost[tile.seen], model, here, rng, threads, return_std, tell
             )
             channels = np.nonzero(asked)[2]
             made = [model.scale.back(values[asked], channels)]

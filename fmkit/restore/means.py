@@ -22,6 +22,8 @@ SHARE, FULL_DEPTH = 0.3, 16  # of the mean in holes of up to this depth; none fr
 def wide_holes(lost: NDArray[np.bool_], depth: int) -> NDArray[np.bool_]:
     """The lost pixels around those that are farther than `depth` from any known one, in rows or columns."""
     deep = distance_transform_cdt(lost, "chessboard") > depth
+    if not deep.any():
+        return np.asarray(deep)
     return np.asarray(lost & any_in_patch(np.pad(deep, depth), 2 * depth + 1))
 
 

@@ -28,6 +28,8 @@ class Tile:
     seen: Box
     owned: NDArray[np.bool_]
     """Of the shape of `seen`."""
+    wide: bool
+    """Whether holes in it may be wide. Those that look so only because the tile ends in them are not."""
 
 
 def tiles_of(lost: NDArray[np.bool_], depth: int, all_pixels: bool = False) -> Iterator[Tile]:
@@ -45,12 +47,10 @@ def tiles_of(lost: NDArray[np.bool_], depth: int, all_pixels: bool = False) -> I
     asked = np.ones_like(lost) if all_pixels else lost
     if lost.size <= 2 * SIDE * SIDE:
         if asked.any():
-            yield Tile(0, np.s_[:, :], asked)
+            yield Tile(0, np.s_[:, :], asked, True)
         return
     deep = minimum_filter(lost, 2 * depth + 1, mode="nearest")
-    wide = deep.any()
-    holes, moved = _holes_across_borders(lost, deep, depth) if wide else (None, {})
-    margin = WIDE_MARGIN if wide else MARGIN
+    holes, moved = _holes_across_borders(lost, deep, depth) if deep.any() else (None, {})
     per_row = -(-n_columns // SIDE)
     for number in range(-(-n_rows // SIDE) * per_row):
         row, column = (SIDE * i for i in divmod(number, per_row))
@@ -58,9 +58,11 @@ def tiles_of(lost: NDArray[np.bool_], depth: int, all_pixels: bool = False) -> I
         boxes = [own, *(box for box, owner in moved.values() if owner == number)]
         if len(boxes) == 1 and not asked[own].any():
             continue
-        top, left = (max(0, min(box[axis].start for box in boxes) - margin) for axis in (0, 1))
-        bottom, right = (max(box[axis].stop for box in boxes) + margin for axis in (0, 1))
-        seen = np.s_[top:bottom, left:right]
+        seen = _around(boxes, MARGIN)
+        near = bool(deep[seen].any())
+        if near:
+            seen = _around(boxes, WIDE_MARGIN)
+        top, left = (side.start for side in seen)
         owned = np.zeros(lost[seen].shape, np.bool_)
         owned[row - top : row - top + SIDE, column - left : column - left + SIDE] = True
         if holes is not None:
@@ -68,7 +70,16 @@ def tiles_of(lost: NDArray[np.bool_], depth: int, all_pixels: bool = False) -> I
                 owned[holes[seen] == hole] = owner == number
         owned &= asked[seen]
         if owned.any():
-            yield Tile(number, seen, owned)
+            yield Tile(number, seen, owned, near)
+
+
+def _around(boxes: list[Box], margin: int) -> Box:
+    """The box that holds all of some, and a margin around them."""
+    rows, columns = (
+        slice(max(0, min(box[axis].start for box in boxes) - margin), max(box[axis].stop for box in boxes) + margin)
+        for axis in (0, 1)
+    )
+    return rows, columns
 
 
 def _holes_across_borders(
