@@ -129,18 +129,30 @@ class Softmax:
         whole = self.identity and some is None
         Z = machine.item_factors if whole else np.asarray(Y @ machine.item_factors, np.float32)
         b = machine.item_linear if whole else np.asarray(Y @ machine.item_linear, np.float32)
-        S = P @ Z.T
-        S += b
         at_kept, at_asked = kept, asked
         if some is not None:
             chance = -np.expm1(SAMPLE * np.log1p(-self.chance[some]))
             chance[np.isin(some, asked.indices)] = 1
-            S -= np.log(chance).astype(np.float32)
+            b = b - np.log(chance).astype(np.float32)
             at_kept, at_asked = kept[:, some], asked[:, some]
-        loss = _softmax_slopes(S, at_kept, at_asked)
-        S /= np.float32(weight)
-        dP = S @ Z
-        dZ, db = S.T @ P, S.sum(axis=0)[:, None]
+        S, dP = np.empty((len(P), len(Z)), np.float32), np.empty_like(P)
+        dZ, db = np.empty_like(Z), np.empty((len(Z), 1), np.float32)
+
+        def of_queries(begin: int, end: int) -> float:
+            s = np.matmul(P[begin:end], Z.T, out=S[begin:end])
+            s += b
+            loss = _softmax_slopes(s, at_kept[begin:end], at_asked[begin:end])
+            s /= np.float32(weight)
+            np.matmul(s, Z, out=dP[begin:end])
+            return loss
+
+        def of_items(begin: int, end: int) -> None:
+            s = S[:, begin:end]
+            np.matmul(s.T, P, out=dZ[begin:end])
+            s.sum(axis=0, out=db[begin:end, 0])
+
+        loss = sum(for_each(of_queries, self._cuts(len(P), len(Z)), self.n_threads))
+        for_each(of_items, self._cuts(len(Z), len(P)), self.n_threads)
         slopes = [np.asarray(kept.T @ dP, np.float32), dZ, db]
         if n_own:
             slopes[0] = np.concatenate([np.asarray(X.T @ dP, np.float32), slopes[0]])
@@ -170,9 +182,12 @@ class Softmax:
         shrink = np.float32(1 - rate * decay)
         scalars = np.float32(rate / first), np.float32(1 / np.sqrt(second)), shrink
         flat = [a.reshape(-1) for a in (array, slope, *moments)]
-        n = len(flat[0])
-        cuts = np.linspace(0, n, 1 + min(self.n_threads, n // WORTH_A_THREAD + 1), dtype=np.int64)
-        for_each(_adam, [(a, b, *flat, *scalars) for a, b in pairwise(cuts)], self.n_threads)
+        for_each(_adam, [(*cut, *flat, *scalars) for cut in self._cuts(len(flat[0]), 1)], self.n_threads)
+
+    def _cuts(self, n: int, work: int) -> list[tuple[int, int]]:
+        """0 .. n in a piece a thread, if `work` numbers each are worth it."""
+        cuts = np.linspace(0, n, 1 + min(self.n_threads, n * work // WORTH_A_THREAD + 1), dtype=np.int64)
+        return [(int(a), int(b)) for a, b in pairwise(cuts)]
 
 
 def _rows(row: Any, columns: Any, values: Any, shape: tuple[int, int]) -> sparse.csr_array:
