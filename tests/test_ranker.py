@@ -224,6 +224,21 @@ def test_partial_fit_begins_with_a_fit() -> None:
     np.testing.assert_array_equal(a.score(), FMRanker("implicit", **options).fit(seen).score())
 
 
+def test_partial_fit_learns_new_features_of_queries() -> None:
+    """Which of three groups a user is of: told from the second call on, and all that is known of users without pairs."""
+    seen, _ = communities()
+    groups = np.eye(3, dtype=np.float32)[np.arange(90) % 3]
+    ids = sparse.eye_array(90, dtype=np.float32)
+    told = sparse.csr_array(seen.multiply(np.arange(90)[:, None] < 75))
+    ranker = FMRanker("softmax", n_factors=8, random_state=0).fit(told, queries=ids)
+    with_groups = sparse.hstack([ids, groups], format="csr")
+    for _ in range(20):
+        ranker.partial_fit([[0, 0]], queries=with_groups)
+    scores = ranker.score(np.arange(75, 90))
+    same = np.arange(75, 90)[:, None] % 3 == np.arange(60) % 3
+    assert scores[same].mean() > scores[~same].mean() + scores.std()
+
+
 def test_partial_fit_asks_for_features_that_the_fit_had() -> None:
     seen, _ = communities()
     items = sparse.hstack([sparse.eye_array(60), np.eye(3)[np.arange(60) % 3]], format="csr")

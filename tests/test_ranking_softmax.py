@@ -74,6 +74,27 @@ def test_slopes_are_those_of_the_loss() -> None:
             assert of_flat[i] == pytest.approx((more - less) / (2 * step), abs=1e-4)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_slopes_are_those_of_torch(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(softmax, "WORTH_A_THREAD", 4)
+    pairs, queries, items, machine = problem(2)
+    solver = Told(pairs, queries, items, machine, Asking(hide=0.4), np.random.default_rng(3), n_threads)
+    kept, asked = solver._hide(np.arange(N_QUERIES))
+    solver._hide = lambda rows: (kept, asked)  # type: ignore[method-assign]
+    solver._step(np.arange(N_QUERIES))
+    arrays = (machine.query_factors, machine.item_factors, machine.item_linear)
+    V, Z, w = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in arrays)
+    X, Y = (torch.tensor(m.toarray(), dtype=torch.float64) for m in (queries, items))
+    known, wanted = (torch.tensor(m.toarray(), dtype=torch.float64) for m in (kept, asked))
+    scores = torch.cat([X, known], 1) @ V @ (Y @ Z).T + Y @ w
+    logs = torch.log_softmax(scores.masked_fill(known > 0, -torch.inf), 1)
+    loss = -(wanted * logs.masked_fill(known > 0, 0)).sum() / wanted.sum()
+    loss.backward()
+    for parameter, slope in zip((V, Z, w), solver.slopes, strict=True):
+        np.testing.assert_allclose(slope.reshape(parameter.shape), parameter.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_a_history_is_parted_in_what_is_kept_and_what_is_asked() -> None:
     pairs, queries, items, machine = problem()
     solver = Softmax(pairs, queries, items, machine, Asking(hide=0.3, power=0.75), np.random.default_rng(1), 1)

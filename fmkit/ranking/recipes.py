@@ -121,8 +121,9 @@ def fit_recipe(
     pairs, softmax = table.pairs, recipe.loss == "softmax"
     columns, n_own = None, table.queries.n_features
     if softmax:
-        columns = shared_columns(table.queries.csr) if start is None else start.columns
-        assert columns is not None
+        columns = shared_columns(table.queries.csr)
+        if start is not None and start.columns is not None:
+            columns = np.concatenate([start.columns, np.setdiff1d(columns, start.columns)])
         n_own = len(columns)
     n_query_features = n_own + softmax * pairs.n_items
     scale = START[recipe.loss] if recipe.loss != "implicit" else 0.1 / np.sqrt(recipe.n_factors)
