@@ -225,7 +225,7 @@ def test_partial_fit_begins_with_a_fit() -> None:
 
 
 def test_partial_fit_learns_new_features_of_queries() -> None:
-    """Which of three groups a user is of: told from the second call on, and all that is known of users without pairs."""
+    """Which of three groups a user is of, told from the second call on: all that is known of users without pairs."""
     seen, _ = communities()
     groups = np.eye(3, dtype=np.float32)[np.arange(90) % 3]
     ids = sparse.eye_array(90, dtype=np.float32)
