@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fmkit.machine import FactorizationMachine
     from fmkit.memory import estimate_memory
     from fmkit.modelfile import load, save
+    from fmkit.tables import TableEncoder
 
 _HOME = {
     "Design": "design",
@@ -24,6 +25,7 @@ _HOME = {
     "FMRegressor": "estimators",
     "FactorizationMachine": "machine",
     "RelationBlock": "design",
+    "TableEncoder": "tables",
     "estimate_memory": "memory",
     "load": "modelfile",
     "regularisation_path": "estimators.regularisation",
@@ -38,6 +40,7 @@ __all__ = [
     "FMRegressor",
     "FactorizationMachine",
     "RelationBlock",
+    "TableEncoder",
     "estimate_memory",
     "load",
     "regularisation_path",

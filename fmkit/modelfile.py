@@ -22,6 +22,7 @@ _CLASSES = {
     "FMRanker": "fmkit.estimators",
     "FMRegressor": "fmkit.estimators",
     "Recommender": "fmkit.recommend.recommender",
+    "TableEncoder": "fmkit.tables",
 }
 
 
@@ -30,7 +31,7 @@ def save(model: Any, path: str | Path) -> None:
 
     Parameters
     ----------
-    model : FMRegressor, FMClassifier, FMOrdinal, FMRanker or Recommender
+    model : FMRegressor, FMClassifier, FMOrdinal, FMRanker, Recommender or TableEncoder
         Fitted.
     path : str or Path
         Customarily with the suffix `.fmkit`. The file is written beside it and renamed.

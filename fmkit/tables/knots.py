@@ -1,0 +1,99 @@
+"""Numbers as columns: piecewise linear between knots, so that a machine of products can bend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fmkit.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Knots:
+    """Where a number's columns peak.
+
+    A value between two knots has an entry in both columns, that together are 1; beyond the ends it counts as the end.
+    Numbers of few distinct values get a column each.
+
+    Parameters
+    ----------
+    knots : ndarray of shape (n_knots,), float64, ascending
+    missing : bool
+        Whether rows without a number have a column of their own: there were some in the fit.
+    """
+
+    knots: NDArray[np.float64]
+    missing: bool
+
+    @classmethod
+    def learn(cls, numbers: NDArray[np.float64], n_knots: int) -> Knots:
+        """At quantiles of the distinct numbers, weighted by the roots of their counts: a number that most rows have
+        takes one knot and leaves the others to the rest.
+        """
+        distinct, count = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+        if len(distinct) > n_knots:
+            weight = np.cumsum(np.sqrt(count))
+            at = np.searchsorted(weight, np.linspace(0, weight[-1], n_knots))
+            distinct = distinct[np.unique(np.minimum(at, len(distinct) - 1))]
+        return cls(distinct, bool(np.isnan(numbers).any()))
+
+    def __len__(self) -> int:
+        return len(self.knots) + self.missing
+
+    def encode(self, numbers: NDArray[np.float64]) -> sparse.csr_array:
+        """Rows of the design, float32."""
+        n, knots = len(numbers), self.knots
+        gone = np.isnan(numbers)
+        if len(knots) < 2:
+            values, columns = np.ones((n, 1)), np.zeros((n, 1), np.int64)
+        else:
+            within = np.clip(numbers, knots[0], knots[-1])
+            left = np.clip(np.searchsorted(knots, within, side="right") - 1, 0, len(knots) - 2)
+            share = (within - knots[left]) / (knots[left + 1] - knots[left])
+            values, columns = np.stack([1 - share, share], axis=1), np.stack([left, left + 1], axis=1)
+        values[gone] = 0
+        if self.missing:
+            columns[gone, 0], values[gone, 0] = len(knots), 1
+        if not len(self):
+            return sparse.csr_array((n, 0), dtype=np.float32)
+        before = np.arange(n + 1) * values.shape[1]
+        matrix = sparse.csr_array((values.ravel().astype(np.float32), columns.ravel(), before), shape=(n, len(self)))
+        matrix.eliminate_zeros()
+        return matrix
+
+    def names(self, column: str) -> list[str]:
+        """A name for each column."""
+        return [f"{column}~{knot:.6g}" for knot in self.knots] + [f"{column} missing"] * self.missing
+
+
+def as_numbers(column: pa.Array) -> NDArray[np.float64]:
+    """Numbers, or texts that are; NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        If a text is no number.
+    """
+    kind: Any = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
+        texts = pc.if_else(pc.equal(texts, ""), None, texts)
+        try:
+            column = texts.cast(pa.float64())
+        except pa.ArrowInvalid:
+            number = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
+            wrong = texts.filter(pc.invert(pc.match_substring_regex(texts, number)))
+            raise InputError(f"{wrong[0].as_py() if len(wrong) else texts[0].as_py()!r} is no number") from None
+    try:
+        return np.asarray(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise InputError(f"numbers are needed, it holds {kind}") from None
