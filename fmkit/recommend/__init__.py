@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fmkit.recommend.ratings import RatingsTable, read_ratings
     from fmkit.recommend.reasons import Reason
     from fmkit.recommend.recommender import Recommender
+    from fmkit.recommend.splits import Split, check_no_leak, split
     from fmkit.recommend.titles import read_titles
     from fmkit.recommend.vocabulary import Vocabulary
 
@@ -19,12 +20,15 @@ _HOME = {
     "RatingsTable": "ratings",
     "Reason": "reasons",
     "Recommender": "recommender",
+    "Split": "splits",
     "Vocabulary": "vocabulary",
+    "check_no_leak": "splits",
     "evaluate": "metrics",
     "evaluate_scores": "metrics",
     "rank_metrics": "metrics",
     "read_ratings": "ratings",
     "read_titles": "titles",
+    "split": "splits",
 }
 
 __all__ = [
@@ -32,12 +36,15 @@ __all__ = [
     "RatingsTable",
     "Reason",
     "Recommender",
+    "Split",
     "Vocabulary",
+    "check_no_leak",
     "evaluate",
     "evaluate_scores",
     "rank_metrics",
     "read_ratings",
     "read_titles",
+    "split",
 ]
 
 
