@@ -1,5 +1,8 @@
 """Baselines: dense twins, and what they reach on real ratings."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +11,8 @@ from scipy import sparse
 
 from fmkit.datasets import load_movielens_small
 from fmkit.recommend import EASE, ItemKNN, Popularity, UserItemMeans, evaluate_scores, rating_metrics, split
+
+PAGE = Path(__file__).parent.parent / "docs" / "evaluation.md"
 
 
 def table(seed, n_users=25, n_items=14, density=0.3):
@@ -134,3 +139,13 @@ def test_bad_tables_are_told():
             model.fit([[1]])
     with pytest.raises(ValueError, match="at least one rating"):
         UserItemMeans().fit(sparse.csr_array((2, 2)))
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the page does not come with the source distribution")
+def test_the_example_of_the_page_prints_what_it_says(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    exec(compile(code, PAGE.name, "exec"), {})
+    printed = capsys.readouterr().out
+    told = re.findall(r"print\(.*\)  # (.*)", code)
+    assert len(told) == 4
+    assert not [comment for comment in told if comment not in printed]
