@@ -139,18 +139,26 @@ def rank_metrics(
     {'recall@2': 0.75, 'mrr@3': 0.75}
     """
     judge = Judge(as_pairs(relevant, "relevant"), metrics, gains, count_threads(n_jobs))
-    codes = np.asarray(lists)
-    if codes.dtype.kind not in "iu":
-        raise TypeError(f"lists must be integer codes of items, got {codes.dtype}")
-    n_queries, n_items = judge.relevant.n_queries, judge.relevant.n_items
-    if codes.ndim != 2 or len(codes) != n_queries:
+    n_queries = judge.relevant.n_queries
+    codes = checked_lists(np.atleast_1d(lists)[..., : judge.deepest], judge.relevant.n_items)
+    if len(codes) != n_queries:
         raise ValueError(
             f"lists must be of shape (n_queries, n) with a row for each of {n_queries} queries, got {codes.shape}"
         )
     if codes.shape[1] < judge.deepest:
         asked = judge.names[int(np.argmax(judge.cutoffs))]
         raise ValueError(f"{asked} needs lists of {judge.deepest} items, got {codes.shape[1]}")
-    codes = codes[:, : judge.deepest]
+    judge.measure(np.arange(n_queries), codes)
+    return RankMetrics(judge.per_query())
+
+
+def checked_lists(lists: ArrayLike, n_items: int) -> NDArray[np.int32]:
+    """Lists of shape (n_queries, n), C-contiguous, of item codes and -1 for none; refused if they are no such thing."""
+    codes = np.asarray(lists)
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"lists must be integer codes of items, got {codes.dtype}")
+    if codes.ndim != 2:
+        raise ValueError(f"lists must be of shape (n_queries, n), got {codes.shape}")
     outside = (codes < -1) | (codes >= n_items)
     if outside.any():
         row, place = np.argwhere(outside)[0]
@@ -162,8 +170,7 @@ def rank_metrics(
     row, item = _twice(codes, n_items)
     if row >= 0:
         raise ValueError(f"an item may stand in a list once, that of query {row} has item {item} twice")
-    judge.measure(np.arange(n_queries), codes)
-    return RankMetrics(judge.per_query())
+    return codes
 
 
 @kernel

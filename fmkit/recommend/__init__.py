@@ -1,4 +1,4 @@
-"""Tables of ratings -> machine -> top-N lists with their reasons; metrics of rankings.
+"""Tables of ratings -> machine -> top-N lists with their reasons; splits, metrics, tests and baselines beside it.
 
 Names are imported on first use: reading a table, or refusing it, does not wait for the engine.
 """
@@ -7,37 +7,85 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fmkit.recommend.baselines import EASE, Baseline, ItemKNN, Popularity, UserItemMeans
+    from fmkit.recommend.beyond_accuracy import ListMetrics, list_metrics
+    from fmkit.recommend.bootstrap import bootstrap_interval
     from fmkit.recommend.metrics import RankMetrics, evaluate, evaluate_scores, rank_metrics
+    from fmkit.recommend.rating_accuracy import RatingMetrics, rating_metrics
     from fmkit.recommend.ratings import RatingsTable, read_ratings
     from fmkit.recommend.reasons import Reason
     from fmkit.recommend.recommender import Recommender
+    from fmkit.recommend.significance import (
+        Comparison,
+        PairedTest,
+        compare_models,
+        holm,
+        paired_test,
+    )
+    from fmkit.recommend.splits import Split, check_no_leak, split
     from fmkit.recommend.titles import read_titles
     from fmkit.recommend.vocabulary import Vocabulary
 
 _HOME = {
+    "Baseline": "baselines",
+    "Comparison": "significance",
+    "EASE": "baselines",
+    "ItemKNN": "baselines",
+    "ListMetrics": "beyond_accuracy",
+    "PairedTest": "significance",
+    "Popularity": "baselines",
     "RankMetrics": "metrics",
+    "RatingMetrics": "rating_accuracy",
     "RatingsTable": "ratings",
     "Reason": "reasons",
     "Recommender": "recommender",
+    "Split": "splits",
+    "UserItemMeans": "baselines",
     "Vocabulary": "vocabulary",
+    "bootstrap_interval": "bootstrap",
+    "check_no_leak": "splits",
+    "compare_models": "significance",
     "evaluate": "metrics",
     "evaluate_scores": "metrics",
+    "holm": "significance",
+    "list_metrics": "beyond_accuracy",
+    "paired_test": "significance",
     "rank_metrics": "metrics",
+    "rating_metrics": "rating_accuracy",
     "read_ratings": "ratings",
     "read_titles": "titles",
+    "split": "splits",
 }
 
 __all__ = [
+    "EASE",
+    "Baseline",
+    "Comparison",
+    "ItemKNN",
+    "ListMetrics",
+    "PairedTest",
+    "Popularity",
     "RankMetrics",
+    "RatingMetrics",
     "RatingsTable",
     "Reason",
     "Recommender",
+    "Split",
+    "UserItemMeans",
     "Vocabulary",
+    "bootstrap_interval",
+    "check_no_leak",
+    "compare_models",
     "evaluate",
     "evaluate_scores",
+    "holm",
+    "list_metrics",
+    "paired_test",
     "rank_metrics",
+    "rating_metrics",
     "read_ratings",
     "read_titles",
+    "split",
 ]
 
 
