@@ -1,0 +1,114 @@
+"""The users or the items: their ids, and what a table says of them as rows of a design matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from fmkit.errors import InputError
+from fmkit.recommend.columns import find_columns
+from fmkit.recommend.vocabulary import Vocabulary, as_texts, plain_ids
+from fmkit.tables import TableEncoder
+from fmkit.tables.frames import as_arrow
+
+
+@dataclass(frozen=True, eq=False)
+class Entities:
+    """Ids and features.
+
+    Parameters
+    ----------
+    ids : Vocabulary
+        Those of the interactions, then those that only the table has: new users and items that wait for their first.
+    features : csr_array of shape (n_ids, n_features), float32
+        Empty rows for ids that the table does not have.
+    encoder : TableEncoder, or None
+        What made the features; None if there is no table.
+    id_column : str or None
+    n_replaced : int
+        Rows of the table left out because a row further down tells of the same id.
+    """
+
+    ids: Vocabulary
+    features: sparse.csr_array
+    encoder: TableEncoder | None = None
+    id_column: str | None = None
+    n_replaced: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(
+        cls,
+        ids: Vocabulary,
+        table: Any,
+        role: str,
+        id_column: str | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Entities:
+        """The ids of interactions and, if there is one, a table of what is known of them.
+
+        Parameters
+        ----------
+        ids : Vocabulary
+        table : DataFrame, pyarrow.Table, mapping of columns, or None
+        role : {"user", "item"}
+        id_column : str, optional
+            The column of the ids; by default the one of a usual name.
+        schema : mapping of column to kind, optional
+            As for TableEncoder.
+
+        Raises
+        ------
+        InputError
+            If the table has no column of ids, lacks an id, or shares none with the interactions.
+        """
+        if table is None:
+            return cls(ids, sparse.csr_array((len(ids), 0), dtype=np.float32))
+        table = as_arrow(table)
+        given = {role: id_column} if id_column is not None and id_column in table.column_names else {}
+        (column,) = find_columns(table.column_names, (role,), given, path=f"the table of {role}s")
+        try:
+            texts = pc.utf8_trim_whitespace(as_texts(table.column(column)))
+        except InputError as error:
+            raise InputError(f"the table of {role}s, column '{column}': {error}") from None
+        gone = pc.fill_null(pc.equal(texts, ""), True)
+        if pc.any(gone).as_py():
+            raise InputError(f"the table of {role}s has no id in row {int(np.argmax(gone)) + 1} of column '{column}'")
+        last = _last_of_each(texts)
+        n_replaced = len(texts) - len(last)
+        table, texts = table.take(pa.array(last)), texts.take(pa.array(last))
+        codes = ids.encode(texts).copy()
+        if not (codes >= 0).any():
+            raise InputError(
+                f"the table of {role}s shares no id with the interactions: "
+                f"are ids written alike, as {texts[0]} here and {ids.ids[0]} there?"
+            )
+        known = np.concatenate([ids.ids.cast(pa.string()), texts.filter(pa.array(codes < 0))])
+        codes[codes < 0] = np.arange(len(ids), len(known))
+        described = table.drop_columns([column])
+        if not described.num_columns:
+            features: Any = sparse.csr_array((len(known), 0), dtype=np.float32)
+            return cls(Vocabulary(plain_ids(pa.array(known, pa.string()))), features, None, column, n_replaced)
+        encoder = TableEncoder(schema).fit(described)
+        rows = encoder.transform(described)
+        place = sparse.csr_array(
+            (np.ones(len(codes), np.float32), (codes, np.arange(len(codes)))), (len(known), len(codes))
+        )
+        features = sparse.csr_array(place @ rows)
+        return cls(Vocabulary(plain_ids(pa.array(known, pa.string()))), features, encoder, column, n_replaced)
+
+
+def _last_of_each(texts: pa.StringArray) -> Any:
+    """Positions of the last row of each text, ascending."""
+    codes = texts.dictionary_encode().indices.to_numpy()
+    last = np.zeros(int(codes.max()) + 1, np.int64)
+    np.maximum.at(last, codes, np.arange(len(codes)))
+    return np.sort(last)

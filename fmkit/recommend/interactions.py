@@ -1,0 +1,278 @@
+"""Interactions: who met what, how it was liked, when and in what context; from tables in memory and from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fmkit.errors import InputError
+from fmkit.recommend.columns import find_columns
+from fmkit.recommend.tables import TableFile
+from fmkit.recommend.vocabulary import Vocabulary, as_texts
+from fmkit.tables.dates import as_seconds, as_times
+from fmkit.tables.frames import as_arrow
+from fmkit.tables.knots import as_numbers
+
+Source = Any  # a table, or one or several paths
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns of a table of interactions; None for a role that no column has.
+
+    Users, items and ratings are found by their usual names where none is given (`fmkit.recommend.columns`).
+    """
+
+    user: str | None = None
+    item: str | None = None
+    rating: str | None = None
+    weight: str | None = None
+    time: str | None = None
+    context: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Rows of a user and an item, in the order of the table, without those that a later row replaces.
+
+    Parameters
+    ----------
+    users, items : Vocabulary
+    user_codes, item_codes : ndarray of shape (n,), int32
+    ratings, weights : ndarray of shape (n,), float32, or None
+        None where the table has none.
+    times : ndarray of shape (n,), float64, or None
+        Seconds since 1970, NaN where a row has none.
+    context : pyarrow.Table of n rows, or None
+        Further columns as they were.
+    n_replaced : int
+        Rows left out because the same user rated the same item, in the same context, later: by `times` or, without,
+        further down.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    user_codes: NDArray[np.int32]
+    item_codes: NDArray[np.int32]
+    ratings: NDArray[np.float32] | None = None
+    weights: NDArray[np.float32] | None = None
+    times: NDArray[np.float64] | None = None
+    context: pa.Table | None = None
+    n_replaced: int = 0
+
+    def __len__(self) -> int:
+        return len(self.user_codes)
+
+    @classmethod
+    def of(
+        cls, source: Source, columns: Columns = Columns(), on_rows: Callable[[int], Any] | None = None
+    ) -> Interactions:
+        """Read interactions.
+
+        Parameters
+        ----------
+        source : DataFrame, pyarrow.Table, mapping of columns, path, or sequence of paths
+            Files are CSV, TSV or Parquet, compressed or not; later ones count as later.
+        columns : Columns
+        on_rows : callable, optional
+            Called with the number of rows of each part read.
+
+        Raises
+        ------
+        OSError
+            If a file cannot be read.
+        InputError
+            If there are no rows, ids or numbers are missing or are none; the message names the column and, of files,
+            the line.
+        """
+        paths = _paths(source)
+        if paths is None:
+            parts = iter([_Part.of_table(as_arrow(source), columns)])
+        else:
+            parts = (part for path in paths for part in _Part.of_file(path, columns))
+        found: list[_Part] = []
+        for part in parts:
+            found.append(part)
+            if on_rows:
+                on_rows(len(part.users))
+        if not sum(len(part.users) for part in found):
+            raise InputError("the table holds no interactions, only a header", path=paths[0] if paths else None)
+        users, user_codes = Vocabulary.of_chunks([part.users for part in found])
+        items, item_codes = Vocabulary.of_chunks([part.items for part in found])
+        context = None
+        if columns.context:
+            context = pa.concat_tables([part.context for part in found], promote_options="permissive")
+        whole = cls(
+            users,
+            items,
+            user_codes,
+            item_codes,
+            ratings=_joined([part.ratings for part in found]),
+            weights=_joined([part.weights for part in found]),
+            times=_joined([part.times for part in found]),
+            context=context,
+        )
+        return whole if whole.ratings is None else whole.without_replaced()
+
+    def select(self, rows: NDArray[Any]) -> Interactions:
+        """Some of the rows, by a mask or by positions; users and items keep their codes."""
+        rows = np.asarray(rows)
+        at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return replace(
+            self,
+            user_codes=self.user_codes[at],
+            item_codes=self.item_codes[at],
+            ratings=None if self.ratings is None else self.ratings[at],
+            weights=None if self.weights is None else self.weights[at],
+            times=None if self.times is None else self.times[at],
+            context=None if self.context is None else self.context.take(pa.array(at)),
+        )
+
+    def without_replaced(self) -> Interactions:
+        """Of rows with the same user, item and context only the last: the latest or, at the same time, the lowest."""
+        pair = self.user_codes.astype(np.int64) * len(self.items) + self.item_codes
+        if self.context is not None:
+            for column in self.context.columns:
+                codes = column.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
+                pair = np.unique(pair, return_inverse=True)[1] * (int(codes.max(initial=0)) + 1) + codes
+        if self.times is None:
+            order = np.argsort(pair, kind="stable")
+        else:  # a row without a time is older than any other
+            order = np.lexsort((np.nan_to_num(self.times, nan=-np.inf), pair))
+        last = np.append(pair[order][1:] != pair[order][:-1], True)
+        if last.all():
+            return self
+        kept = self.select(np.sort(order[last]))
+        return replace(kept, n_replaced=self.n_replaced + len(self) - len(kept))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Columns of some rows."""
+
+    users: pa.DictionaryArray
+    items: pa.DictionaryArray
+    ratings: NDArray[np.float32] | None
+    weights: NDArray[np.float32] | None
+    times: NDArray[np.float64] | None
+    context: pa.Table | None
+
+    @classmethod
+    def of_table(cls, table: pa.Table, columns: Columns) -> _Part:
+        """A table in memory."""
+        user, item, rating = _found(table.column_names, columns, "the table")
+        for name in (columns.weight, columns.time, *columns.context):
+            if name is not None and name not in table.column_names:
+                raise InputError(
+                    f"there is no column '{name}', the table has {', '.join(map(repr, table.column_names))}"
+                )
+
+        def column(name: str) -> pa.Array:
+            return table.column(name).combine_chunks()
+
+        return cls(
+            _ids(column(user), user),
+            _ids(column(item), item),
+            None if rating is None else _numbers(column(rating), rating),
+            None if columns.weight is None else _weights(column(columns.weight), columns.weight),
+            None if columns.time is None else _times(column(columns.time), columns.time),
+            table.select(columns.context) if columns.context else None,
+        )
+
+    @classmethod
+    def of_file(cls, path: Path, columns: Columns) -> Iterator[_Part]:
+        """A file's rows, some at a time."""
+        file = TableFile.open(path)
+        user, item, rating = _found(file.names, columns, path)
+        for name in (columns.weight, columns.time, *columns.context):
+            if name is not None and name not in file.names:
+                raise InputError(
+                    f"there is no column '{name}', the table has {', '.join(map(repr, file.names))}", path=path
+                )
+        numbers = [name for name in (rating, columns.weight) if name is not None]
+        texts = list(dict.fromkeys(name for name in (columns.time, *columns.context) if name is not None))
+        for batch in file.batches([user, item], texts, numbers):
+            try:
+                yield cls(
+                    batch.column(user),
+                    batch.column(item),
+                    None if rating is None else batch.column(rating).to_numpy(),
+                    None if columns.weight is None else _weights(batch.column(columns.weight), columns.weight),
+                    None if columns.time is None else _times(batch.column(columns.time), columns.time),
+                    pa.Table.from_batches([batch]).select(columns.context) if columns.context else None,
+                )
+            except InputError as error:
+                raise InputError(str(error), path=path) from None
+
+
+def _found(present: Sequence[str], columns: Columns, path: Any) -> tuple[str, str, str | None]:
+    """The columns of users, items and, where there is one, ratings."""
+    told: Mapping[str, str | None] = {"user": columns.user, "item": columns.item, "rating": columns.rating}
+    given = {role: name for role, name in told.items() if name is not None}
+    user, item = find_columns(present, ("user", "item"), given, path=path)
+    if columns.rating is None:
+        try:
+            return user, item, find_columns(present, ("rating",), path=path)[0]
+        except InputError:
+            return user, item, None
+    return user, item, find_columns(present, ("rating",), given, path=path)[0]
+
+
+def _ids(column: pa.Array, name: str) -> pa.DictionaryArray:
+    try:
+        encoded = as_texts(column).dictionary_encode()
+    except InputError as error:
+        raise InputError(f"column '{name}': {error}") from None
+    blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(encoded.dictionary), "").take(encoded.indices), True)
+    if pc.any(blank).as_py():
+        raise InputError(f"row {int(np.argmax(blank)) + 1} has no id in column '{name}'")
+    return encoded
+
+
+def _numbers(column: pa.Array, name: str) -> NDArray[np.float32]:
+    try:
+        numbers = as_numbers(column).astype(np.float32)
+    except InputError as error:
+        raise InputError(f"column '{name}': {error}") from None
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        raise InputError(f"row {int(np.argmin(finite)) + 1} has no finite number in column '{name}'")
+    return numbers
+
+
+def _weights(column: pa.Array, name: str) -> NDArray[np.float32]:
+    weights = _numbers(column, name)
+    if (weights < 0).any():
+        raise InputError(f"weights must not be negative, row {int(np.argmax(weights < 0)) + 1} of '{name}' is")
+    return weights
+
+
+def _times(column: pa.Array, name: str) -> NDArray[np.float64]:
+    """Seconds; numbers written as text count from 1970 too."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        if pa.types.is_string(column.type) and pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py():
+            column = column.cast(pa.int64())
+        return as_seconds(as_times(column))
+    except InputError as error:
+        raise InputError(f"column '{name}': {error}") from None
+
+
+def _joined(parts: list[Any]) -> Any:
+    return None if parts[0] is None else np.concatenate(parts)
+
+
+def _paths(source: Source) -> list[Path] | None:
+    if isinstance(source, str | Path):
+        return [Path(source)]
+    if isinstance(source, list | tuple) and source and all(isinstance(path, str | Path) for path in source):
+        return [Path(path) for path in source]
+    return None
