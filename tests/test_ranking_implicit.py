@@ -12,6 +12,7 @@ from fmkit.ranking.implicit import Implicit, Objective
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.side import Side
+from fmkit.ranking.squares import solve_rows, solve_short_rows
 
 N_USERS, N_ITEMS, K = 30, 20, 4
 
@@ -176,3 +177,26 @@ def test_attributes_of_a_field_that_are_written_out_are_found() -> None:
     assert entities.own.tolist() == list(range(10))
     assert entities.columns.tolist() == [10, 11, 12]
     assert side.columns.tolist() == [13, 14, 15]
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_vectors_of_few_pairs_are_solved_by_few_unknowns(rich: bool) -> None:
+    """The same as by the system of k unknowns: with weights, bases, pulls and several rows a vector, or without."""
+    rng, k, n, n_items = np.random.default_rng(0), 20, 40, 30
+    n_pairs = rng.integers(0, k, n)
+    before = np.concatenate([[0], np.cumsum(n_pairs)])
+    items = rng.integers(0, n_items, before[-1]).astype(np.int32)
+    Z = rng.standard_normal((n_items, k)).astype(np.float32)
+    unseen, penalty = 0.3 * Z.T @ Z, (0.1 + rng.random(n)).astype(np.float32)
+    times = rng.integers(0, 3, n).astype(np.float32) if rich else np.ones(n, np.float32)
+    weights = rng.random(before[-1]).astype(np.float32) if rich else np.empty(0, np.float32)
+    base = rng.standard_normal((50, k)).astype(np.float32) if rich else np.empty((0, k), np.float32)
+    rows = rng.integers(0, 50, before[-1]).astype(np.int32)
+    pull = rng.standard_normal((n, k)).astype(np.float32) if rich else np.empty((0, k), np.float32)
+    seen = before, items, rows, weights, Z, base
+    expected, made = np.empty((n, k), np.float32), np.empty((n, k), np.float32)
+    solve_rows(0, n, np.arange(n), *seen, unseen, times, penalty, pull, expected)
+    values, axes = np.linalg.eigh(unseen)
+    turned = np.ascontiguousarray(pull @ axes)
+    solve_short_rows(0, n, np.arange(n), *seen, Z @ axes, values, times, penalty, turned, made)
+    np.testing.assert_allclose(made @ axes.T, expected, atol=1e-4 * np.abs(expected).max())

@@ -84,9 +84,9 @@ class Factors:
         folded, times = np.empty_like(expected), np.ones(len(expected), np.float32)
         nothing = np.empty((0, Z.shape[1]), np.float32), np.empty(0, np.int32)
         arrays = (histories.before, histories.items, nothing[1], histories.weights, Z, nothing[0], unseen, times)
-        ranges = even_cuts(histories.before, n_threads)
+        ranges, everyone = even_cuts(histories.before, n_threads), np.arange(len(expected))
         pull = penalty[:, None] * expected
-        for_each(solve_rows, [(a, b, *arrays, penalty, pull, folded) for a, b in ranges], n_threads)
+        for_each(solve_rows, [(a, b, everyone, *arrays, penalty, pull, folded) for a, b in ranges], n_threads)
         vectors[seen, :-1] = folded[seen]
         return vectors
 

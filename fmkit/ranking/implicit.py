@@ -30,7 +30,7 @@ from scipy import sparse
 from fmkit.progress import Progress
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.side import CODES, Entities, Side
-from fmkit.ranking.squares import move_rows, seen_loss, solve_rows, sum_seen
+from fmkit.ranking.squares import move_rows, seen_loss, solve_rows, solve_short_rows, sum_seen
 from fmkit.threads import even_cuts, for_each
 
 Vectors = NDArray[np.float32]
@@ -239,9 +239,28 @@ class _EntityVectors:
             drag = np.asarray((self.sums @ base) @ unseen, np.float32)
             pull = pull - drag if len(pull) else -drag
         rows = self.entities.rows if len(self.entities.rows) else pairs.queries if len(base) else CODES
-        arrays = pairs.before, pairs.items, rows, pairs.weights, Z, base, unseen, self.times, self.penalties, pull
-        ranges = even_cuts(pairs.before, n_threads)
-        for_each(solve_rows, [(a, b, *arrays, self.vectors) for a, b in ranges], n_threads)
+        seen = pairs.before, pairs.items, rows, pairs.weights, Z, base
+        n_pairs = np.diff(pairs.before)
+        long, short = np.flatnonzero(n_pairs >= k), np.flatnonzero(n_pairs < k)
+        ranges = even_cuts(np.append(0, np.cumsum(n_pairs[long])), n_threads)
+        arrays = long, *seen, unseen, self.times, self.penalties, pull, self.vectors
+        for_each(solve_rows, [(*cut, *arrays) for cut in ranges], n_threads)
+        if len(short):
+            values, axes = (a.astype(np.float32) for a in np.linalg.eigh(unseen.astype(np.float64)))
+            rotated = Z @ axes, np.maximum(values, 0)
+            made = np.empty((len(short), k), np.float32)
+            of_short = (
+                short,
+                *seen,
+                *rotated,
+                self.times,
+                self.penalties,
+                pull[short] @ axes if len(pull) else pull,
+                made,
+            )
+            ranges = even_cuts(np.append(0, np.cumsum(n_pairs[short] + 1)), n_threads)
+            for_each(solve_short_rows, [(*cut, *of_short) for cut in ranges], n_threads)
+            self.vectors[short] = made @ axes.T
         if len(self.W):
             A = self.entities.attributes
             misfit = self.counted * (self.vectors - self.expected())

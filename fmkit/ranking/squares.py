@@ -7,6 +7,10 @@ With the other side's vectors z_i fixed, a vector t that rows r share adds to th
 with b_r what else the row has. The second sum is (b_r + t)' G (b_r + t) with one Gram matrix G = sum_i z_i z_i' for all
 rows (Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, 2008), so that only seen pairs are
 visited.
+
+A vector of n pairs, fewer than factors, needs no system of k unknowns: with D = (times alpha G + lambda I)^-1 and Z_n
+the vectors of its items, t = D (pull + Z_n' s), where (C^-1 + Z_n D Z_n') s = target - Z_n D pull has n unknowns. In
+the basis of G's eigenvectors D is diagonal for all vectors at once, whatever their lambda.
 """
 
 from typing import Any
@@ -25,6 +29,8 @@ from fmkit.linalg import (
     padded,
 )
 from fmkit.solvers.columns import MOST_TOGETHER, TILE
+
+TINY = np.float32(1e-30)
 
 
 @kernel(fastmath=FASTMATH)
@@ -52,6 +58,7 @@ def _sum_pairs(begin: int, end: int, items: Any, rows: Any, weights: Any, Z: Any
 def solve_rows(
     first: int,
     last: int,
+    which: Any,
     before: Any,
     items: Any,
     rows: Any,
@@ -64,10 +71,12 @@ def solve_rows(
     pull: Any,
     T: Any,
 ) -> None:
-    """Solve for the vectors T[first:last]: (sum c z z' + times unseen + penalty I) t = sum c (1 - <b, z>) z + pull.
+    """Solve for vectors T[e]: (sum c z z' + times unseen + penalty I) t = sum c (1 - <b, z>) z + pull.
 
     Parameters
     ----------
+    which : int array of shape (n_chosen,)
+        The e of `first:last`.
     before : int64 array of shape (n + 1,)
         The seen pairs of vector e are before[e]:before[e + 1] of the next arrays.
     items : int32 array of shape (n_pairs,)
@@ -98,7 +107,7 @@ def solve_rows(
     for start in range(first, last, together):
         m = min(together, last - start)
         for lane in range(m):
-            e = start + lane
+            e = which[start + lane]
             _sum_pairs(before[e], before[e + 1], items, rows, weights, Z, base, tile, S)
             for f in range(k):
                 right = S[k, f]
@@ -126,7 +135,75 @@ def solve_rows(
             back_substitute_lanes(A, k)
             for lane in range(m):
                 for f in range(k):
-                    T[start + lane, f] = A[f, k, lane]
+                    T[which[start + lane], f] = A[f, k, lane]
+
+
+@kernel(fastmath=FASTMATH)
+def solve_short_rows(
+    first: int,
+    last: int,
+    which: Any,
+    before: Any,
+    items: Any,
+    rows: Any,
+    weights: Any,
+    Z: Any,
+    base: Any,
+    rotated: Any,
+    values: Any,
+    times: Any,
+    penalty: Any,
+    pull: Any,
+    T: Any,
+) -> None:
+    """As `solve_rows` for vectors of few pairs, by as many unknowns, in the basis of eigenvectors of `unseen`.
+
+    Parameters
+    ----------
+    which, before, items, rows, weights, Z, base, times, penalty
+        As in `solve_rows`.
+    rotated : float32 array of shape (n_others, k)
+        Z in the basis of the eigenvectors.
+    values : float32 array of shape (k,)
+        The eigenvalues.
+    pull : float32 array of shape (n_chosen, k) or (0, k)
+        Of these vectors, in that basis.
+    T : float32 array of shape (n_chosen, k)
+        Gets the solutions of first:last, in that basis.
+    """
+    k = Z.shape[1]
+    most = 0
+    for c in range(first, last):
+        most = max(most, before[which[c] + 1] - before[which[c]])
+    width = padded(most + 3)
+    tile, S = np.zeros((k, width), np.float32), np.zeros((padded(most + 2), width), np.float32)
+    root, s = np.empty(k, np.float32), np.zeros(most + 1, np.float32)
+    for c in range(first, last):
+        e = which[c]
+        begin, n = before[e], before[e + 1] - before[e]
+        for f in range(k):
+            root[f] = np.sqrt(np.float32(1) / (times[e] * values[f] + penalty[e]))
+            for p in range(n):
+                tile[f, p] = root[f] * rotated[items[begin + p], f]
+            tile[f, n] = root[f] * pull[c, f] if len(pull) else np.float32(0)
+            tile[f, n + 1] = 0
+        S.fill(0)
+        gram(tile, k, n, n + 1, S)
+        for p in range(n):
+            target = np.float32(1)
+            if len(base):
+                for f in range(k):
+                    target -= base[rows[begin + p], f] * Z[items[begin + p], f]
+            S[p, p] += np.float32(1) / max(weights[begin + p], TINY) if len(weights) else np.float32(1)
+            S[p, n] = target - S[n, p]
+        S[n] = 0
+        cholesky(S, n)
+        back_substitute(S, n, s)
+        for f in range(k):
+            moved = tile[f, n]
+            for p in range(n):
+                moved += tile[f, p] * s[p]
+            T[c, f] = root[f] * moved
 
 
 @kernel(fastmath=FASTMATH)
