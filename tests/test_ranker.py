@@ -329,3 +329,12 @@ def test_ctrl_c_ends_the_search_too() -> None:
     assert len(sweeps) == 6
     assert list(ranker.weights_) == ["implicit"]
     assert ndcg(ranker, seen, kept_back) > 0.1
+
+
+def test_partial_fit_refuses_columns_that_have_moved() -> None:
+    seen, _ = communities()
+    groups = np.eye(3)[np.arange(61) % 3]
+    ranker = FMRanker("implicit", n_factors=4, random_state=0)
+    ranker.fit(seen, items=sparse.hstack([sparse.eye_array(60), groups[:60]], format="csr"))
+    with pytest.raises(ValueError, match="the first 60 rows and 63 columns of items must be those of the fit"):
+        ranker.partial_fit([[0, 60]], items=sparse.hstack([sparse.eye_array(61), groups], format="csr"))

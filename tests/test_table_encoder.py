@@ -77,7 +77,7 @@ def test_kinds_are_recognised_by_types_and_texts() -> None:
 
 
 def test_real_tables() -> None:
-    assert kinds(load_movielens_small().movies) == {"movieId": "number", "title": "text", "genres": "set"}
+    assert kinds(load_movielens_small().movies) == {"movieId": "ignore", "title": "text", "genres": "set"}
     books = kinds(load_goodbooks().books)
     assert books.items() >= {"title": "text", "authors": "set", "year": "number", "language": "category"}.items()
 
@@ -251,3 +251,71 @@ def test_in_pipelines() -> None:
     assert list(dense.transform(X).columns) == list(dense.get_feature_names_out())
     parts = ColumnTransformer([("table", TableEncoder(), ["age", "sex"])], remainder="drop").fit(X)
     assert parts.get_feature_names_out()[0].startswith("table__age~")
+
+
+def test_day_and_month_keep_their_places() -> None:
+    encoder = TableEncoder({"d": "date"}).fit({"d": ["25/12/2020", "01/02/2021", "03/04/2022"] * 3})
+    both = encoder.transform({"d": ["25/12/2020", "01/02/2021"]}).toarray()
+    np.testing.assert_array_equal(encoder.transform({"d": ["01/02/2021"]}).toarray()[0], both[1])
+    with pytest.raises(InputError, match=r"dates are needed, as %d/%m/%Y: '12/25/2020' is none"):
+        encoder.transform({"d": ["12/25/2020"]})
+    assert kinds({"d": ["25/12/20", "01/02/21"] * 9})["d"] != "date"  # of which century?
+
+
+def test_a_clock_stays_in_its_zone() -> None:
+    here = pd.Series(pd.date_range("2020-06-01 00:30", periods=200, freq="D", tz="Europe/Berlin"))
+    encoder = TableEncoder().fit({"d": pa.array(here)})
+    assert encoder.get_feature_names_out()[0] == "d~2020-06-01"
+    same = encoder.transform({"d": pa.array(here.dt.tz_convert("UTC"))})
+    np.testing.assert_array_equal(same.toarray(), encoder.transform({"d": pa.array(here)}).toarray())
+
+
+def test_gaps_among_numbers_and_dates_are_no_values() -> None:
+    assert kinds({"n": ["1.5", "2", "?", "NA", "7", "8"], "d": ["2020-01-01", "unknown", "2021-05-05"] * 2}) == {
+        "n": "number",
+        "d": "date",
+    }
+    assert encoded(["2", "NA"], fit_on=["1", "3", "n/a"])[1].tolist() == [0, 0, 1]
+
+
+def test_booleans_come_back_from_files() -> None:
+    expected = encoded([True, False], fit_on=[True, False] * 3)
+    for again in (["True", "FALSE"], ["1", "0"], [1, 0]):
+        np.testing.assert_array_equal(encoded(again, fit_on=[True, False] * 3), expected)
+
+
+def test_ids_are_categories_by_their_names() -> None:
+    table = {
+        "userId": [1, 1, 2, 2, 3, 3],
+        "movie_id": [4, 5, 4, 5, 4, 5],
+        "id": [1, 2, 3, 4, 5, 6],
+        "paid": [1, 2, 3, 4, 5, 6],
+    }
+    assert kinds(table) == {"userId": "category", "movie_id": "category", "id": "ignore", "paid": "number"}
+    assert kinds({"big": [2**62 + i for i in range(9)], "vector": [[0.5, 1.5]] * 9}) == {
+        "big": "ignore",
+        "vector": "ignore",
+    }
+
+
+def test_frames_without_names_or_with_odd_ones() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "x"]})
+    encoder = TableEncoder().fit(frame)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        assert (encoder.transform(frame.to_numpy()) != encoder.transform(frame)).nnz == 0
+    shuffled = pa.Table.from_pandas(frame.iloc[[2, 0, 1]])
+    assert [feature.column for feature in TableEncoder().fit(shuffled).features_] == ["a", "b"]
+    assert kinds(pd.DataFrame([[1, 7], [2, 8]]), schema={0: "category"})["0"] == "category"
+    for wrong, message in (
+        ({"a": [1, 2], "b": [1]}, "columns must be of one length, got a 2, b 1"),
+        ({"a": 1}, "a column must hold a value for each row, got int"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "the table has 2 columns named 'a'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            TableEncoder().fit(wrong)
+
+
+def test_columns_out_have_names_of_their_own() -> None:
+    table = {"minute": pd.date_range("2020-01-01", periods=1000, freq="min"), "near": 1e6 + np.linspace(0, 0.5, 1000)}
+    names = TableEncoder().fit(pd.DataFrame(table)).get_feature_names_out()
+    assert len(set(names)) == len(names) == 10

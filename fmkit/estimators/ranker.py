@@ -208,8 +208,8 @@ class FMRanker(Asked):
             up.
         queries, items : Design or matrix of shape (n_queries, n_features), optional
             What is known of each; by default its id alone. Give ids a column each beside other features
-            (`scipy.sparse.hstack([scipy.sparse.eye_array(n), features])`), or an item that many have is told by what
-            it shares with others only.
+            (`scipy.sparse.hstack([features, scipy.sparse.eye_array(n)])`: ids last, so that `partial_fit` can add
+            some), or an item that many have is told by what it shares with others only.
         sample_weight : array-like of shape (n_pairs,), optional
             Confidence of each pair, 1 by default: it counts in the loss like so many pairs.
 

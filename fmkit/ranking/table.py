@@ -58,6 +58,12 @@ def joined(before: Ranking, interactions: Any, queries: Any, items: Any, weights
             raise ValueError(
                 f"{name} must hold the {old.shape[0]} rows and {old.shape[1]} columns of the fit, and more"
             )
+        if design is not None:
+            changed = design.csr[: old.shape[0], : old.shape[1]] - old
+            if changed.nnz and np.abs(changed.data).max() > 1e-6:
+                raise ValueError(
+                    f"the first {old.shape[0]} rows and {old.shape[1]} columns of {name} must be those of the fit"
+                )
         sides.append(design)
     n_queries, n_items = (None if design is None else design.n_rows for design in sides)
     new = Pairs.of(interactions, n_queries, n_items, weights).csr.tocoo()

@@ -261,7 +261,7 @@ def _times(column: pa.Array, name: str) -> NDArray[np.float64]:
     try:
         if pa.types.is_string(column.type) and pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py():
             column = column.cast(pa.int64())
-        return as_seconds(as_times(column))
+        return as_seconds(as_times(column, zone="UTC"))
     except InputError as error:
         raise InputError(f"column '{name}': {error}") from None
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
-from fmkit.tables.kinds import as_dates
+from fmkit.tables.kinds import date_form, dates_of, without_gaps
 from fmkit.tables.knots import Knots
 
 DAY = 86_400  # seconds
@@ -27,30 +27,44 @@ class Dates:
     Parameters
     ----------
     time : Knots
-        In seconds since 1970.
+        In seconds since 1970 by that clock.
     parts : tuple of {"month", "weekday", "hour"}
         Those that the fit's dates have more than one of.
+    form : str or None
+        Of dates that are text; day and month never change places after the fit.
+    zone : str or None
+        Where the clock stood, of times that have a zone.
     """
 
     time: Knots
     parts: tuple[str, ...]
+    form: str | None
+    zone: str | None
 
     @classmethod
     def learn(cls, column: pa.Array, n_knots: int) -> Dates:
         """From the dates of a column."""
-        times = as_times(column)
+        form = zone = None
+        if is_text(column):
+            values = without_gaps(as_text(column))
+            form = date_form(values)
+            if form is None:
+                raise InputError(f"dates are needed, as 2024-12-31 or 2024-12-31 23:59:59: {_wrong(values)}")
+        elif pa.types.is_timestamp(column.type):
+            zone = column.type.tz
+        times = as_times(column, form, zone)
         seconds = as_seconds(times)
         known = seconds[~np.isnan(seconds)]
         span = float(np.ptp(known)) if len(known) else 0.0
         parts = [part for part in PARTS if span >= SPANS[part] and len(np.unique(_codes(times, part))) > 1]
-        return cls(Knots.learn(seconds, n_knots), tuple(parts))
+        return cls(Knots.learn(seconds, n_knots), tuple(parts), form, zone)
 
     def __len__(self) -> int:
         return len(self.time) + sum(PARTS[part] for part in self.parts)
 
     def encode(self, column: pa.Array) -> sparse.csr_array:
         """Rows of the design, float32."""
-        times = as_times(column)
+        times = as_times(column, self.form, self.zone)
         known = np.flatnonzero(np.asarray(times.is_valid()))
         blocks = [self.time.encode(as_seconds(times))]
         for part in self.parts:
@@ -61,13 +75,24 @@ class Dates:
 
     def names(self, column: str) -> list[str]:
         """A name for each column."""
-        days = [str(np.datetime64(int(knot), "s").astype("M8[D]")) for knot in self.time.knots]
-        of_time = [f"{column}~{day}" for day in days] + [f"{column} missing"] * self.time.missing
+        times = self.time.knots.astype(np.int64).astype("M8[s]")
+        days = times.astype("M8[D]")
+        told = days if len(np.unique(days)) == len(days) else times
+        of_time = [f"{column}~{day}" for day in told.astype(str)] + [f"{column} missing"] * self.time.missing
         return of_time + [f"{column} {part}={i + (part == 'month')}" for part in self.parts for i in range(PARTS[part])]
 
 
-def as_times(column: pa.Array) -> pa.TimestampArray:
-    """Timestamps from dates, texts, or numbers that count from 1970: seconds, or parts of them by their size.
+def as_times(column: pa.Array, form: str | None = None, zone: str | None = None) -> pa.TimestampArray:
+    """What the clock showed: timestamps without a zone.
+
+    Parameters
+    ----------
+    column : pyarrow.Array
+        Dates, texts, or numbers that count from 1970: seconds, or parts of them by their size.
+    form : str, optional
+        Of texts; by default the first that all of them have.
+    zone : str, optional
+        Where the clock stood, of times that have a zone; by default there.
 
     Raises
     ------
@@ -75,31 +100,51 @@ def as_times(column: pa.Array) -> pa.TimestampArray:
         If it holds neither.
     """
     of, kind = pa.types, column.type
-    if of.is_dictionary(kind):
-        column = column.dictionary_decode()
-        kind = column.type
-    if of.is_timestamp(kind):
-        return column
-    if of.is_date(kind):
+    if of.is_null(kind):
+        return column.cast(pa.timestamp("s"))
+    if is_text(column):
+        texts = without_gaps(as_text(column))
+        form = date_form(texts) if form is None else form
+        times = None if form is None else dates_of(texts, form)
+        if times is None:
+            raise InputError(
+                f"dates are needed, as {form or '2024-12-31 or 2024-12-31 23:59:59'}: {_wrong(texts, form)}"
+            )
+        column = times
+    elif of.is_date(kind):
         return column.cast(pa.timestamp("us"))
-    if of.is_integer(kind) or of.is_floating(kind):
+    elif of.is_integer(kind) or of.is_floating(kind):
         if of.is_floating(kind):
             column = pc.if_else(pc.is_nan(column), None, column)
         largest = pc.max(pc.abs(column)).as_py() or 0
         unit = next(unit for unit, most in (("s", 1e10), ("ms", 1e13), ("us", 1e16), ("ns", np.inf)) if largest < most)
         return column.cast(pa.int64(), safe=False).cast(pa.timestamp(unit))
-    if of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind):
-        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
-        texts = pc.if_else(pc.equal(texts, ""), None, texts)
-        times = as_dates(texts)
-        if times is None:
-            wrong = [text for text in texts.drop_null()[:1000].to_pylist() if as_dates(pa.array([text])) is None]
-            told = f"{wrong[0]!r} is none" if wrong else "they are not of one form"
-            raise InputError(f"dates are needed, as 2024-12-31 or 2024-12-31 23:59:59: {told}")
-        return times
-    if of.is_null(kind):
-        return column.cast(pa.timestamp("s"))
-    raise InputError(f"dates are needed, it holds {kind}")
+    elif not of.is_timestamp(kind):
+        raise InputError(f"dates are needed, it holds {kind}")
+    if column.type.tz is None:
+        return column
+    return pc.local_timestamp(column.cast(pa.timestamp(column.type.unit, zone or column.type.tz)))
+
+
+def is_text(column: pa.Array) -> bool:
+    """Whether it holds text, in whatever form Arrow keeps it."""
+    of, kind = pa.types, column.type
+    kind = kind.value_type if of.is_dictionary(kind) else kind
+    return bool(of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind))
+
+
+def as_text(column: pa.Array) -> pa.StringArray:
+    """Texts, in the one form that all kernels take."""
+    return (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).cast(pa.string())
+
+
+def _wrong(texts: pa.StringArray, form: str | None = None) -> str:
+    """What of them is no date."""
+    for text in texts.drop_null()[:1000]:
+        one = pa.array([text.as_py()])
+        if (date_form(one) if form is None else dates_of(one, form)) is None:
+            return f"{text.as_py()!r} is none"
+    return "they are not of one form"
 
 
 def as_seconds(times: pa.TimestampArray) -> NDArray[np.float64]:
@@ -109,7 +154,7 @@ def as_seconds(times: pa.TimestampArray) -> NDArray[np.float64]:
 
 
 def _codes(times: pa.TimestampArray, part: str) -> NDArray[Any]:
-    """Month, weekday (Monday 0) or hour of those that are no null, where the clock of their zone stood."""
+    """Month, weekday (Monday 0) or hour of those that are no null."""
     known = times.drop_null()
     if part == "month":
         return np.asarray(pc.month(known)) - 1

@@ -58,7 +58,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     category   a column a level
     set        ("Action|Comedy", lists) a column a member; a row is a vector of length 1
     text       a column a word that comes back; a row is a vector of length 1
-    date       its time as a number, and columns for month, weekday and hour, as far as they differ
+    date       its time as a number, and columns for month, weekday and hour, as far as they differ;
+               whole numbers count seconds from 1970 (or parts of seconds, by their size)
     ignore     nothing
     =========  =========================================================================================
 
@@ -146,7 +147,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         table = self._table(X, reset=True)
-        schema = self.schema or {}
+        schema = {str(name): kind for name, kind in (self.schema or {}).items()}
         for name in schema:
             if name not in table.column_names:
                 raise InputError(f"schema names the column '{name}', the table has {', '.join(table.column_names)}")
@@ -155,9 +156,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         for name in table.column_names:
             column = table.column(name).combine_chunks()
             try:
-                told = _of_schema(schema[name]) if name in schema else recognise(column)
+                told = _of_schema(schema[name]) if name in schema else recognise(column, name)
                 encoder = self._learn(column, told)
-            except InputError as error:
+            except (InputError, pa.ArrowException) as error:
                 raise InputError(f"column '{name}': {error}") from None
             if encoder is not None:
                 self._encoders[name] = encoder
@@ -182,7 +183,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             column = table.column(name).combine_chunks()
             try:
                 blocks.append(encoder.encode(as_numbers(column) if isinstance(encoder, Knots) else column))
-            except InputError as error:
+            except (InputError, pa.ArrowException) as error:
                 raise InputError(f"column '{name}': {error}") from None
         design = sparse.hstack(blocks, format="csr", dtype=np.float32)
         return design if self.sparse_output else design.toarray()
@@ -252,12 +253,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             raise TypeError("Sparse data was passed, but a table has dense columns: give the matrix to the estimator")
         table = as_arrow(X)
         # Of what scikit-learn knows no columns of, the table's are told.
-        validate_data(self, X=table if isinstance(X, Mapping) else X, reset=reset, skip_check_array=True)
+        validate_data(self, X=table if isinstance(X, Mapping | pa.Table) else X, reset=reset, skip_check_array=True)
         if not table.num_columns:
             raise InputError(f"0 feature(s) (shape=({len(table)}, 0)) while a minimum of 1 is required: no columns")
         if not len(table):
             raise InputError("Found array with 0 sample(s) while a minimum of 1 is required: the table has no rows")
-        return table
+        return table if reset else table.rename_columns([feature.column for feature in self.features_])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -27,11 +27,18 @@ def as_arrow(X: Any) -> pa.Table:
         If it is no table, or two columns have the same name.
     """
     if isinstance(X, pa.Table):
-        table = X
+        table = X.select(
+            [j for j, name in enumerate(X.column_names) if not name.startswith("__index_level_")]
+        )  # pandas's
     elif isinstance(X, pa.RecordBatch):
         table = pa.Table.from_batches([X])
     elif isinstance(X, Mapping):
-        table = pa.table({str(name): _column(values) for name, values in X.items()})
+        of_names = {str(name): _column(values) for name, values in X.items()}
+        lengths = {name: len(column) for name, column in of_names.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InputError(f"columns must be of one length, got {told}")
+        table = pa.table(of_names)
     elif isinstance(X, np.ndarray | Sequence):
         table = _of_rows(np.asarray(X))
     else:
@@ -56,6 +63,10 @@ def _of_rows(rows: NDArray[Any]) -> pa.Table:
 def _of_frame(X: Any) -> pa.Table:
     import narwhals as nw
 
+    names = [str(name) for name in getattr(X, "columns", ())]
+    again = next((name for name in names if names.count(name) > 1), None)
+    if again is not None:  # narwhals refuses them too
+        raise InputError(f"the table has {names.count(again)} columns named '{again}': rename all but one")
     try:
         frame = nw.from_native(X)
     except TypeError:
@@ -70,7 +81,7 @@ def _of_frame(X: Any) -> pa.Table:
     for series in frame.iter_columns():
         try:
             columns.append(series.to_arrow())
-        except (pa.ArrowException, TypeError):  # objects of several types
+        except (pa.ArrowException, TypeError, OverflowError):  # objects of several types
             columns.append(_column(series.to_numpy()))
     return pa.Table.from_arrays(columns, [str(name) for name in frame.columns])
 
@@ -81,9 +92,11 @@ def _column(values: Any) -> pa.Array | pa.ChunkedArray:
         return values
     if isinstance(values, np.ndarray) and values.dtype.kind in "US":
         values = values.tolist()
+    if not hasattr(values, "__len__") or isinstance(values, str):
+        raise InputError(f"a column must hold a value for each row, got {type(values).__name__}")
     try:
         return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError):
+    except (pa.ArrowException, TypeError, OverflowError):
         return _as_text(values)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
+from fmkit.tables.kinds import without_gaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,8 @@ class Knots:
 
     def names(self, column: str) -> list[str]:
         """A name for each column."""
-        return [f"{column}~{knot:.6g}" for knot in self.knots] + [f"{column} missing"] * self.missing
+        digits = next((n for n in (6, 12) if len({f"{knot:.{n}g}" for knot in self.knots}) == len(self.knots)), 17)
+        return [f"{column}~{knot:.{digits}g}" for knot in self.knots] + [f"{column} missing"] * self.missing
 
 
 def as_numbers(column: pa.Array) -> NDArray[np.float64]:
@@ -85,8 +87,7 @@ def as_numbers(column: pa.Array) -> NDArray[np.float64]:
         column = column.dictionary_decode()
         kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
-        texts = pc.if_else(pc.equal(texts, ""), None, texts)
+        texts = without_gaps(column.cast(pa.string()))
         try:
             column = texts.cast(pa.float64())
         except pa.ArrowInvalid:

@@ -54,12 +54,19 @@ class Levels:
 
     def encode(self, column: pa.Array) -> sparse.csr_array:
         """Rows of the design, float32; levels that the fit did not see are left out."""
+        if self.of_booleans:
+            column = _as_booleans(column)
         tokens = Tokens.of(column, self.kind, self.separator)
         matrix = tokens.matrix(self.values, len(self), self.missing)
         if self.kind != "category":
             n = np.diff(matrix.indptr)
             matrix.data /= np.repeat(np.sqrt(n).astype(np.float32), n)
         return matrix[tokens.rows]
+
+    @property
+    def of_booleans(self) -> bool:
+        """Whether the levels are true and false."""
+        return self.kind == "category" and bool(len(self.values)) and set(self.values.to_pylist()) <= {"true", "false"}
 
     def names(self, column: str) -> list[str]:
         """A name for each column."""
@@ -80,6 +87,12 @@ def as_levels(column: pa.Array) -> pa.Array:
             column = column.cast(pa.int64())
     texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
     return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def _as_booleans(column: pa.Array) -> pa.Array:
+    """true and false of texts in any case, and of 1 and 0: what files make of them."""
+    texts = pc.utf8_lower(as_levels(column))
+    return pc.if_else(pc.equal(texts, "1"), "true", pc.if_else(pc.equal(texts, "0"), "false", texts))
 
 
 @dataclass(frozen=True, eq=False)

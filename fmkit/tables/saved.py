@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fmkit.modelfile import pack_strings, unpack_strings
 from fmkit.tables.dates import PARTS, Dates
+from fmkit.tables.kinds import DATES, ISO
 from fmkit.tables.knots import Knots
 from fmkit.tables.levels import Levels
 
@@ -22,7 +23,7 @@ def pack(encoder: Levels | Knots | Dates, name: str) -> tuple[dict[str, Any], Ar
         facts = {"levels": encoder.kind, "separator": encoder.separator, "missing": encoder.missing}
         return facts, pack_strings(encoder.values.to_pylist(), name)
     knots = encoder.time if isinstance(encoder, Dates) else encoder
-    facts = {"missing": knots.missing, **({"parts": list(encoder.parts)} if isinstance(encoder, Dates) else {})}
+    facts = {"missing": knots.missing, **(_of_dates(encoder) if isinstance(encoder, Dates) else {})}
     return facts, {name: knots.knots}
 
 
@@ -43,4 +44,11 @@ def unpack(facts: dict[str, Any], arrays: Arrays, name: str) -> Levels | Knots |
     parts = tuple(facts["parts"])
     if not set(parts) <= set(PARTS):
         raise ValueError(f"parts of a date are {', '.join(PARTS)}, it has {parts}")
-    return Dates(of_numbers, parts)
+    form, zone = facts["form"], facts["zone"]
+    if form not in (None, ISO, *DATES) or not isinstance(zone, str | None):
+        raise ValueError(f"dates of the form {form!r} in the zone {zone!r}")
+    return Dates(of_numbers, parts, form, zone)
+
+
+def _of_dates(encoder: Dates) -> dict[str, Any]:
+    return {"parts": list(encoder.parts), "form": encoder.form, "zone": encoder.zone}
