@@ -338,3 +338,14 @@ def test_partial_fit_refuses_columns_that_have_moved() -> None:
     ranker.fit(seen, items=sparse.hstack([sparse.eye_array(60), groups[:60]], format="csr"))
     with pytest.raises(ValueError, match="the first 60 rows and 63 columns of items must be those of the fit"):
         ranker.partial_fit([[0, 60]], items=sparse.hstack([sparse.eye_array(61), groups], format="csr"))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_of_whom_nothing_is_known_gets_what_is_popular(loss: str) -> None:
+    rng = np.random.default_rng(0)
+    chances = np.linspace(0.02, 0.6, 40)
+    seen = sparse.csr_array((rng.random((120, 40)) < chances).astype(np.float32))
+    nobody = sparse.csr_array((1, 40), dtype=np.float32)
+    ranker = FMRanker(loss, n_factors=8, random_state=0).fit(sparse.vstack([seen, nobody], format="csr"))
+    for items, _ in (ranker.rank([120], n=5), ranker.rank_new(nobody, n=5)):
+        assert chances[items].mean() > 0.5

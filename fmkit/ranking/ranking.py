@@ -19,6 +19,7 @@ from fmkit.ranking.topn import top_n, top_n_of_scores
 Vectors = NDArray[np.float32]
 
 FOLDED = 5000  # queries that tell how folded vectors compare with fitted ones
+AVERAGED = 100_000  # queries that an average one is made of
 SCORES_AT_ONCE = 1 << 24  # where all items are scored for a query: 64 MB
 
 
@@ -65,13 +66,33 @@ class Ranking:
     def known(self, codes: NDArray[np.int64]) -> Vectors:
         """Vectors of the blend, of queries that the fit had."""
         queries, histories = self.queries[codes], self.pairs.rows(codes)
-        return self._blended([factors.query_vectors(queries, histories) for factors in self.factors], len(codes))
+        parts = [factors.query_vectors(queries, histories) for factors in self.factors]
+        return self._blended(self._with_average(parts), len(codes))
 
     def new(self, queries: sparse.csr_array, histories: Pairs, n_threads: int) -> Vectors:
         """Those of queries that it had not, from their features and histories."""
         of = zip(self.factors, self.item_parts, self._ways, strict=True)
         parts = [f.fold_in(queries, histories, Z, self.present, n_threads) @ way for f, Z, way in of]
-        return self._blended(parts, histories.n_queries)
+        return self._blended(self._with_average(parts), histories.n_queries)
+
+    def _with_average(self, parts: list[Vectors]) -> list[Vectors]:
+        """Vectors of the machines; of queries of which nothing is known, that of an average one.
+
+        The squared loss has no item weights: a vector of zeros would list items in the order of their codes.
+        """
+        for number, (factors, vectors) in enumerate(zip(self.factors, parts, strict=True)):
+            unknown = ~vectors[:, :-1].any(axis=1)
+            if factors.loss == "implicit" and unknown.any():
+                vectors[unknown] = self._averages[number]
+        return parts
+
+    @cached_property
+    def _averages(self) -> list[Vectors]:
+        """Mean vector of each machine's queries that have pairs."""
+        codes = np.flatnonzero(np.diff(self.pairs.before) > 0)
+        codes = codes[:: len(codes) // AVERAGED + 1]
+        queries, histories = self.queries[codes], self.pairs.rows(codes)
+        return [factors.query_vectors(queries, histories).mean(axis=0) for factors in self.factors]
 
     @cached_property
     def _ways(self) -> list[Vectors]:
@@ -110,7 +131,15 @@ class Ranking:
         scores = vectors @ self.item_vectors.T
         if self.item_item is not None and self._with_item_item:
             scores += np.float32(self.weights[-1]) * self.item_item.scores(histories)
+            unknown = np.diff(histories.before) == 0  # of which items say nothing
+            scores[unknown] += np.float32(self.weights[-1]) * self._popularity
         return scores
+
+    @cached_property
+    def _popularity(self) -> Vectors:
+        """Queries of each item, in units of their standard deviation as item-item scores are."""
+        count = np.bincount(self.pairs.items, minlength=self.pairs.n_items).astype(np.float32)
+        return count / max(float(count.std()), 1e-30)
 
     def pair_scores(self, vectors: Vectors, histories: Pairs, items: NDArray[np.int64]) -> Vectors:
         """Of one item for each query, of shape (n,)."""
