@@ -66,6 +66,12 @@ def test_codes_must_be_integers() -> None:
         Pairs.of([[0.5, 1.0]])
 
 
+def test_ids_are_no_codes() -> None:
+    with pytest.raises(ValueError, match="codes of item go up to 2,000,000 in 2 pairs: codes are rows, from 0"):
+        Pairs.of([[0, 2_000_000], [1, 1]])
+    assert Pairs.of([[0, 2_000_000]], n_items=3_000_000).n_items == 3_000_000
+
+
 def test_a_score_is_an_inner_product_of_extended_vectors() -> None:
     rng = np.random.default_rng(0)
     machine = RankingMachine.random(4, 5, 3, 0.5, rng)

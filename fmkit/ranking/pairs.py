@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+MOST_EMPTY = 100  # rows by pairs, beyond which codes are taken for ids
 NONE = np.empty(0, np.float32)
 
 
@@ -78,7 +79,10 @@ class Pairs:
                     f"items; got an array of shape {codes.shape}"
                 )
             if codes.dtype.kind not in "iu":
-                raise TypeError(f"interactions must be integer codes of query and item, got {codes.dtype}")
+                raise TypeError(
+                    f"interactions must be integer codes of query and item, got {codes.dtype}: "
+                    "numpy.unique(ids, return_inverse=True) makes codes of ids"
+                )
             shape = tuple(  # type: ignore[assignment]
                 _checked(codes[:, side], name, n)
                 for side, (name, n) in enumerate((("query", n_queries), ("item", n_items)))
@@ -149,6 +153,11 @@ def is_identity(matrix: sparse.csr_array) -> bool:
 def _checked(codes: NDArray[Any], name: str, n: int | None) -> int:
     """How many rows there are; a ValueError if a code lies outside."""
     lowest, largest = (int(codes.min()), int(codes.max())) if len(codes) else (0, -1)
+    if n is None and largest > MOST_EMPTY * max(len(codes), 10_000):
+        raise ValueError(
+            f"codes of {name} go up to {largest:,} in {len(codes):,} pairs: codes are rows, from 0 without gaps; "
+            "numpy.unique(ids, return_inverse=True) makes them of ids"
+        )
     n = largest + 1 if n is None else n
     if lowest < 0 or largest >= n:
         wrong = lowest if lowest < 0 else largest
