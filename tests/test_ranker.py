@@ -349,3 +349,16 @@ def test_of_whom_nothing_is_known_gets_what_is_popular(loss: str) -> None:
     ranker = FMRanker(loss, n_factors=8, random_state=0).fit(sparse.vstack([seen, nobody], format="csr"))
     for items, _ in (ranker.rank([120], n=5), ranker.rank_new(nobody, n=5)):
         assert chances[items].mean() > 0.5
+
+
+def test_ctrl_c_while_settings_are_tried_says_what_is_kept() -> None:
+    seen, _ = communities()
+
+    def press(progress: Any) -> None:
+        if progress.sweep == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(FitInterrupted, match="settings were still being tried: 'implicit' alone is kept"):
+        ranker = FMRanker("auto", n_factors=4, callbacks=[press], random_state=0).fit(seen)
+    assert ranker.weights_ == {"implicit": 1.0}
+    assert ranker.rank([0], n=3)[0].shape == (1, 3)

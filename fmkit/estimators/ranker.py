@@ -217,6 +217,12 @@ class FMRanker(Asked):
         -------
         FMRanker
             Itself, fitted.
+
+        Warns
+        -----
+        FitInterrupted
+            On Ctrl-C. While settings are tried the best machine so far is kept alone, without the part set aside and
+            without item-item weights; afterwards, the best sweep of the last fit.
         """
         self._validate_params()
         table = Table.of(interactions, queries, items, sample_weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.fitting import FitInterrupted
 from fmkit.ranking.blend import choose_weights
 from fmkit.ranking.evaluation import evaluate, evaluate_scores
 from fmkit.ranking.factors import Factors
@@ -199,6 +201,10 @@ def choose(
             tried.append(found[0])
             if any(fitted.record.interrupted for fitted in found):
                 best = max(tried, key=lambda fitted: fitted.ndcg)
+                told = (
+                    f"settings were still being tried: {best.recipe.loss!r} alone is kept, without a part of the pairs"
+                )
+                warnings.warn(told, FitInterrupted, stacklevel=2)
                 used, kept = {best.recipe.loss: best.recipe}, blended(table, [best], None, [1.0])
                 return Choice(kept, used, {best.recipe.loss: 1.0}, {best.recipe.loss: best.ndcg})
         ndcg = {fitted.recipe.loss: fitted.ndcg for fitted in tried}
