@@ -149,3 +149,11 @@ def test_the_example_of_the_page_prints_what_it_says(capsys):
     told = re.findall(r"print\(.*\)  # (.*)", code)
     assert len(told) == 4
     assert not [comment for comment in told if comment not in printed]
+
+
+@pytest.mark.parametrize("model", [Popularity(), ItemKNN(), EASE(), UserItemMeans()])
+@pytest.mark.parametrize("user", [-1, 3])
+def test_users_that_do_not_exist_are_told(model, user):
+    model.fit(sparse.csr_array(np.float32([[1, 1, 0], [0, 1, 1], [1, 0, 1]])))
+    with pytest.raises(ValueError, match=rf"users must lie in 0\.\.2, got {user}"):
+        model.scores(np.array([user]))

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.design import canonical_csr
-from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.pairs import Pairs, checked_codes
 from fmkit.ranking.ranking import Ranking
 from fmkit.threads import count_threads
 
@@ -110,7 +110,7 @@ class Asked(BaseEstimator):
         vectors, histories = self.ranking_.known(codes), self.ranking_.pairs.rows(codes)
         if items is None:
             return self.ranking_.scores(vectors, histories)
-        columns = _checked_codes(items, self.ranking_.pairs.n_items, "items")
+        columns = checked_codes(items, self.ranking_.pairs.n_items, "items")
         if len(columns) != len(codes):
             raise ValueError(f"items must hold one for each of {len(codes)} queries, got {len(columns)}")
         return self.ranking_.pair_scores(vectors, histories, columns)
@@ -137,7 +137,7 @@ class Asked(BaseEstimator):
 
     def _codes(self, queries: ArrayLike | None) -> NDArray[np.int64]:
         n = self.ranking_.pairs.n_queries
-        return np.arange(n) if queries is None else _checked_codes(queries, n, "queries")
+        return np.arange(n) if queries is None else checked_codes(queries, n, "queries")
 
     def _new(self, interactions: Any, queries: Any) -> tuple[sparse.csr_array, Pairs]:
         """Features and histories of new queries."""
@@ -149,13 +149,3 @@ class Asked(BaseEstimator):
         if rows.shape[1] != n_features:
             raise ValueError(f"queries must have the {n_features} columns of the fit, got {rows.shape[1]}")
         return rows, histories
-
-
-def _checked_codes(codes: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
-    array = np.asarray(codes)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be integers of shape (n,), got {array.dtype} of shape {array.shape}")
-    wrong = (array < 0) | (array >= n)
-    if wrong.any():
-        raise ValueError(f"{name} must lie in 0..{n - 1}, got {array[wrong][0]}")
-    return array.astype(np.int64)

@@ -138,6 +138,17 @@ class Pairs:
         return Pairs(self.n_queries, self.n_items, before, self.items[keep], values)
 
 
+def checked_codes(codes: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
+    """Codes of rows, 0..n-1, as integers; a ValueError if they are none."""
+    array = np.asarray(codes)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers of shape (n,), got {array.dtype} of shape {array.shape}")
+    wrong = (array < 0) | (array >= n)
+    if wrong.any():
+        raise ValueError(f"{name} must lie in 0..{n - 1}, got {array[wrong][0]}")
+    return array.astype(np.int64)
+
+
 def is_identity(matrix: sparse.csr_array) -> bool:
     """Whether rows are ids alone."""
     n, m = matrix.shape

@@ -11,6 +11,7 @@ from scipy import sparse
 from fmkit.ranking.evaluation import NUMBERS_AT_ONCE
 from fmkit.ranking.item_item import ItemItem
 from fmkit.ranking.judge import as_pairs
+from fmkit.ranking.pairs import checked_codes
 from fmkit.ranking.topn import top_n_of_scores
 from fmkit.threads import count_threads
 
@@ -52,11 +53,13 @@ class Popularity:
         """
         pairs = as_pairs(matrix, "matrix")
         self.counts_ = np.bincount(pairs.items, minlength=pairs.n_items).astype(np.float32)
+        self._n_users = pairs.n_queries
         return self
 
     def scores(self, users: ArrayLike) -> NDArray[np.float32]:
         """The same for all users, of shape (len(users), n_items); not to be written to."""
-        return np.broadcast_to(self.counts_, (len(np.asarray(users)), len(self.counts_)))
+        n = len(checked_codes(users, self._n_users, "users"))
+        return np.broadcast_to(self.counts_, (n, len(self.counts_)))
 
 
 class UserItemMeans:
@@ -133,7 +136,9 @@ class UserItemMeans:
 
     def predict(self, users: ArrayLike, items: ArrayLike) -> NDArray[np.float32]:
         """Ratings of pairs of codes, of shape (n,)."""
-        predicted: NDArray[np.float32] = self._of_users(users) + self.items_[np.asarray(items)]
+        predicted: NDArray[np.float32] = (
+            self._of_users(users) + self.items_[checked_codes(items, len(self.items_), "items")]
+        )
         return predicted
 
     def scores(self, users: ArrayLike) -> NDArray[np.float32]:
@@ -141,7 +146,9 @@ class UserItemMeans:
         return self._of_users(users)[:, None] + self.items_
 
     def _of_users(self, users: ArrayLike) -> NDArray[np.float32]:
-        level: NDArray[np.float32] = np.float32(self.mean_) + self.users_[np.asarray(users)]
+        level: NDArray[np.float32] = (
+            np.float32(self.mean_) + self.users_[checked_codes(users, len(self.users_), "users")]
+        )
         return level
 
 
@@ -219,7 +226,9 @@ class ItemKNN:
 
     def scores(self, users: ArrayLike) -> NDArray[np.float32]:
         """Of shape (len(users), n_items)."""
-        scores: NDArray[np.float32] = (self._histories[np.asarray(users)] @ self.similarities_).toarray()
+        scores: NDArray[np.float32] = (
+            self._histories[checked_codes(users, self._histories.shape[0], "users")] @ self.similarities_
+        ).toarray()
         return scores
 
 
@@ -269,4 +278,4 @@ class EASE:
 
     def scores(self, users: ArrayLike) -> NDArray[np.float32]:
         """Of shape (len(users), n_items), in units of their standard deviation."""
-        return self.item_item_.scores(self._histories.rows(np.asarray(users)))
+        return self.item_item_.scores(self._histories.rows(checked_codes(users, self._histories.n_queries, "users")))
