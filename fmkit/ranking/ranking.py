@@ -81,9 +81,10 @@ class Ranking:
         The squared loss has no item weights: a vector of zeros would list items in the order of their codes.
         """
         for number, (factors, vectors) in enumerate(zip(self.factors, parts, strict=True)):
-            unknown = ~vectors[:, :-1].any(axis=1)
-            if factors.loss == "implicit" and unknown.any():
-                vectors[unknown] = self._averages[number]
+            if factors.loss == "implicit":
+                unknown = ~vectors[:, :-1].any(axis=1)
+                if unknown.any():
+                    vectors[unknown] = self._averages[number]
         return parts
 
     @cached_property
