@@ -21,6 +21,7 @@ from sklearn.base import clone
 
 from fmkit import Design, RelationBlock
 from fmkit.datasets import load_goodbooks, load_movielens_small
+from fmkit.tables.levels import unit_rows
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # myFM imports pkg_resources
@@ -135,11 +136,6 @@ class HeldOut:
             for code, table in zip(codes, self.tables, strict=True)
         ]
         return None, relations, [n_users, n_items, n_items, n_users]
-
-
-def unit_rows(matrix: Any) -> Any:
-    """Rows of ones made to be of length 1."""
-    return sparse.diags_array((1 / np.sqrt(np.maximum(np.diff(matrix.indptr), 1))).astype(np.float32)) @ matrix
 
 
 class Trace:

@@ -117,6 +117,13 @@ def test_what_is_wrong_is_told(change: dict[str, Any], columns: Columns, message
         )
 
 
+def test_two_columns_of_ratings_are_no_table_without_any(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("user,item,rating,rating\n1,2,3,4\n")
+    with pytest.raises(InputError, match="the table has 2 columns named 'rating'"):
+        Interactions.of(path)
+
+
 def test_a_file_at_fault_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("user,item,rating\n1,2,3\n1,3,x\n")

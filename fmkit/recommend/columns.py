@@ -41,9 +41,6 @@ def find_columns(
         If a role has no column, or shares it with another; the message tells the names looked for and those that exist.
     """
     given = given or {}
-    plain = {}
-    for name in reversed(present):  # of two columns whose names come to the same, the left one counts
-        plain["".join(letter for letter in name.casefold() if letter.isalnum())] = name
     found = []
     for role in roles:
         if role in given:
@@ -53,11 +50,10 @@ def find_columns(
                 )
             found.append(given[role])
             continue
-        names = NAMES[role].split()
-        usual = next((plain[name] for name in names if name in plain), None)
+        usual = usual_column(present, role)
         if usual is None:
             raise InputError(
-                f"no column for {role} was found: looked for {', '.join(names[:8])} and the like, "
+                f"no column for {role} was found: looked for {', '.join(NAMES[role].split()[:8])} and the like, "
                 f"the table has {_listed(present)}: name one ({role}=COLUMN), or add a header line",
                 path=path,
             )
@@ -69,6 +65,14 @@ def find_columns(
         if column == again:
             raise InputError(f"column '{column}' cannot hold both {role} and {other}", path=path)
     return found
+
+
+def usual_column(present: Sequence[str], role: str) -> str | None:
+    """The column of the plainest of a role's usual names; None if there is none."""
+    plain = {}
+    for name in reversed(present):  # of two columns whose names come to the same, the left one counts
+        plain["".join(letter for letter in name.casefold() if letter.isalnum())] = name
+    return next((plain[name] for name in NAMES[role].split() if name in plain), None)
 
 
 def _listed(names: Sequence[str]) -> str:

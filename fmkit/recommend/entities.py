@@ -91,19 +91,16 @@ class Entities:
                 f"the table of {role}s shares no id with the interactions: "
                 f"are ids written alike, as {texts[0]} here and {ids.ids[0]} there?"
             )
-        known = np.concatenate([ids.ids.cast(pa.string()), texts.filter(pa.array(codes < 0))])
+        known = pa.concat_arrays([ids.ids.cast(pa.string()), texts.filter(pa.array(codes < 0))])
         codes[codes < 0] = np.arange(len(ids), len(known))
+        encoder, rows = None, sparse.csr_array((len(codes), 0), dtype=np.float32)
         described = table.drop_columns([column])
-        if not described.num_columns:
-            features: Any = sparse.csr_array((len(known), 0), dtype=np.float32)
-            return cls(Vocabulary(plain_ids(pa.array(known, pa.string()))), features, None, column, n_replaced)
-        encoder = TableEncoder(schema).fit(described)
-        rows = encoder.transform(described)
-        place = sparse.csr_array(
-            (np.ones(len(codes), np.float32), (codes, np.arange(len(codes)))), (len(known), len(codes))
-        )
-        features = sparse.csr_array(place @ rows)
-        return cls(Vocabulary(plain_ids(pa.array(known, pa.string()))), features, encoder, column, n_replaced)
+        if described.num_columns:
+            encoder = TableEncoder(schema).fit(described)
+            rows = encoder.transform(described)
+        entries = np.ones(len(codes), np.float32), (codes, np.arange(len(codes)))
+        place = sparse.csr_array(entries, shape=(len(known), len(codes)))
+        return cls(Vocabulary(plain_ids(known)), sparse.csr_array(place @ rows), encoder, column, n_replaced)
 
 
 def _last_of_each(texts: pa.StringArray) -> Any:

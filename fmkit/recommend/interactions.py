@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
-from fmkit.recommend.columns import find_columns
+from fmkit.recommend.columns import find_columns, usual_column
 from fmkit.recommend.tables import TableFile
 from fmkit.recommend.vocabulary import Vocabulary, as_texts
 from fmkit.tables.dates import as_seconds, as_times
 from fmkit.tables.frames import as_arrow
 from fmkit.tables.knots import as_numbers
+from fmkit.tables.texts import is_text, plain
 
 Source = Any  # a table, or one or several paths
 
@@ -168,11 +169,6 @@ class _Part:
     def of_table(cls, table: pa.Table, columns: Columns) -> _Part:
         """A table in memory."""
         user, item, rating = _found(table.column_names, columns, "the table")
-        for name in (columns.weight, columns.time, *columns.context):
-            if name is not None and name not in table.column_names:
-                raise InputError(
-                    f"there is no column '{name}', the table has {', '.join(map(repr, table.column_names))}"
-                )
 
         def column(name: str) -> pa.Array:
             return table.column(name).combine_chunks()
@@ -191,11 +187,6 @@ class _Part:
         """A file's rows, some at a time."""
         file = TableFile.open(path)
         user, item, rating = _found(file.names, columns, path)
-        for name in (columns.weight, columns.time, *columns.context):
-            if name is not None and name not in file.names:
-                raise InputError(
-                    f"there is no column '{name}', the table has {', '.join(map(repr, file.names))}", path=path
-                )
         numbers = [name for name in (rating, columns.weight) if name is not None]
         texts = list(dict.fromkeys(name for name in (columns.time, *columns.context) if name is not None))
         for batch in file.batches([user, item], texts, numbers):
@@ -213,16 +204,17 @@ class _Part:
 
 
 def _found(present: Sequence[str], columns: Columns, path: Any) -> tuple[str, str, str | None]:
-    """The columns of users, items and, where there is one, ratings."""
-    told: Mapping[str, str | None] = {"user": columns.user, "item": columns.item, "rating": columns.rating}
+    """The columns of users, items and, where there is one, ratings; the others must be there too."""
+    told = {"user": columns.user, "item": columns.item, "rating": columns.rating}
     given = {role: name for role, name in told.items() if name is not None}
-    user, item = find_columns(present, ("user", "item"), given, path=path)
-    if columns.rating is None:
-        try:
-            return user, item, find_columns(present, ("rating",), path=path)[0]
-        except InputError:
-            return user, item, None
-    return user, item, find_columns(present, ("rating",), given, path=path)[0]
+    roles = ["user", "item"]
+    if columns.rating is not None or usual_column(present, "rating") is not None:
+        roles.append("rating")
+    user, item, *rating = find_columns(present, roles, given, path=path)
+    for name in (columns.weight, columns.time, *columns.context):
+        if name is not None and name not in present:
+            raise InputError(f"there is no column '{name}', the table has {', '.join(map(repr, present))}", path=path)
+    return user, item, rating[0] if rating else None
 
 
 def _ids(column: pa.Array, name: str) -> pa.DictionaryArray:
@@ -256,10 +248,9 @@ def _weights(column: pa.Array, name: str) -> NDArray[np.float32]:
 
 def _times(column: pa.Array, name: str) -> NDArray[np.float64]:
     """Seconds; numbers written as text count from 1970 too."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = plain(column)
     try:
-        if pa.types.is_string(column.type) and pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py():
+        if is_text(column) and pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py():
             column = column.cast(pa.int64())
         return as_seconds(as_times(column, zone="UTC"))
     except InputError as error:

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from fmkit.design import Design, RelationBlock
 from fmkit.recommend.entities import Entities
+from fmkit.tables.levels import unit_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +52,6 @@ class RatingDesign:
             RelationBlock(self.items, item_codes, self.item_groups, hierarchical=True),
         ]
         return Design.from_blocks(blocks, matrix=context)
-
-
-def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
-    """Rows of ones as vectors of length 1: a long history counts no more than a short one."""
-    n = np.diff(matrix.indptr)
-    return sparse.csr_array(
-        (1 / np.sqrt(np.repeat(n, n)).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape
-    )
 
 
 def _table(entities: Entities, partners: sparse.csr_array) -> tuple[sparse.csr_array, NDArray[np.intp]]:

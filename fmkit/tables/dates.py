@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
-from fmkit.tables.kinds import date_form, dates_of, without_gaps
+from fmkit.tables.kinds import date_form, dates_of
 from fmkit.tables.knots import Knots
+from fmkit.tables.texts import is_text, plain, without_gaps
 
 DAY = 86_400  # seconds
 PARTS = {"month": 12, "weekday": 7, "hour": 24}
@@ -46,7 +47,7 @@ class Dates:
         """From the dates of a column."""
         form = zone = None
         if is_text(column):
-            values = without_gaps(as_text(column))
+            values = without_gaps(plain(column))
             form = date_form(values)
             if form is None:
                 raise InputError(f"dates are needed, as 2024-12-31 or 2024-12-31 23:59:59: {_wrong(values)}")
@@ -103,7 +104,7 @@ def as_times(column: pa.Array, form: str | None = None, zone: str | None = None)
     if of.is_null(kind):
         return column.cast(pa.timestamp("s"))
     if is_text(column):
-        texts = without_gaps(as_text(column))
+        texts = without_gaps(plain(column))
         form = date_form(texts) if form is None else form
         times = None if form is None else dates_of(texts, form)
         if times is None:
@@ -124,18 +125,6 @@ def as_times(column: pa.Array, form: str | None = None, zone: str | None = None)
     if column.type.tz is None:
         return column
     return pc.local_timestamp(column.cast(pa.timestamp(column.type.unit, zone or column.type.tz)))
-
-
-def is_text(column: pa.Array) -> bool:
-    """Whether it holds text, in whatever form Arrow keeps it."""
-    of, kind = pa.types, column.type
-    kind = kind.value_type if of.is_dictionary(kind) else kind
-    return bool(of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind))
-
-
-def as_text(column: pa.Array) -> pa.StringArray:
-    """Texts, in the one form that all kernels take."""
-    return (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).cast(pa.string())
 
 
 def _wrong(texts: pa.StringArray, form: str | None = None) -> str:

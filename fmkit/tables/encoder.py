@@ -244,9 +244,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return Dates.learn(column, n_knots)
         if told.kind == "ignore":
             return None
-        words = told.kind == "text"
-        least, most = (self.min_count, self.max_words) if words else (1, len(column) * 1000)
-        return Levels.learn(column, told.kind, told.separator, least, most)
+        pruned = (self.min_count, self.max_words) if told.kind == "text" else ()
+        return Levels.learn(column, told.kind, told.separator, *pruned)
 
     def _table(self, X: Any, *, reset: bool) -> pa.Table:
         if sparse.issparse(X):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,9 +28,8 @@ def as_arrow(X: Any) -> pa.Table:
         If it is no table, or two columns have the same name.
     """
     if isinstance(X, pa.Table):
-        table = X.select(
-            [j for j, name in enumerate(X.column_names) if not name.startswith("__index_level_")]
-        )  # pandas's
+        # An index of pandas tells where rows stood, not what they hold.
+        table = X.select([j for j, name in enumerate(X.column_names) if not name.startswith("__index_level_")])
     elif isinstance(X, pa.RecordBatch):
         table = pa.Table.from_batches([X])
     elif isinstance(X, Mapping):
@@ -43,13 +43,15 @@ def as_arrow(X: Any) -> pa.Table:
         table = _of_rows(np.asarray(X))
     else:
         table = _of_frame(X)
-    for name in table.column_names:
-        if table.column_names.count(name) > 1:
-            raise InputError(
-                f"the table has {table.column_names.count(name)} columns named '{name}': rename all but one"
-            )
+    _check_names(table.column_names)
     columns = [_as_text(c) if isinstance(c.type, pa.BaseExtensionType) else c for c in table.columns]  # uuids
     return pa.Table.from_arrays(columns, table.column_names)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"the table has {count} columns named '{name}': rename all but one")
 
 
 def _of_rows(rows: NDArray[Any]) -> pa.Table:
@@ -63,10 +65,7 @@ def _of_rows(rows: NDArray[Any]) -> pa.Table:
 def _of_frame(X: Any) -> pa.Table:
     import narwhals as nw
 
-    names = [str(name) for name in getattr(X, "columns", ())]
-    again = next((name for name in names if names.count(name) > 1), None)
-    if again is not None:  # narwhals refuses them too
-        raise InputError(f"the table has {names.count(again)} columns named '{again}': rename all but one")
+    _check_names([str(name) for name in getattr(X, "columns", ())])  # before narwhals does, in other words
     try:
         frame = nw.from_native(X)
     except TypeError:

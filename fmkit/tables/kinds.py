@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fmkit.errors import InputError
+from fmkit.tables.texts import is_text, plain, without_gaps
 
 Kind = Literal["number", "category", "set", "text", "date", "ignore"]
 KINDS: tuple[Kind, ...] = ("number", "category", "set", "text", "date", "ignore")
@@ -19,7 +20,6 @@ SEPARATORS = {"|": 6, ";": 6, ",": 3}  # with the words that parts have at most 
 COME_BACK = 1.15  # times that a part occurs, in the mean, in distinct texts: authors 1.26, pieces of titles 1.12
 ISO = "ISO 8601"
 DATES = ("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")  # beside ISO 8601, in the order in which they are tried
-GAPS = pa.array(["", "na", "n/a", "nan", "null", "none", "?", "-", "unknown"])  # among numbers and dates: no value
 LOOKED_AT = 20_000  # distinct texts of a column, at most
 SENTENCE, FEW = 5, 100  # words of texts, in the mean, and distinct ones, from which on they are no names of categories
 EXACT = 2**53  # whole numbers up to which float64 tells one from the next
@@ -62,10 +62,9 @@ def recognise(column: pa.Array, name: str = "") -> Recognised:
     if not n:
         return Recognised("ignore", "it is empty")
     if of.is_dictionary(kind):
-        if not of.is_string(kind.value_type) and not of.is_large_string(kind.value_type):
+        if not is_text(column):
             return Recognised("category", f"its type is {kind}")
-        texts = column.dictionary
-        told = recognise_text(texts.cast(pa.string()), n)
+        told = recognise_text(plain(column.dictionary), n)
         # Whoever made it categories means categories; only that a text is a list of several is worth more.
         return told if told.kind == "set" else Recognised("category", "its type is a dictionary of texts")
     if of.is_list(kind) or of.is_large_list(kind) or of.is_fixed_size_list(kind):
@@ -83,8 +82,8 @@ def recognise(column: pa.Array, name: str = "") -> Recognised:
         if of.is_integer(kind) and (is_id or pc.max(pc.abs(column.cast(pa.float64(), safe=False))).as_py() > EXACT):
             return _of_repeats(n_distinct, n, "ids" if is_id else "numbers too large to be measured")
         return Recognised("number", f"its type is {kind}")
-    if of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind):
-        return recognise_text(pc.unique(column.cast(pa.string()).drop_null()), n)
+    if is_text(column):
+        return recognise_text(pc.unique(plain(column).drop_null()), n)
     raise InputError(f"it holds {kind}: numbers, text, dates or lists are needed, or the kind 'ignore'")
 
 
@@ -113,12 +112,6 @@ def _of_repeats(n_distinct: int, n: int, what: str) -> Recognised:
     if n_distinct < 0.9 * n:
         return Recognised("category", f"{n_distinct:,} {what} in {n:,} rows")
     return Recognised("ignore", f"nearly every row has one of its own, of {n_distinct:,} {what}: an id?")
-
-
-def without_gaps(texts: pa.Array) -> pa.Array:
-    """Texts without blanks around them, null where they stand for no value: empty, NA, n/a, nan, null, none, ?, -."""
-    texts = pc.utf8_trim_whitespace(texts)
-    return pc.if_else(pc.is_in(pc.utf8_lower(texts), GAPS), None, texts)
 
 
 def date_form(texts: pa.Array) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
-from fmkit.tables.kinds import without_gaps
+from fmkit.tables.texts import is_text, plain, without_gaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +81,18 @@ def as_numbers(column: pa.Array) -> NDArray[np.float64]:
     InputError
         If a text is no number.
     """
-    kind: Any = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.dictionary_decode()
-        kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        texts = without_gaps(column.cast(pa.string()))
+    of, column = pa.types, plain(column)
+    if is_text(column):
+        texts = without_gaps(column)
         try:
             column = texts.cast(pa.float64())
         except pa.ArrowInvalid:
             number = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
             wrong = texts.filter(pc.invert(pc.match_substring_regex(texts, number)))
             raise InputError(f"{wrong[0].as_py() if len(wrong) else texts[0].as_py()!r} is no number") from None
-    try:
-        return np.asarray(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise InputError(f"numbers are needed, it holds {kind}") from None
+    kind = column.type
+    if not (
+        of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind) or of.is_boolean(kind) or of.is_null(kind)
+    ):
+        raise InputError(f"numbers are needed, it holds {kind}")
+    return np.asarray(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan))

@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fmkit.tables.texts import plain
+
+BOOLEANS = (["true"], ["false"], ["true", "false"], ["false", "true"])
 WORD = r"[^\p{L}\p{N}]+"  # what stands between words
 
 
@@ -38,13 +41,13 @@ class Levels:
     missing: bool
 
     @classmethod
-    def learn(cls, column: pa.Array, kind: Any, separator: str, min_count: int, most: int) -> Levels:
+    def learn(cls, column: pa.Array, kind: Any, separator: str, min_count: int = 1, most: int | None = None) -> Levels:
         """Levels that at least `min_count` rows have; if there are more than `most`, those that most rows have."""
         tokens = Tokens.of(column, kind, separator)
         values = pc.unique(tokens.texts)
         count = np.asarray(tokens.matrix(values, len(values))[tokens.rows].sum(axis=0)).ravel()
         kept = np.flatnonzero(count >= min_count)
-        if len(kept) > most:
+        if most is not None and len(kept) > most:
             kept = np.sort(kept[np.argsort(-count[kept], kind="stable")[:most]])
         missing = bool((tokens.rows == tokens.n_owners).any())
         return cls(kind, separator, values.take(pa.array(kept)), missing)
@@ -58,15 +61,12 @@ class Levels:
             column = _as_booleans(column)
         tokens = Tokens.of(column, self.kind, self.separator)
         matrix = tokens.matrix(self.values, len(self), self.missing)
-        if self.kind != "category":
-            n = np.diff(matrix.indptr)
-            matrix.data /= np.repeat(np.sqrt(n).astype(np.float32), n)
-        return matrix[tokens.rows]
+        return (matrix if self.kind == "category" else unit_rows(matrix))[tokens.rows]
 
     @property
     def of_booleans(self) -> bool:
         """Whether the levels are true and false."""
-        return self.kind == "category" and bool(len(self.values)) and set(self.values.to_pylist()) <= {"true", "false"}
+        return self.kind == "category" and self.values[:3].to_pylist() in BOOLEANS
 
     def names(self, column: str) -> list[str]:
         """A name for each column."""
@@ -74,13 +74,17 @@ class Levels:
         return [f"{column}{mark}{value}" for value in self.values.to_pylist()] + [f"{column} missing"] * self.missing
 
 
+def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Rows of ones as vectors of length 1: a long list counts no more than a short one."""
+    n = np.diff(matrix.indptr)
+    values = (1 / np.sqrt(np.repeat(n, n))).astype(np.float32)
+    return sparse.csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 def as_levels(column: pa.Array) -> pa.Array:
     """Values as text; whole numbers without decimals, so that 7, 7.0 and "7" are one level. Blank ones are null."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.dictionary_decode()
-        kind = column.type
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    column = plain(column)
+    if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
         column = pc.if_else(pc.is_nan(column), None, column)
         with suppress(pa.ArrowInvalid):  # with decimals
