@@ -136,7 +136,7 @@ class Folding(FMEstimator):
         counts = np.bincount(code, weights).astype(np.float32)
         y_less_bias = (targets - bias).astype(np.float32)
         code = code.astype(np.int32, copy=False)
-        prior, bayesian = self._prior(column), self.posterior_ is not None
+        prior, bayesian = self.prior_of(column), self.posterior_ is not None
         of_rows = rows, y_less_bias, omega, code, counts
         new, levels = fold_columns(
             *of_rows, known.machine(), *prior, shape, count_threads(self.n_jobs), variances=bayesian
@@ -229,7 +229,7 @@ class Folding(FMEstimator):
             cov[:, : posterior.covariance.shape[1]] = posterior.covariance
         return Knowledge(w, V, posterior.linear_variance, var_v, cov), machine.bias, means
 
-    def _prior(self, like: NDArray[Any]) -> tuple[Floats, Floats]:
+    def prior_of(self, like: NDArray[Any]) -> tuple[Floats, Floats]:
         """Precision and centre of the prior of each of these columns, factors first: of shape (n, k + 1)."""
         n, k = len(like), self.machine_.n_factors
         precision, centre = np.ones((n, k + 1), np.float32), np.zeros((n, k + 1), np.float32)

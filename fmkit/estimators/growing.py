@@ -167,7 +167,7 @@ class Growing(Folding):
             of_new = place[nearest]
         else:
             of_new = self._columns_like(like, len(new))
-        precision, centre = self._prior(of_new)
+        precision, centre = self.prior_of(of_new)
         V, w = np.ascontiguousarray(centre[:, :-1]), centre[:, -1]
         _, _, means = self._known()
         linear = (w - V @ (means @ self.machine_.factors)).astype(np.float32)
@@ -197,7 +197,7 @@ class Growing(Folding):
         elif design.blocks:
             design = Design.from_matrix(design.to_csr())
         n = design.n_features
-        prior, centre = self._prior(np.arange(n))
+        prior, centre = self.prior_of(np.arange(n))
         shapes, levels = np.zeros(n, np.float32), np.ones(n, np.float32)
         if posterior is not None:
             omega = omega / posterior.noise_variance(design, self.n_jobs)

@@ -1,5 +1,6 @@
 """Exact top-N lists: maximum inner product search over all items, without a matrix of scores."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,23 @@ from fmkit.threads import even_cuts, for_each
 TILE = 1024  # items scored at once: HEIGHT x 1024 scores are 32 KB, they stay in the first-level cache
 
 
+@dataclass(frozen=True, eq=False)
+class Doubt:
+    """What is taken off a score for what is not known: risk * sqrt(<query's spread, item's spread>).
+
+    Parameters
+    ----------
+    risk : float
+        Standard deviations; negative ones are added.
+    queries, items : ndarrays of shape (n_queries, s), (n_items, s), float32
+        Their products are variances; one below 0 counts as 0.
+    """
+
+    risk: float
+    queries: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+
 def top_n(
     queries: NDArray[np.float32],
     items: NDArray[np.float32],
@@ -19,6 +37,7 @@ def top_n(
     seen_before: NDArray[np.int64],
     seen: NDArray[np.int32],
     n_threads: int,
+    doubt: Doubt | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The n items of largest inner product with each query; of equal ones, those of lower code.
 
@@ -36,19 +55,24 @@ def top_n(
         Item codes, ascending within a query.
     n_threads : int
         The result is the same for any number.
+    doubt : Doubt, optional
+        Scores are inner products less this.
 
     Returns
     -------
     codes : ndarray of shape (n_queries, n), int32
         Best first; -1 where fewer than n items are left.
     scores : ndarray of shape (n_queries, n), float32
-        Inner products; -inf where there is no item.
+        Scores; -inf where there is no item.
     """
     n_queries, n_items = len(queries), len(items)
     codes = np.full((n_queries, n), -1, np.int32)
     scores = np.full((n_queries, n), -np.inf, np.float32)
     chunk = (n_queries // (4 * n_threads * HEIGHT) + 1) * HEIGHT
-    arguments = (_dimensions_first(queries), _dimensions_first(items), n_items, seen_before, seen, codes, scores)
+    doubt = doubt or Doubt(0.0, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))
+    spreads = np.float32(doubt.risk), _dimensions_first(doubt.queries), _dimensions_first(doubt.items)
+    vectors = _dimensions_first(queries), _dimensions_first(items)
+    arguments = (*vectors, *spreads, n_items, seen_before, seen, codes, scores)
     ranges = [(first, min(first + chunk, n_queries), *arguments) for first in range(0, n_queries, chunk)]
     for_each(_select, ranges, n_threads)
     return codes, scores
@@ -95,6 +119,9 @@ def _select(
     last: int,
     queries: Any,
     items: Any,
+    risk: Any,
+    query_spreads: Any,
+    item_spreads: Any,
     n_items: int,
     seen_before: Any,
     seen: Any,
@@ -105,8 +132,8 @@ def _select(
 
     Items come in ascending order and replace others only if they are better: this is the rule for ties.
     """
-    n_dimensions, n = items.shape[0], codes.shape[1]
-    tile = np.empty((HEIGHT, TILE), np.float32)
+    n_dimensions, n_spreads, n = items.shape[0], item_spreads.shape[0], codes.shape[1]
+    tile, variances = np.empty((HEIGHT, TILE), np.float32), np.empty((HEIGHT, TILE), np.float32)
     next_seen = np.empty(HEIGHT, np.int64)
     for top in range(first, last, HEIGHT):
         height = min(HEIGHT, last - top)
@@ -116,6 +143,15 @@ def _select(
             tile[:] = 0
             for j in range(0, width, LANES):
                 rank_update(tile, 0, j, queries, 0, top, items, 0, start + j, n_dimensions, HEIGHT, 0)
+            if risk:
+                variances[:] = 0
+                for j in range(0, width, LANES):
+                    rank_update(
+                        variances, 0, j, query_spreads, 0, top, item_spreads, 0, start + j, n_spreads, HEIGHT, 0
+                    )
+                for h in range(height):
+                    for j in range(width):
+                        tile[h, j] -= risk * np.sqrt(max(variances[h, j], np.float32(0)))
             for h in range(height):
                 r = top + h
                 while next_seen[h] < seen_before[r + 1] and seen[next_seen[h]] < start + width:

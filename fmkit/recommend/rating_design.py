@@ -21,13 +21,14 @@ from fmkit.tables.levels import unit_rows
 
 @dataclass(frozen=True, eq=False)
 class RatingDesign:
-    """Tables of users and items, of which a rating has a row each.
+    """What is known of users and items beside their ids; a rating has a row of each.
 
     Parameters
     ----------
     users, items : csr_array of shape (n_users, n_user_columns), (n_items, n_item_columns), float32
+        Partners, of which a row is a vector of length 1, then features.
     user_groups, item_groups : ndarray of shape (n_user_columns,), (n_item_columns,)
-        Columns that share a prior: ids, partners, and those of each column of the table.
+        Columns that share a prior, from 1: partners, and those of each column of the table.
     """
 
     users: sparse.csr_array
@@ -38,26 +39,41 @@ class RatingDesign:
     @classmethod
     def of(cls, users: Entities, items: Entities, user_codes: Any, item_codes: Any) -> RatingDesign:
         """From who and what there is, and the pairs that the fit may see."""
-        shape = len(users), len(items)
-        pairs = sparse.csr_array((np.ones(len(user_codes), np.float32), (user_codes, item_codes)), shape=shape)
-        pairs.sum_duplicates()
-        pairs.data[:] = 1
-        (of_users, user_groups), (of_items, item_groups) = _table(users, pairs), _table(items, pairs.T.tocsr())
-        return cls(of_users, of_items, user_groups, item_groups)
+        pairs = pairs_of(user_codes, item_codes, len(users), len(items))
+        of_users, of_items = known_of(users, pairs), known_of(items, pairs.T.tocsr())
+        return cls(of_users, of_items, _groups(users, len(items)), _groups(items, len(users)))
 
     def rows(self, user_codes: Any, item_codes: Any, context: sparse.csr_array | None = None) -> Design:
-        """The design of pairs, with further columns of each."""
+        """The design of pairs: the context's columns, then a block of users and one of items, each with ids first."""
         blocks = [
-            RelationBlock(self.users, user_codes, self.user_groups, hierarchical=True),
-            RelationBlock(self.items, item_codes, self.item_groups, hierarchical=True),
+            _block(self.users, self.user_groups, user_codes),
+            _block(self.items, self.item_groups, item_codes),
         ]
         return Design.from_blocks(blocks, matrix=context)
 
 
-def _table(entities: Entities, partners: sparse.csr_array) -> tuple[sparse.csr_array, NDArray[np.intp]]:
-    ids = sparse.eye_array(len(entities), dtype=np.float32)
-    sizes = [len(entities), partners.shape[1]]
+def pairs_of(user_codes: Any, item_codes: Any, n_users: int, n_items: int) -> sparse.csr_array:
+    """Who has what, as ones."""
+    entries = np.ones(len(user_codes), np.float32), (user_codes, item_codes)
+    pairs = sparse.csr_array(entries, shape=(n_users, n_items))
+    pairs.sum_duplicates()
+    pairs.data[:] = 1
+    return pairs
+
+
+def known_of(entities: Entities, partners: sparse.csr_array) -> sparse.csr_array:
+    """Partners and features of each, side by side."""
+    return sparse.hstack([unit_rows(partners), entities.features], format="csr", dtype=np.float32)
+
+
+def _groups(entities: Entities, n_partners: int) -> NDArray[np.intp]:
+    sizes = [n_partners]
     if entities.encoder is not None:
         sizes += [feature.n_columns for feature in entities.encoder.features_ if feature.n_columns]
-    groups = np.repeat(np.arange(len(sizes)), sizes)
-    return sparse.hstack([ids, unit_rows(partners), entities.features], format="csr", dtype=np.float32), groups
+    return np.repeat(np.arange(1, len(sizes) + 1), sizes)
+
+
+def _block(known: sparse.csr_array, groups: NDArray[np.intp], codes: Any) -> RelationBlock:
+    n = known.shape[0]
+    table = sparse.hstack([sparse.eye_array(n, dtype=np.float32), known], format="csr", dtype=np.float32)
+    return RelationBlock(table, codes, np.append(np.zeros(n, np.intp), groups), hierarchical=True)

@@ -1,0 +1,100 @@
+"""One side of a rating model after the fit: what users, or items, come to, how surely, and what they are expected to be.
+
+A user's row of the design is its id, what it rated and what is known of it. A rating meets their sum alone, T = (q, c):
+the sum of the factors, and the weight with the pairs inside the row. The fit's prior of T is normal about the sum of
+what the row's other columns have (`fmkit.solvers.hierarchy`), with a precision a dimension; so a user's T can be solved
+for again, or for the first time, from ratings alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fmkit.design import Block
+from fmkit.estimators import FMRegressor
+from fmkit.posterior import block_spreads
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Users or items.
+
+    Parameters
+    ----------
+    vectors, weights : ndarrays of shape (n, d), (n,), float32
+        q and c.
+    var_vectors, covariance : ndarrays of shape (n, k), float32
+        Variances of the first k dimensions of q, and their covariances with c.
+    var_weights : ndarray of shape (n,), float32
+    noise : ndarray of shape (n,), float32
+        Noise precision of each one's ratings, as a multiple of what it is without.
+    rows : csr_array of shape (n, n_members), float32
+        What is known of each beside its id: its partners, then the features.
+    members : ndarray of shape (n_members, d + 1), float32
+        What each of these columns adds: factors, then the weight.
+    precision, centre : ndarrays of shape (d + 1,), float32
+        Of the prior of (q, c) about the sum of the members.
+    noise_shape : float
+        c of the Gamma(c, c) prior of the noise levels; 0: all are 1.
+    """
+
+    vectors: Floats
+    weights: Floats
+    var_vectors: Floats
+    covariance: Floats
+    var_weights: Floats
+    noise: Floats
+    rows: sparse.csr_array
+    members: Floats
+    precision: Floats
+    centre: Floats
+    noise_shape: float
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @classmethod
+    def of_block(cls, block: Block, rows: sparse.csr_array, model: FMRegressor, n_threads: int) -> Self:
+        """From a fitted model and a block of its design: ids first, then the columns of `rows`."""
+        n, machine = block.table.n_rows, model.machine_
+        own, others = block.columns[:n], block.columns[n:]
+        q, c = machine.block_rows(block, n_threads)
+        (precision,), (centre,) = model.prior_of(own[:1])
+        members = np.column_stack([machine.factors[others], machine.linear[others]])
+        posterior = model.posterior_
+        if posterior is None:
+            nothing = np.zeros((n, 0), np.float32)
+            certain = nothing, nothing, np.zeros(n, np.float32), np.ones(n, np.float32)
+            return cls(q, c, *certain, rows, members, precision, centre, 0.0)
+        k = posterior.factor_variance.shape[1]
+        V = np.ascontiguousarray(machine.factors[:, :k])
+        spreads = posterior.linear_variance, posterior.factor_variance
+        of_rows = posterior.covariance, posterior.stands_for_row
+        _, var_q, cov, var_c = block_spreads(block, V, *spreads, n_threads, *of_rows)
+        assert posterior.priors is not None
+        shape = float(posterior.priors.noise_shape[posterior.priors.groups[own[0]]])
+        return cls(q, c, var_q, cov, var_c, posterior.noise_levels[own], rows, members, precision, centre, shape)
+
+    def expected(self, rows: sparse.csr_array) -> Floats:
+        """Prior means of (q, c), of rows of what is known, of shape (n, d + 1)."""
+        return np.asarray(self.centre + rows @ self.members, np.float32)
+
+    def select(self, codes: NDArray[Any]) -> Self:
+        """Some, in this order; what rows share is shared."""
+        names = ("vectors", "weights", "var_vectors", "covariance", "var_weights", "noise", "rows")
+        return replace(self, **{name: getattr(self, name)[codes] for name in names})
+
+    def put(self, codes: NDArray[Any], some: Self) -> Self:
+        """The same with others in the places of some."""
+        changed = {}
+        for name in ("vectors", "weights", "var_vectors", "covariance", "var_weights", "noise"):
+            changed[name] = getattr(self, name).copy()
+            changed[name][codes] = getattr(some, name)
+        return replace(self, **changed)
