@@ -1,4 +1,4 @@
-"""One side of a rating model after the fit: what users, or items, come to, how surely, and what they are expected to be.
+"""One side of a rating model: what users, or items, come to, how surely, and what they are expected to be.
 
 A user's row of the design is its id, what it rated and what is known of it. A rating meets their sum alone, T = (q, c):
 the sum of the factors, and the weight with the pairs inside the row. The fit's prior of T is normal about the sum of
