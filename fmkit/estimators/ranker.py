@@ -16,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from fmkit.estimators.asking import Asked
 from fmkit.estimators.state import kept_parameters
 from fmkit.ranking.choosing import Trial, blended, choose
+from fmkit.ranking.factors import Factors
 from fmkit.ranking.item_item import MOST, ItemItem
-from fmkit.ranking.pairs import Pairs
+from fmkit.ranking.pairs import Pairs, checked_codes
 from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Steps, fit_recipe
 from fmkit.ranking.saved import pack, unpack
-from fmkit.ranking.table import Table, joined
+from fmkit.ranking.table import Table, joined, without_queries
 from fmkit.threads import count_threads
 
 LOSSES = ("implicit", "softmax", "warp", "bpr")
@@ -283,11 +284,37 @@ class FMRanker(Asked):
         """
         if not hasattr(self, "ranking_"):
             return self.fit(interactions, queries, items, sample_weight=sample_weight)
+        table = joined(self.ranking_, interactions, queries, items, sample_weight)
+        return self._swept(table, self.ranking_.factors)
+
+    def forget(self, queries: ArrayLike) -> Self:
+        """Take queries out: their rows, pairs and vectors, and what they taught the items.
+
+        Without their pairs, a sweep over all others is made as by `partial_fit`, and item-item weights are solved for
+        anew. The queries after them move up.
+
+        Parameters
+        ----------
+        queries : array-like of integers
+            Rows of the fit.
+
+        Returns
+        -------
+        FMRanker
+            Itself.
+        """
+        check_is_fitted(self, "ranking_")
+        gone = checked_codes(queries, self.ranking_.pairs.n_queries, "queries")
+        kept = np.setdiff1d(np.arange(self.ranking_.pairs.n_queries), gone)
+        table, starts = without_queries(self.ranking_, kept)
+        return self._swept(table, starts)
+
+    def _swept(self, table: Table, starts: Sequence[Factors]) -> Self:
+        """One more sweep of each machine over all pairs."""
         before = self.ranking_
-        table = joined(before, interactions, queries, items, sample_weight)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fitted = []
-        for i, factors in enumerate(before.factors):
+        for i, factors in enumerate(starts):
             rng = np.random.default_rng((seed, 2, len(table.pairs), i))
             recipe = self.recipes_[factors.loss].with_({"max_iter": 1})
             n_threads = self._threads(factors.loss)

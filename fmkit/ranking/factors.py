@@ -90,6 +90,18 @@ class Factors:
         vectors[seen, :-1] = folded[seen]
         return vectors
 
+    def shares(self, history: Pairs, items: Vectors, present: NDArray[np.bool_]) -> Vectors:
+        """What each pair of one query adds to its vector, of shape (n_pairs, n_factors); for histories that are none.
+
+        The vector of the squared loss is linear in what is seen: (sum c z z' + unseen sum z z' + penalty I)^-1 sum c z.
+        """
+        Z = items[:, :-1].astype(np.float64)
+        z, weights = Z[history.items], np.ones(len(history)) if not len(history.weights) else history.weights
+        weight = np.asarray([weights.sum() + self.objective.unseen * np.count_nonzero(present)], np.float32)
+        system = self.objective.unseen * (Z[present].T @ Z[present]) + (z.T * weights) @ z
+        system[np.diag_indices_from(system)] += self.objective.penalty(weight)[0] + 1e-12
+        return np.linalg.solve(system, (z * weights[:, None]).T).T
+
 
 def as_features(histories: Pairs, power: float) -> sparse.csr_array:
     """Histories as features: n**-power where a query has an item, n being how many it has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -130,6 +130,13 @@ class Pairs:
         some = self.csr[queries]
         weights = some.data if len(self.weights) else NONE
         return Pairs(len(queries), self.n_items, some.indptr.astype(np.int64), some.indices.astype(np.int32), weights)
+
+    def among(self, items: NDArray[np.integer[Any]]) -> Pairs:
+        """The pairs of some items, ascending, which become items 0, 1, ..."""
+        place = np.full(self.n_items, -1, np.int32)
+        place[items] = np.arange(len(items), dtype=np.int32)
+        some = self.select(place[self.items] >= 0)
+        return replace(some, n_items=len(items), items=place[some.items])
 
     def select(self, keep: NDArray[np.bool_]) -> Pairs:
         """The pairs where `keep`, of shape (n_pairs,), is True."""

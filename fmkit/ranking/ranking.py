@@ -163,16 +163,33 @@ class Ranking:
             yield np.arange(start, min(start + block, n))
 
     def lists(
-        self, vectors: Vectors, histories: Pairs, n: int, exclude: Pairs, n_threads: int
+        self,
+        vectors: Vectors,
+        histories: Pairs,
+        n: int,
+        exclude: Pairs,
+        n_threads: int,
+        among: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int32], Vectors]:
-        """The n best items of each query and their scores; -1 and -inf where fewer are left."""
+        """The n best items of each query and their scores; -1 and -inf where fewer are left.
+
+        `among` are the codes, ascending, of the only items that may be listed.
+        """
+        if among is not None:
+            exclude = exclude.among(among)
         if not self._with_item_item:
-            return top_n(vectors, self.item_vectors, n, exclude.before, exclude.items, n_threads)
-        codes = np.full((len(vectors), n), -1, np.int32)
-        values = np.full((len(vectors), n), -np.inf, np.float32)
-        for some in self._blocks(len(vectors)):
-            scores, left_out = self.scores(vectors[some], histories.rows(some)), exclude.rows(some)
-            best = top_n_of_scores(scores, n, left_out.before, left_out.items, n_threads)
-            codes[some], values[some] = best, np.take_along_axis(scores, np.maximum(best, 0), axis=1)
-        values[codes < 0] = -np.inf
+            items = self.item_vectors if among is None else self.item_vectors[among]
+            codes, values = top_n(vectors, items, n, exclude.before, exclude.items, n_threads)
+        else:
+            codes = np.full((len(vectors), n), -1, np.int32)
+            values = np.full((len(vectors), n), -np.inf, np.float32)
+            for some in self._blocks(len(vectors)):
+                scores, left_out = self.scores(vectors[some], histories.rows(some)), exclude.rows(some)
+                if among is not None:
+                    scores = np.ascontiguousarray(scores[:, among])
+                best = top_n_of_scores(scores, n, left_out.before, left_out.items, n_threads)
+                codes[some], values[some] = best, np.take_along_axis(scores, np.maximum(best, 0), axis=1)
+            values[codes < 0] = -np.inf
+        if among is not None:
+            codes = np.where(codes < 0, np.int32(-1), among.astype(np.int32)[codes])
         return codes, values

@@ -24,8 +24,8 @@ OBJECTIVE = "unseen", "reg", "power", "reg_attributes"
 def pack(ranking: Ranking) -> tuple[dict[str, Any], Arrays]:
     """What of it is numbers and names, and its arrays."""
     arrays = {
-        **_pack_table(ranking.queries, "queries"),
-        **_pack_table(ranking.items, "items"),
+        **pack_table(ranking.queries, "queries"),
+        **pack_table(ranking.items, "items"),
         "pairs.before": ranking.pairs.before,
         "pairs.items": ranking.pairs.items,
         "pairs.weights": ranking.pairs.weights,
@@ -53,8 +53,8 @@ def pack(ranking: Ranking) -> tuple[dict[str, Any], Arrays]:
 def unpack(facts: dict[str, Any], arrays: Arrays) -> Ranking:
     """The ranking; a KeyError, TypeError or ValueError if the parts do not fit together."""
     n_query_features, n_item_features = (int(n) for n in facts["columns"])
-    queries = _unpack_table(arrays, "queries", n_query_features)
-    items = _unpack_table(arrays, "items", n_item_features)
+    queries = unpack_table(arrays, "queries", n_query_features)
+    items = unpack_table(arrays, "items", n_item_features)
     n_queries, n_items = queries.shape[0], items.shape[0]
     before, codes, weights = (arrays[f"pairs.{name}"] for name in ("before", "items", "weights"))
     if codes.dtype.str != "<i4" or before.dtype.str != "<i8" or weights.dtype.str != "<f4":
@@ -99,7 +99,7 @@ def _unpack_factors(
     return Factors(str(told["loss"]), machine, power, objective, items.shape[0], columns)
 
 
-def _pack_table(table: sparse.csr_array, name: str) -> Arrays:
+def pack_table(table: sparse.csr_array, name: str) -> Arrays:
     """Of ids alone, nothing but how many."""
     if is_identity(table):
         return {f"{name}.ids": np.array([table.shape[0]])}
@@ -110,7 +110,8 @@ def _pack_table(table: sparse.csr_array, name: str) -> Arrays:
     }
 
 
-def _unpack_table(arrays: Arrays, name: str, n_columns: int) -> sparse.csr_array:
+def unpack_table(arrays: Arrays, name: str, n_columns: int) -> sparse.csr_array:
+    """The reverse; a KeyError or ValueError if the file holds something else."""
     if f"{name}.ids" in arrays:
         n = int(arrays[f"{name}.ids"][0])
         if n != n_columns:

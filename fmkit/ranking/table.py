@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fmkit.design import Design
+from fmkit.ranking.factors import Factors
 from fmkit.ranking.pairs import Pairs, is_identity
 from fmkit.ranking.ranking import Ranking
 from fmkit.ranking.side import Side
@@ -73,6 +74,24 @@ def joined(before: Ranking, interactions: Any, queries: Any, items: Any, weights
     together = Pairs.of(pairs, n[0], n[1], np.concatenate([old_pairs.data, new.data]))
     designs = [Design.from_codes([np.arange(size)]) if d is None else d for d, size in zip(sides, n, strict=True)]
     return Table(together, designs[0], designs[1])
+
+
+def without_queries(before: Ranking, kept: NDArray[np.int64]) -> tuple[Table, list[Factors]]:
+    """What is left with some of the queries, and the machines without the features that only the others had."""
+    queries = before.queries[kept]
+    had, has = (np.diff(matrix.tocsc().indptr) > 0 for matrix in (before.queries, queries))
+    columns = np.flatnonzero(has | ~had)
+    place = np.full(before.queries.shape[1], -1)
+    place[columns] = np.arange(len(columns))
+    starts = []
+    for factors in before.factors:
+        own = np.arange(before.queries.shape[1]) if factors.columns is None else factors.columns
+        rows = np.append(place[own] >= 0, np.ones(len(factors.machine.query_factors) - len(own), bool))
+        machine = replace(factors.machine, query_factors=factors.machine.query_factors[rows])
+        moved = None if factors.columns is None else place[own][place[own] >= 0]
+        starts.append(replace(factors, machine=machine, columns=moved))
+    design = Design.from_matrix(queries[:, columns])
+    return Table(before.pairs.rows(kept), design, Design.from_matrix(before.items)), starts
 
 
 def _design(rows: Any) -> Design | None:

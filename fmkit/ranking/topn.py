@@ -13,6 +13,20 @@ from fmkit.threads import even_cuts, for_each
 TILE = 1024  # items scored at once: HEIGHT x 1024 scores are 32 KB, they stay in the first-level cache
 
 
+class Arranged:
+    """Vectors as the search reads them, dimensions first: kept where the same items are searched again and again.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, n_dimensions), float32
+    """
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        self.n = len(vectors)
+        self.by_dimension = np.zeros((vectors.shape[1], padded(self.n)), np.float32)  # to whole registers
+        self.by_dimension[:, : self.n] = vectors.T
+
+
 @dataclass(frozen=True, eq=False)
 class Doubt:
     """What is taken off a score for what is not known: risk * sqrt(<query's spread, item's spread>).
@@ -21,18 +35,19 @@ class Doubt:
     ----------
     risk : float
         Standard deviations; negative ones are added.
-    queries, items : ndarrays of shape (n_queries, s), (n_items, s), float32
+    queries : ndarray of shape (n_queries, s), float32
+    items : ndarray of shape (n_items, s), float32, or Arranged
         Their products are variances; one below 0 counts as 0.
     """
 
     risk: float
     queries: NDArray[np.float32]
-    items: NDArray[np.float32]
+    items: NDArray[np.float32] | Arranged
 
 
 def top_n(
     queries: NDArray[np.float32],
-    items: NDArray[np.float32],
+    items: NDArray[np.float32] | Arranged,
     n: int,
     seen_before: NDArray[np.int64],
     seen: NDArray[np.int32],
@@ -47,7 +62,7 @@ def top_n(
     Parameters
     ----------
     queries : ndarray of shape (n_queries, n_dimensions), float32
-    items : ndarray of shape (n_items, n_dimensions), float32
+    items : ndarray of shape (n_items, n_dimensions), float32, or Arranged
     n : int
     seen_before : ndarray of shape (n_queries + 1,), int64
         The items left out for query r are seen[seen_before[r]:seen_before[r + 1]].
@@ -65,13 +80,14 @@ def top_n(
     scores : ndarray of shape (n_queries, n), float32
         Scores; -inf where there is no item.
     """
-    n_queries, n_items = len(queries), len(items)
+    among = _arranged(items)
+    n_queries, n_items = len(queries), among.n
     codes = np.full((n_queries, n), -1, np.int32)
     scores = np.full((n_queries, n), -np.inf, np.float32)
     chunk = (n_queries // (4 * n_threads * HEIGHT) + 1) * HEIGHT
     doubt = doubt or Doubt(0.0, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))
-    spreads = np.float32(doubt.risk), _dimensions_first(doubt.queries), _dimensions_first(doubt.items)
-    vectors = _dimensions_first(queries), _dimensions_first(items)
+    spreads = np.float32(doubt.risk), Arranged(doubt.queries).by_dimension, _arranged(doubt.items).by_dimension
+    vectors = Arranged(queries).by_dimension, among.by_dimension
     arguments = (*vectors, *spreads, n_items, seen_before, seen, codes, scores)
     ranges = [(first, min(first + chunk, n_queries), *arguments) for first in range(0, n_queries, chunk)]
     for_each(_select, ranges, n_threads)
@@ -95,11 +111,8 @@ def top_n_of_scores(
     return codes
 
 
-def _dimensions_first(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The transpose, with zero vectors added to a whole number of registers."""
-    out = np.zeros((vectors.shape[1], padded(len(vectors))), np.float32)
-    out[:, : len(vectors)] = vectors.T
-    return out
+def _arranged(items: NDArray[np.float32] | Arranged) -> Arranged:
+    return items if isinstance(items, Arranged) else Arranged(items)
 
 
 @kernel

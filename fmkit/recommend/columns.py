@@ -15,6 +15,8 @@ NAMES = {
     "business businessid article articleid show showid",
     "rating": "rating ratings score scores stars star value overall grade mark userrating bookrating movierating "
     "reviewscore reviewoverall preference",
+    "time": "timestamp time date datetime when ratedat createdat unixtime reviewtime unixreviewtime ratingtimestamp "
+    "ratedate ratingdate reviewdate eventtime eventdate eventtimestamp playedat watchedat orderdate purchasedate",
     "title": "title name itemtitle itemname movietitle moviename filmtitle booktitle bookname producttitle productname "
     "songtitle songname tracktitle trackname artistname albumtitle gametitle animetitle originaltitle label",
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from fmkit.errors import InputError
-from fmkit.recommend.columns import find_columns
+from fmkit.recommend.columns import find_columns, usual_column
+from fmkit.recommend.tables import read_whole
 from fmkit.recommend.vocabulary import Vocabulary, as_texts, plain_ids
 from fmkit.tables import TableEncoder
 from fmkit.tables.frames import as_arrow
@@ -31,6 +34,8 @@ class Entities:
     encoder : TableEncoder, or None
         What made the features; None if there is no table.
     id_column : str or None
+    table : pyarrow.Table of n_ids rows, or None
+        The other columns as they were given; nulls for ids that the table does not have.
     n_replaced : int
         Rows of the table left out because a row further down tells of the same id.
     """
@@ -39,6 +44,7 @@ class Entities:
     features: sparse.csr_array
     encoder: TableEncoder | None = None
     id_column: str | None = None
+    table: pa.Table | None = None
     n_replaced: int = 0
 
     def __len__(self) -> int:
@@ -58,12 +64,12 @@ class Entities:
         Parameters
         ----------
         ids : Vocabulary
-        table : DataFrame, pyarrow.Table, mapping of columns, or None
+        table : DataFrame, pyarrow.Table, mapping of columns, path, or None
         role : {"user", "item"}
         id_column : str, optional
             The column of the ids; by default the one of a usual name.
         schema : mapping of column to kind, optional
-            As for TableEncoder.
+            As for TableEncoder; columns of other tables are passed over.
 
         Raises
         ------
@@ -72,7 +78,7 @@ class Entities:
         """
         if table is None:
             return cls(ids, sparse.csr_array((len(ids), 0), dtype=np.float32))
-        table = as_arrow(table)
+        table = read_whole(table) if isinstance(table, str | Path) else as_arrow(table)
         given = {role: id_column} if id_column is not None and id_column in table.column_names else {}
         (column,) = find_columns(table.column_names, (role,), given, path=f"the table of {role}s")
         try:
@@ -96,11 +102,63 @@ class Entities:
         encoder, rows = None, sparse.csr_array((len(codes), 0), dtype=np.float32)
         described = table.drop_columns([column])
         if described.num_columns:
-            encoder = TableEncoder(schema).fit(described)
+            own = {name: kind for name, kind in (schema or {}).items() if name in described.column_names}
+            encoder = TableEncoder(own or None).fit(described)
             rows = encoder.transform(described)
         entries = np.ones(len(codes), np.float32), (codes, np.arange(len(codes)))
         place = sparse.csr_array(entries, shape=(len(known), len(codes)))
-        return cls(Vocabulary(plain_ids(known)), sparse.csr_array(place @ rows), encoder, column, n_replaced)
+        row_of = np.full(len(known), -1)
+        row_of[codes] = np.arange(len(codes))
+        aligned = described.take(pa.array(row_of, mask=row_of < 0))
+        features = sparse.csr_array(place @ rows)
+        return cls(Vocabulary(plain_ids(known)), features, encoder, column, aligned, n_replaced)
+
+    @cached_property
+    def titles(self) -> pa.Array | None:
+        """What each is called, where the table has a column of names."""
+        column = None if self.table is None else usual_column(self.table.column_names, "title")
+        if column is None:
+            return None
+        assert self.table is not None
+        return self.table.column(column).combine_chunks().cast(pa.string())
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Of the columns of `features`."""
+        return [] if self.encoder is None else [str(name) for name in self.encoder.get_feature_names_out()]
+
+    def encoded(self, described: list[Mapping[str, Any]]) -> sparse.csr_array:
+        """Features of others, from values by column; what is not told is missing."""
+        assert self.encoder is not None
+        assert self.table is not None
+        names = self.table.column_names
+        wrong = [name for one in described for name in one if name not in names]
+        if wrong:
+            raise InputError(f"there is no column '{wrong[0]}', the table has {', '.join(map(repr, names))}")
+        try:
+            columns = {f.name: pa.array([one.get(f.name) for one in described], f.type) for f in self.table.schema}
+        except (pa.ArrowException, TypeError) as error:
+            raise InputError(f"features are not as in the table: {error}") from None
+        return self.encoder.transform(pa.table(columns))
+
+    def taking_in(self, ids: pa.Array) -> Entities:
+        """With those of some ids that are new at the end; nothing else is known of them."""
+        new = ids.filter(pa.array(self.ids.encode(ids) < 0))
+        n = len(new)
+        if not n:
+            return self
+        known = pa.concat_arrays([self.ids.ids.cast(pa.string()), as_texts(new)])
+        features = sparse.vstack([self.features, sparse.csr_array((n, self.features.shape[1]), dtype=np.float32)])
+        table = self.table
+        if table is not None:
+            nothing = pa.table({field.name: pa.nulls(n, field.type) for field in table.schema})
+            table = pa.concat_tables([table, nothing])
+        return replace(self, ids=Vocabulary(plain_ids(known)), features=sparse.csr_array(features), table=table)
+
+    def select(self, codes: Any) -> Entities:
+        """Some of them, in this order."""
+        table = None if self.table is None else self.table.take(pa.array(codes))
+        return replace(self, ids=Vocabulary(self.ids.decode(codes)), features=self.features[codes], table=table)
 
 
 def _last_of_each(texts: pa.StringArray) -> Any:

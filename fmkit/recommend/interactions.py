@@ -136,6 +136,36 @@ class Interactions:
             context=None if self.context is None else self.context.take(pa.array(at)),
         )
 
+    def joined(self, later: Interactions, users: Vocabulary, items: Vocabulary) -> Interactions:
+        """With later rows at the end, by vocabularies that begin with those of these.
+
+        Raises
+        ------
+        InputError
+            If one of both has a column of ratings (weights, context) and the other has none.
+        """
+        for name in ("ratings", "weights", "context"):
+            if (getattr(self, name) is None) != (getattr(later, name) is None):
+                raise InputError(f"the rows of the fit and the later ones must both have {name}, or neither")
+        times = None
+        if self.times is not None or later.times is not None:
+            times = np.concatenate(
+                [np.full(len(part), np.nan) if part.times is None else part.times for part in (self, later)]
+            )
+        of_users, of_items = users.encode(later.users.ids), items.encode(later.items.ids)
+        whole = Interactions(
+            users,
+            items,
+            np.concatenate([self.user_codes, of_users[later.user_codes]]),
+            np.concatenate([self.item_codes, of_items[later.item_codes]]),
+            ratings=_joined([part.ratings for part in (self, later)]),
+            weights=_joined([part.weights for part in (self, later)]),
+            times=times,
+            context=None if self.context is None else pa.concat_tables([self.context, later.context]),
+            n_replaced=self.n_replaced,
+        )
+        return whole if whole.ratings is None else whole.without_replaced()
+
     def without_replaced(self) -> Interactions:
         """Of rows with the same user, item and context only the last: the latest or, at the same time, the lowest."""
         pair = self.user_codes.astype(np.int64) * len(self.items) + self.item_codes

@@ -37,8 +37,12 @@ class RatingDesign:
     item_groups: NDArray[np.intp]
 
     @classmethod
-    def of(cls, users: Entities, items: Entities, user_codes: Any, item_codes: Any) -> RatingDesign:
-        """From who and what there is, and the pairs that the fit may see."""
+    def of(
+        cls, users: Entities, items: Entities, user_codes: Any, item_codes: Any, with_partners: bool = True
+    ) -> RatingDesign:
+        """From who and what there is, and the pairs that the fit may see; or from features alone."""
+        if not with_partners:
+            return cls(users.features, items.features, _groups(users, 0), _groups(items, 0))
         pairs = pairs_of(user_codes, item_codes, len(users), len(items))
         of_users, of_items = known_of(users, pairs), known_of(items, pairs.T.tocsr())
         return cls(of_users, of_items, _groups(users, len(items)), _groups(items, len(users)))

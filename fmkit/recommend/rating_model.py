@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -13,14 +14,13 @@ from fmkit.estimators import FMRegressor
 from fmkit.linalg import row_dots
 from fmkit.machine import FactorizationMachine
 from fmkit.ranking.pairs import Pairs
-from fmkit.ranking.topn import Doubt, top_n
-from fmkit.recommend.rating_design import RatingDesign
-from fmkit.recommend.side import Side
+from fmkit.ranking.topn import Arranged, Doubt, top_n
+from fmkit.recommend.model import Codes, Floats
+from fmkit.recommend.rating_design import RatingDesign, pairs_of
+from fmkit.recommend.rating_side import RatingSide
 from fmkit.solvers.fold import fold_columns
+from fmkit.tables.levels import unit_rows
 from fmkit.threads import count_threads
-
-Floats = NDArray[np.float32]
-Codes = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,10 @@ class Asked:
     def __len__(self) -> int:
         return len(self.level)
 
+    def select(self, rows: Any) -> Self:
+        """Some of them, in this order."""
+        return type(self)(self.vectors[rows], self.level[rows], self.spreads[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class RatingModel:
@@ -79,7 +83,7 @@ class RatingModel:
     Parameters
     ----------
     bias : float
-    users, items : Side
+    users, items : RatingSide
     context : ndarray of shape (n_context, d + 1), float32
         Factors and weight of each column of the context.
     usual : ndarray of shape (d + 1,), float32
@@ -91,8 +95,8 @@ class RatingModel:
     """
 
     bias: float
-    users: Side
-    items: Side
+    users: RatingSide
+    items: RatingSide
     context: Floats
     usual: Floats
     noise: float
@@ -106,8 +110,8 @@ class RatingModel:
         model = estimator.fit(rows, ratings.values, ratings.weights)
         n_threads = count_threads(estimator.n_jobs)
         of_users, of_items = rows.blocks
-        users = Side.of_block(of_users, design.users, model, n_threads)
-        items = Side.of_block(of_items, design.items, model, n_threads)
+        users = RatingSide.of_block(of_users, design.users, model, n_threads)
+        items = RatingSide.of_block(of_items, design.items, model, n_threads)
         n_context = int(of_users.columns[0])
         machine = model.machine_
         context = np.column_stack([machine.factors[:n_context], machine.linear[:n_context]])
@@ -124,13 +128,40 @@ class RatingModel:
         low, high = float(ratings.values.min()), float(ratings.values.max())
         return cls(float(machine.bias), users, items, context, usual, noise, low, high)
 
-    @property
+    @cached_property
     def item_vectors(self) -> Floats:
         """Those that `Asked.vectors` are multiplied with."""
         return np.column_stack([self.items.vectors, self.items.weights])
 
-    def asked(self, users: Side, context: sparse.csr_array | None = None) -> Asked:
-        """Users in a context each, or in the usual one."""
+    @property
+    def item_factors(self) -> Floats:
+        """What makes items alike."""
+        return self.items.vectors
+
+    @property
+    def user_factors(self) -> Floats:
+        """What makes users alike."""
+        return self.users.vectors
+
+    def find(self, codes: Codes) -> RatingSide:
+        """Users of the fit; -1 stands for one of whom nothing is known."""
+        return self.users.find(codes)
+
+    def drawn(self, rng: np.random.Generator) -> Self:
+        """The model with a draw of the items from what is known of them."""
+        return replace(self, items=self.items.drawn(rng))
+
+    def folded(self, ratings: Ratings, features: sparse.csr_array) -> RatingSide:
+        """These users, solved for by their ratings, everything else as it is."""
+        n = features.shape[0]
+        pairs = pairs_of(ratings.users, ratings.items, n, len(self.items))
+        rows = features
+        if len(self.users.members) > features.shape[1]:
+            rows = sparse.hstack([unit_rows(pairs), features], format="csr", dtype=np.float32)
+        return self.fold(self.users, self.items, rows, ratings.users, ratings.items, ratings)
+
+    def asked(self, users: RatingSide, context: sparse.csr_array | None = None) -> Asked:
+        """What is asked for users, in a context each or in the usual one."""
         n, d = users.vectors.shape
         told = np.broadcast_to(self.usual, (n, d + 1)) if context is None else context @ self.context
         q, c = np.asarray(told[:, :-1], np.float32), np.asarray(told[:, -1], np.float32)
@@ -138,18 +169,24 @@ class RatingModel:
         vectors = np.column_stack([users.vectors + q, np.ones(n, np.float32)])
         return Asked(vectors, level, self._spreads(users, vectors))
 
-    def _spreads(self, users: Side, vectors: Floats) -> Floats:
+    def _spreads(self, users: RatingSide, vectors: Floats) -> Floats:
         """Factors of the variances, of independent users and items (`fmkit.posterior.spread_rows`)."""
         n, k = users.var_vectors.shape
         mean = vectors[:, :k]
         parts = [users.var_vectors, 2 * users.covariance, np.square(mean), 2 * mean]
         return np.column_stack([*parts, users.var_weights, np.ones(n, np.float32)])
 
-    @property
+    @cached_property
     def item_spreads(self) -> Floats:
         """Those that `Asked.spreads` are multiplied with."""
-        items, k = self.items, self.items.var_vectors.shape[1]
-        mean = items.vectors[:, :k]
+        return self._spreads_of(self.items)
+
+    @cached_property
+    def _arranged(self) -> Any:
+        return Arranged(self.item_vectors), Arranged(self.item_spreads)
+
+    def _spreads_of(self, items: RatingSide) -> Floats:
+        mean = items.vectors[:, : items.var_vectors.shape[1]]
         parts = [np.square(mean) + items.var_vectors, mean, items.var_vectors, items.covariance]
         return np.column_stack([*parts, np.ones(len(items), np.float32), items.var_weights])
 
@@ -169,38 +206,47 @@ class RatingModel:
             Only these.
         n_threads : int
         """
-        vectors, doubt = self.item_vectors, None
-        if risk:
-            spreads = self.item_spreads
-            doubt = Doubt(risk, asked.spreads, spreads if among is None else spreads[among])
-        before, seen = exclude.before, exclude.items
+        if among is None:
+            vectors, spreads = self._arranged
+        else:
+            exclude, vectors, spreads = exclude.among(among), self.item_vectors[among], self.item_spreads[among]
+        doubt = Doubt(risk, asked.spreads, spreads) if risk else None
+        codes, scores = top_n(asked.vectors, vectors, n, exclude.before, exclude.items, n_threads, doubt)
         if among is not None:
-            left_out = exclude.csr[:, among]
-            left_out.sort_indices()
-            vectors, before, seen = vectors[among], left_out.indptr.astype(np.int64), left_out.indices.astype(np.int32)
-        codes, scores = top_n(asked.vectors, vectors, n, before, seen, n_threads, doubt)
-        if among is not None:
-            codes = np.where(codes < 0, np.int32(-1), among[codes].astype(np.int32))
+            codes = np.where(codes < 0, np.int32(-1), among.astype(np.int32)[codes])
         return codes, scores + asked.level[:, None]
 
     def scores(self, asked: Asked, items: Codes) -> Floats:
-        """Ratings expected of an item each."""
-        return asked.level + row_dots(asked.vectors, self.item_vectors[items])
+        """Ratings expected of an item each; -1 stands for one of which nothing is known."""
+        vectors = self.item_vectors[items]
+        if (items < 0).any():
+            nothing = self.items.find(np.array([-1]))
+            vectors[items < 0] = np.append(nothing.vectors[0], nothing.weights[0])
+        return asked.level + row_dots(asked.vectors, vectors)
 
     def deviations(self, asked: Asked, items: Codes) -> Floats:
         """Standard deviations of these: of what is not known of user and item, without the noise of a rating."""
-        return np.sqrt(np.maximum(row_dots(asked.spreads, self.item_spreads[items]), 0))
+        spreads = self.item_spreads[items]
+        if (items < 0).any():
+            spreads[items < 0] = self._spreads_of(self.items.find(np.array([-1])))
+        return np.sqrt(np.maximum(row_dots(asked.spreads, spreads), 0))
 
     def noise_of(self, users: Codes, items: Codes) -> Floats:
         """Variance of the noise of ratings."""
-        return np.asarray(1 / (self.noise * self.users.noise[users] * self.items.noise[items]), np.float32)
+        levels = [
+            np.where(codes < 0, np.float32(1), side.noise[codes])
+            for side, codes in ((self.users, users), (self.items, items))
+        ]
+        return np.asarray(1 / (self.noise * levels[0] * levels[1]), np.float32)
 
-    def fold(self, of: Side, others: Side, rows: sparse.csr_array, own: Codes, other: Codes, ratings: Ratings) -> Side:
+    def fold(
+        self, of: RatingSide, others: RatingSide, rows: sparse.csr_array, own: Codes, other: Codes, ratings: Ratings
+    ) -> RatingSide:
         """People (or items) solved for by their ratings, everything else as it is.
 
         Parameters
         ----------
-        of, others : Side
+        of, others : RatingSide
             Whose prior they have; whom their ratings are of.
         rows : csr_array of shape (n, n_members)
             What is known of each.

@@ -1,21 +1,30 @@
-"""Why an item is recommended: what each past rating adds to its score, exactly."""
+"""Why an item is recommended: what each past rating adds to its score, and in words."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.recommend.rating_model import RatingModel, Ratings
+from fmkit.recommend.rating_side import RatingSide
+
+WORTH_SAYING = 0.05  # of a rating: less would be told as 0.0
+
 
 @dataclass(frozen=True)
 class Reason:
-    """A predicted score taken apart; the parts add up to it exactly.
+    """A predicted rating taken apart; the parts add up to it.
 
     Parameters
     ----------
     bias : float
         Level of all ratings.
     level : float
-        What the user gives more (or less) than others, whatever the item.
+        What the user gives more (or less) than others, whatever the item; in the context asked for.
     appeal : float
         What the item gets more (or less) than others, whoever the user.
     rated : ndarray of shape (n_rated,), int32
@@ -23,7 +32,10 @@ class Reason:
     ratings : ndarray of shape (n_rated,), float32
         How the user rated them.
     influences : ndarray of shape (n_rated,), float64
-        What each of these ratings adds to the match of this user with this item.
+        What each of these ratings adds to the match of this user with this item: what the score would lose if the
+        rating were the one expected of somebody of whom all but the ratings' values is known.
+    rest : float
+        What the match has beside: of what was rated, whatever the ratings, and of what is known of the user.
     """
 
     bias: float
@@ -32,11 +44,12 @@ class Reason:
     rated: NDArray[np.int32]
     ratings: NDArray[np.float32]
     influences: NDArray[np.float64]
+    rest: float = 0.0
 
     @property
     def match(self) -> float:
         """What this user gives this item more (or less) than level and appeal say."""
-        return float(self.influences.sum())
+        return float(self.influences.sum()) + self.rest
 
     @property
     def score(self) -> float:
@@ -49,40 +62,69 @@ class Reason:
         return order[self.influences[order] > 0]
 
 
-def take_apart(
-    bias: float,
-    w: NDArray[np.float32],
-    V: NDArray[np.float32],
-    items: NDArray[np.int32],
-    rated: NDArray[np.int32],
-    ratings: NDArray[np.float32],
-    penalties: tuple[float, float],
-) -> list[Reason]:
+def reasons(model: RatingModel, user: RatingSide, ratings: Ratings, items: NDArray[Any]) -> list[Reason]:
     """The reasons of some items for one user.
 
-    With the rows z = (v_i, 1) of the items i that the user rated, t_i the ratings less bias and appeal, and Lambda the
-    penalties, the user's factors and level are the ridge solution (Z'Z + Lambda)^-1 sum_i z_i t_i: a sum over the
-    ratings. So is the factors' product with those of any item.
+    With the rows z = (v_i, 1) of the items i that the user rated, t_i the ratings less bias and appeal, omega_i their
+    precisions, and m and Lambda mean and precision of the user's prior, factors and level are the ridge solution
+    m + (Z' Omega Z + Lambda)^-1 sum_i omega_i z_i (t_i - <z_i, m>): a sum over the ratings. So is the factors' product
+    with those of any item. Where a fit's average over draws is not quite this solution, the difference is in `rest`.
 
     Parameters
     ----------
-    bias : float
-    w, V : ndarray of shape (n_all_items,), (n_all_items, n_factors), float32
-        Weights and factors of the items.
-    items : ndarray of shape (n_items,), int32
-        Codes of the items to explain.
-    rated, ratings : ndarray of shape (n_rated,)
-        What the user rated, and how.
-    penalties : pair of float
-        Of a user's weight, and of each factor.
+    model : RatingModel
+    user : RatingSide
+        Of one.
+    ratings : Ratings
+        The user's.
+    items : ndarray of codes
     """
-    Z = np.column_stack([V[rated], np.ones(len(rated))]).astype(np.float64)
-    t = ratings.astype(np.float64) - bias - w[rated]
-    of_level, of_factors = penalties
-    system = Z.T @ Z + np.diag([of_factors] * V.shape[1] + [of_level])
-    theta = np.linalg.lstsq(system, (Z * t[:, None]).T)[0]  # a column a rating; a user without any gets zeros
-    level = float(theta[-1].sum())
-    influences = V[items].astype(np.float64) @ theta[:-1]
+    others, (m,) = model.items.select(ratings.items), user.expected(user.rows).astype(np.float64)
+    q, c = others.vectors.astype(np.float64), others.weights.astype(np.float64)
+    if ratings.context is not None:
+        told = np.asarray(ratings.context @ model.context, np.float64)
+        c = c + told[:, -1] + np.einsum("ij,ij->i", q, told[:, :-1])
+        q = q + told[:, :-1]
+    Z = np.column_stack([q, np.ones(len(q))])
+    omega = model.noise * user.noise * others.noise.astype(np.float64)
+    if ratings.weights is not None:
+        omega = omega * ratings.weights
+    surprise = ratings.values - model.bias - c - Z @ m
+    system = (Z.T * omega) @ Z + np.diag(user.precision.astype(np.float64))
+    theta = np.linalg.lstsq(system, (Z * (omega * surprise)[:, None]).T)[0]  # a column a rating
+    asked = model.items.select(items)
+    of_items, match = asked.vectors.astype(np.float64), asked.vectors.astype(np.float64) @ user.vectors[0]
+    influences = of_items @ theta[:-1]
+    rest = match - influences.sum(axis=1)
+    told_all = model.asked(user)  # in the usual context
+    level = float(told_all.level[0]) - model.bias
+    rest += of_items @ (told_all.vectors[0, :-1] - user.vectors[0])
+    rated = ratings.items.astype(np.int32)
     return [
-        Reason(float(bias), level, float(w[j]), rated, ratings, row) for j, row in zip(items, influences, strict=True)
+        Reason(model.bias, level, float(appeal), rated, ratings.values, row, float(extra))
+        for appeal, row, extra in zip(asked.weights, influences, rest, strict=True)
     ]
+
+
+def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
+    """The larger of the item's appeal and its match with the user first, each only where it adds something.
+
+    Parameters
+    ----------
+    reason : Reason
+    name_of : callable
+        Gives the name of an item's code.
+    """
+    parts = []
+    if reason.match >= WORTH_SAYING:
+        usual = reason.ratings.mean() if len(reason.ratings) else 0.0
+        gave = [
+            f"{'only ' * bool(rating < usual)}{rating:g} to {name_of(int(item))}"
+            for item, rating in ((reason.rated[i], reason.ratings[i]) for i in reason.strongest(2))
+        ]
+        parts.append((reason.match, f"you gave {', '.join(gave)}" if gave else "it is of the kind that you rate"))
+    if reason.appeal >= WORTH_SAYING:
+        parts.append((reason.appeal, f"liked by everyone, {reason.appeal:+.1f}"))
+    if not parts:
+        return "nothing speaks for it but the average rating"
+    return "; ".join(words for _, words in sorted(parts, reverse=True))

@@ -1,288 +1,416 @@
-"""Recommender: a machine of two one-hot fields, users and items, that gives top-N lists and says why."""
+"""Recommender: tables of interactions, users and items in; lists with their reasons out."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any, Self, get_args
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
-from fmkit.design import Design
 from fmkit.errors import InputError
-from fmkit.machine import FactorizationMachine
-from fmkit.ranking.topn import top_n
-from fmkit.recommend.ratings import RatingsTable
-from fmkit.recommend.reasons import Reason, take_apart
-from fmkit.recommend.saved import arrays_of, checked_array, machine_and_ratings
-from fmkit.recommend.vocabulary import Vocabulary, plain_ids
-from fmkit.solvers.fold import fold_in
-from fmkit.solvers.penalties import Penalties
-from fmkit.threads import count_threads
-
-NO_ITEMS = np.empty(0, np.int32)
-ROWS_AT_ONCE = 1 << 17  # of a batch of lists: some 5 MB
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a fit knows beside the machine, and what users who come later need.
-
-    Parameters
-    ----------
-    level_penalty, factor_penalty : float
-        Ridge penalties of a user's weight and of each of the factors.
-    lowest, highest : float
-        Range of the ratings.
-    appeal_errors : ndarray of shape (n_items,), float32
-        Standard error of each item's weight, all else as it is: sqrt(noise variance / (ratings + penalty)).
-    """
-
-    level_penalty: float
-    factor_penalty: float
-    lowest: float
-    highest: float
-    appeal_errors: NDArray[np.float32]
+from fmkit.estimators import FMRanker, FMRegressor
+from fmkit.recommend.columns import usual_column
+from fmkit.recommend.defaults import Feedback, Quality, clicks_ranker, feedback_of, in_brief, regressor
+from fmkit.recommend.entities import Entities
+from fmkit.recommend.fitted import History
+from fmkit.recommend.interactions import Columns, Interactions
+from fmkit.recommend.listing import Listing
+from fmkit.recommend.model import Model
+from fmkit.recommend.ranking_model import RankingModel
+from fmkit.recommend.rating_design import RatingDesign
+from fmkit.recommend.rating_model import RatingModel, Ratings
+from fmkit.recommend.saved import (
+    pack_columns,
+    pack_entities,
+    pack_interactions,
+    pack_model,
+    prefixed,
+    under,
+    unpack_columns,
+    unpack_entities,
+    unpack_interactions,
+    unpack_model,
+)
+from fmkit.recommend.tables import TableFile
+from fmkit.recommend.updating import forgotten, renewed
+from fmkit.tables import TableEncoder
+from fmkit.tables.frames import as_arrow
 
 
-class Recommender:
-    """Top-N lists from ratings, by a factorization machine of users and items.
+class Recommender(Listing):
+    """Lists from ratings or clicks, and from what is known of users and items, by factorization machines.
 
-    A user's weight and factors are, in the end, the exact ridge regression of the user's ratings on the items' factors.
-    So users can be added without a fit (`fold_in`), and a score splits exactly into what each past rating adds to it
-    (`explain`).
+    Ratings are foretold by a machine of the user, the item, what each has rated or is rated by, and the columns of
+    their tables, in two hierarchical blocks, by MCMC: the fit tells how sure it is, and lists take account of that.
+    Clicks are ranked by `FMRanker`. What was chosen, and why, is in `told_`.
 
     Parameters
     ----------
-    n_factors : int, default 16
-    solver : {"als", "sgd"}, default "als"
+    model : "auto", FMRegressor or FMRanker, default="auto"
+        An estimator of one's own: a regressor foretells ratings, a ranker ranks interactions.
+    feedback : {"auto", "explicit", "implicit"}, default="auto"
+        "explicit": ratings say what is liked. "implicit": views, plays, purchases; all rows speak for their item.
+        "auto" goes by whether there is a column of ratings that differ.
+    quality : {"fast", "balanced", "best"}, default="balanced"
+        Of "auto": "fast" for a first look, "best" takes two to three times as long as "balanced".
+    n_factors : int, optional
+        Of "auto": length of the vectors; by default 16 for ratings (8 if "fast"), 128 for clicks.
+    max_iter : int, optional
+        Of "auto": sweeps; by default as many as the quality and the number of rows ask for.
+    schema : mapping of column to kind, optional
+        What columns of users, items and the context hold, in place of what is recognised; as for `TableEncoder`.
     n_jobs : int, optional
         Threads; None or -1 for every core.
-    random_state : int, default 0
-    verbose : int, default 0
+    random_state : int, default=0
+    verbose : int, default=0
         1 shows a progress bar on stderr.
 
     Attributes
     ----------
-    ratings_ : RatingsTable
-        What was fitted: `ratings_.users` and `ratings_.items` are the vocabularies.
-    machine_ : FactorizationMachine
-        Columns: users, then items.
-    learned_ : Learned
+    told_ : list of str
+        What was found in the tables and chosen.
+    feedback_ : {"explicit", "implicit"}
+    features_ : dict of {"users", "items", "context"} to list of fmkit.tables.Feature
+        How each column entered, and why.
+    users_, items_ : fmkit.recommend.entities.Entities
+        `ids.ids` are the ids, those of the tables that nobody met yet at the end.
+    interactions_ : fmkit.recommend.interactions.Interactions
+        What was fitted.
+    model_ : RatingModel or RankingModel
+    fitted_ : dict of str
+        When the fit was, how long it took, and of how many rows, users and items.
 
     Examples
     --------
-    >>> from fmkit.recommend import RatingsTable, Recommender
-    >>> table = RatingsTable.from_arrays(["ann", "ann", "bob", "bob"], [1, 2, 2, 3], [5, 1, 1, 4])
-    >>> Recommender(n_factors=1).fit(table).recommend(["ann"])["item"].to_pylist()
+    >>> from fmkit.recommend import Recommender
+    >>> ratings = {"user": ["ann", "ann", "bob", "bob", "cat"], "item": [1, 2, 2, 3, 1], "rating": [5, 1, 1, 4, 5]}
+    >>> recommender = Recommender(random_state=0).fit(ratings)
+    >>> recommender.recommend(["ann"])["item"].to_pylist()
     [3]
+    >>> recommender.feedback_
+    'explicit'
     """
 
-    ratings_: RatingsTable
-    machine_: FactorizationMachine
-    learned_: Learned
+    told_: list[str]
+    fitted_: dict[str, Any]
 
     def __init__(
         self,
+        model: Any = "auto",
         *,
-        n_factors: int = 16,
-        solver: Literal["als", "sgd"] = "als",
+        feedback: Feedback = "auto",
+        quality: Quality = "balanced",
+        n_factors: int | None = None,
+        max_iter: int | None = None,
+        schema: Mapping[str, Any] | None = None,
         n_jobs: int | None = None,
         random_state: int = 0,
         verbose: int = 0,
     ) -> None:
+        self.model = model
+        self.feedback = feedback
+        self.quality = quality
         self.n_factors = n_factors
-        self.solver = solver
+        self.max_iter = max_iter
+        self.schema = schema
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
-    @property
-    def items(self) -> Vocabulary:
-        """Ids of the items."""
-        return self.ratings_.items
-
-    @property
-    def users(self) -> Vocabulary:
-        """Ids of the users."""
-        return self.ratings_.users
-
-    def fit(self, ratings: RatingsTable) -> Self:
-        """Fit machine and users.
-
-        Parameters
-        ----------
-        ratings : RatingsTable
-        """
-        from fmkit.estimators import FMRegressor  # a saved model is read without scikit-learn
-
-        n_users, n_items = len(ratings.users), len(ratings.items)
-        design = Design.from_codes([ratings.user_codes, ratings.item_codes], [n_users, n_items])
-        estimator = FMRegressor(
-            n_factors=self.n_factors,
-            solver=self.solver,
-            n_jobs=self.n_jobs,
-            random_state=self.random_state,
-            verbose=self.verbose,
-        ).fit(design, ratings.ratings)
-        machine, penalties = estimator.machine_, estimator.penalties_
-        assert penalties  # of either solver
-        noise = float(np.square(ratings.ratings - machine.predict(design, self.n_jobs)).mean())
-        evidence = np.bincount(ratings.item_codes, minlength=n_items) + penalties.linear[n_users:]
-        self.learned_ = Learned(
-            level_penalty=float(penalties.linear[0]),  # the same for all columns of a one-hot field
-            factor_penalty=float(penalties.factors[0]),
-            lowest=float(ratings.ratings.min()),
-            highest=float(ratings.ratings.max()),
-            appeal_errors=np.sqrt(noise / evidence).astype(np.float32),
-        )
-        self._set(ratings, machine)
-        return self
-
-    def fold_in(self, ratings: RatingsTable) -> Recommender:
-        """A recommender for the users of another table, with the items of this one; nothing is fitted again.
+    def fit(
+        self,
+        interactions: Any,
+        *,
+        users: Any = None,
+        items: Any = None,
+        user: str = "user",
+        item: str = "item",
+        rating: str | None = None,
+        weight: str | None = None,
+        time: str | None = None,
+        context: str | Sequence[str] | None = None,
+    ) -> Self:
+        """Fit to tables.
 
         Parameters
         ----------
-        ratings : RatingsTable
-            Ratings of items that are unknown here are left out.
+        interactions : DataFrame, pyarrow.Table, mapping of columns, path, or sequence of paths
+            A row a rating, or a click. DataFrames of pandas, polars, or whatever else narwhals reads; files are CSV,
+            TSV or Parquet, compressed or not. Of several ratings of an item by a user, in the same context, the last
+            counts.
+        users, items : table or path, optional
+            What is known of them, a row each; their columns become features (`features_`). Ids that nobody met yet can
+            be asked for, too.
+        user, item : str
+            Columns of ids; where the table has no "user" or "item", usual names are looked for (userId, movie_id, ...).
+        rating : str, optional
+            Column of ratings, numbers; by default one of a usual name.
+        weight : str, optional
+            Column of what a row counts.
+        time : str, optional
+            Column that says which of several ratings is the last; by default one of a usual name. It is no feature:
+            make it one by `context`.
+        context : str or sequence of str, optional
+            Columns that tell in what context a rating was given (weekday, device, ...). A fit with a context takes
+            several times as long.
 
         Raises
         ------
         InputError
-            If no item of the table is known here.
+            If a table is not as it should be; the message says what to do.
+        OSError
+            If a file cannot be read.
         """
-        other = copy.copy(self)
-        w, V = self._of_items()
-        n_users = len(ratings.users)
-        machine = FactorizationMachine(
-            self.machine_.bias,
-            np.concatenate([np.zeros(n_users, np.float32), w]),
-            np.concatenate([np.zeros((n_users, V.shape[1]), np.float32), V]),
+        self._check()
+        started = monotonic()
+        names = (context,) if isinstance(context, str) else tuple(context or ())
+        given = Columns(
+            user=None if user == "user" else user,
+            item=None if item == "item" else item,
+            rating=rating,
+            weight=weight,
+            time=time,
+            context=names,
         )
-        other._set(ratings.with_items(self.items), machine)
-        return other
+        self.told_ = []
+        self.columns_, came = given, self._read(interactions, given)
+        self.feedback_, why = feedback_of(came.ratings, self.feedback, self.model)
+        self.told_.append(f"{len(came):,} rows of {self.feedback_} feedback: {why}")
+        if self.feedback_ == "implicit" and names:
+            raise InputError("a context is for ratings: clicks are ranked without one; leave context=None")
+        self.users_ = Entities.of(came.users, users, "user", user, self.schema)
+        self.items_ = Entities.of(came.items, items, "item", item, self.schema)
+        self._tell_entities()
+        self.context_encoder_ = None
+        if names:
+            own = {name: kind for name, kind in (self.schema or {}).items() if name in names}
+            self.context_encoder_ = TableEncoder(own or None).fit(came.context)
+        self._check_schema(names)
+        self.interactions_ = replace(came, users=self.users_.ids, items=self.items_.ids)
+        ratings = self._remember()
+        how = {"n_jobs": self.n_jobs, "random_state": self.random_state, "verbose": self.verbose}
+        if self.feedback_ == "explicit":
+            if self.model == "auto":
+                estimator = regressor(len(ratings), self.quality, self.n_factors, self.max_iter, **how)
+            else:
+                estimator = clone(self.model)
+            with_partners = estimator.solver in ("mcmc", "vb")  # the others know no prior for sets of hundreds
+            self.told_.append("ratings are foretold by " + in_brief(estimator, with_partners))
+            design = RatingDesign.of(self.users_, self.items_, ratings.users, ratings.items, with_partners)
+            self.model_ = RatingModel.fit(design, ratings, estimator)
+        else:
+            ranker = (
+                self.model
+                if self.model != "auto"
+                else clicks_ranker(self.quality, self.n_factors, self.max_iter, **how)
+            )
+            self.model_ = RankingModel.fit(self.users_.features, self.items_.features, ratings, clone(ranker))
+            weights = self.model_.ranker.weights_
+            self.told_.append("clicks are ranked by " + ", ".join(f"{name} ({w:.2f})" for name, w in weights.items()))
+        self.fitted_ = {
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "rows": len(ratings),
+            "users": len(came.users),
+            "items": len(came.items),
+            "seconds": round(monotonic() - started, 2),
+        }
+        return self
 
-    def recommend(self, users: Any = None, n: int = 10, *, exclude_seen: bool = True, caution: float = 2.0) -> pa.Table:
-        """The best n items of each user, exactly.
+    def partial_fit(self, interactions: Any) -> Self:
+        """Go on with today's rows: users and items that they touch are solved for again, everything else as it is.
 
-        Items are ranked by the rating expected less two standard errors, so that an item which few liked much does not
-        go before one that many did. With a fifth of the ratings set aside, lists of ten ranked so hold 1.6 (MovieLens
-        latest-small) and 1.9 times (goodbooks) as many of those that their users liked best as lists ranked by the
-        rating expected alone; what they list is rated 4.32 and 4.58 instead of 4.32 and 4.63.
+        Of ratings, that is exact for the fields touched: each of these users, then each of these items, then the users
+        once more has the solution that all of its ratings, old and new, ask for. New users and items are taken in. A
+        ranker of clicks makes a sweep over all pairs.
 
         Parameters
         ----------
-        users : array-like of ids, optional
-            Integers or text; None for all users. A user without ratings gets the items liked best by everyone.
-        n : int, default 10
-        exclude_seen : bool, default True
-            Leave out what the user rated already.
-        caution : float, default 2.0
-            Standard errors to take off; 0 ranks by the rating expected.
-
-        Returns
-        -------
-        pyarrow.Table
-            Columns user, rank (from 1), item, predicted (the rating expected, float32, within the range of the
-            ratings that were fitted); users in the order given, at most n rows a user.
+        interactions : as in `fit`
+            With the columns of the fit.
         """
-        return pa.Table.from_batches(self.recommend_batches(users, n, exclude_seen=exclude_seen, caution=caution))
+        if not hasattr(self, "model_"):
+            return self.fit(interactions)
+        came = self._read(interactions, self.columns_)
+        before = len(self.users_), len(self.items_)
+        users, items = self.users_.taking_in(came.users.ids), self.items_.taking_in(came.items.ids)
+        joined = self.interactions_.joined(came, users.ids, items.ids)
+        touched = users.ids.encode(came.users.ids), items.ids.encode(came.items.ids)
+        if isinstance(self.model_, RankingModel):
+            codes = touched[0][came.user_codes], touched[1][came.item_codes]
+            model: Model = self.model_.renewed(*codes, came.weights, (users, items))
+        else:
+            assert isinstance(self.model_, RatingModel)
+            ratings = self._ratings_of(joined)
+            model = renewed(self.model_, users, items, ratings, touched)
+        self.users_, self.items_, self.interactions_, self.model_ = users, items, joined, model
+        self._remember()
+        new = len(users) - before[0], len(items) - before[1]
+        self.told_.append(f"{len(came):,} rows more: {new[0]:,} users and {new[1]:,} items are new")
+        return self
 
-    def recommend_batches(
-        self, users: Any = None, n: int = 10, *, exclude_seen: bool = True, caution: float = 2.0
-    ) -> Iterator[pa.RecordBatch]:
-        """As `recommend`, some thousand users at a time: for all users of a large table in bounded memory."""
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        ids = self.users.ids if users is None else plain_ids(users)
-        codes = self.users.encode(ids)
-        step = max(1, ROWS_AT_ONCE // min(n, len(self.items)))
-        for first in range(0, max(len(codes), 1), step):
-            block = slice(first, first + step)
-            yield self._lists(ids[block], codes[block], min(n, len(self.items)), exclude_seen, caution)
+    def forget(self, users: Any) -> Self:
+        """Take users out: their rows, their vectors, and what they added to the vectors of the items that they met.
 
-    def explain(self, user: Any, items: Sequence[Any] | pa.Array) -> list[Reason]:
-        """Why a user may like items.
+        These items are solved for again, everything else as it is. Ids that are unknown are passed over.
 
         Parameters
         ----------
-        user : int or str
-        items : sequence of ids, or pyarrow.Array
-            Known ones.
-
-        Returns
-        -------
-        list of Reason
-            One an item.
+        users : id, or array-like of ids
         """
-        codes = self.items.encode(items)
-        if (codes < 0).any():
-            raise InputError(f"item {items[int(np.argmin(codes))]} is unknown to the model")
-        code = int(self.users.encode([user])[0])
-        rated, ratings = self.ratings_.of_user(code) if code >= 0 else (NO_ITEMS, np.empty(0, np.float32))
-        penalties = self.learned_.level_penalty, self.learned_.factor_penalty
-        return take_apart(self.machine_.bias, *self._of_items(), codes, rated, ratings, penalties)
+        codes = np.unique(self.users_.ids.encode(np.atleast_1d(np.asarray(users))))
+        codes = codes[codes >= 0]
+        if not len(codes):
+            return self
+        kept = np.setdiff1d(np.arange(len(self.users_)), codes)
+        gone = np.isin(self.interactions_.user_codes, codes)
+        if gone.all():
+            raise InputError("nobody would be left: these users have all interactions")
+        touched = np.unique(self.interactions_.item_codes[gone])
+        place = np.full(len(self.users_), -1, np.int32)
+        place[kept] = np.arange(len(kept), dtype=np.int32)
+        left = self.interactions_.select(~gone)
+        entities = self.users_.select(kept)
+        interactions = replace(left, users=entities.ids, user_codes=place[left.user_codes])
+        if isinstance(self.model_, RankingModel):
+            self.model_ = self.model_.without(codes)
+        else:
+            assert isinstance(self.model_, RatingModel)
+            ratings = self._ratings_of(interactions)
+            self.model_ = forgotten(self.model_, kept, entities, self.items_, ratings, touched)
+        self.users_, self.interactions_ = entities, interactions
+        self._remember()
+        self.told_.append(f"{len(codes):,} users were forgotten, with {int(gone.sum()):,} rows")
+        return self
 
-    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        learned = asdict(self.learned_)
-        arrays = {"appeal_errors": learned.pop("appeal_errors"), **arrays_of(self.machine_, self.ratings_)}
-        parameters = {"n_factors": self.n_factors, "solver": self.solver, "random_state": self.random_state}
-        return {"parameters": parameters, "bias": float(self.machine_.bias), **learned}, arrays
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        check_is_fitted(self, "model_")
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "verbose"}
+        parameters["model"] = "auto"  # what became of it is what counts
+        schema = self.schema and {name: _listed(kind) for name, kind in self.schema.items()}
+        facts = {
+            "parameters": {**parameters, "schema": schema},
+            "fitted": self.fitted_,
+            "feedback": self.feedback_,
+            "told": self.told_,
+            "columns": pack_columns(self.columns_),
+            "context_encoder": None,
+        }
+        arrays = prefixed(pack_interactions(self.interactions_), "interactions.")
+        for name, entities in (("users", self.users_), ("items", self.items_)):
+            facts[name], held = pack_entities(entities, name)
+            arrays |= held
+        if self.context_encoder_ is not None:
+            facts["context_encoder"], held = self.context_encoder_._to_file()
+            arrays |= prefixed(held, "context_encoder.")
+        facts["model"], held = pack_model(self.model_)
+        return facts, arrays | held
 
     @classmethod
-    def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recommender:
-        recommender = cls(**facts["parameters"])
-        numbers = {name: float(facts[name]) for name in ("level_penalty", "factor_penalty", "lowest", "highest")}
-        recommender.machine_, recommender.ratings_ = machine_and_ratings(float(facts["bias"]), arrays)
-        errors = checked_array(arrays, "appeal_errors", np.float32, (len(recommender.items),))
-        if not np.isfinite([recommender.machine_.bias, *numbers.values()]).all():
-            raise InputError("its bias, penalties or range of ratings are not finite")
-        recommender.learned_ = Learned(**numbers, appeal_errors=errors)
+    def _from_file(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Self:
+        parameters = dict(facts["parameters"])
+        schema = parameters["schema"]
+        parameters["schema"] = schema and {n: tuple(k) if isinstance(k, list) else k for n, k in schema.items()}
+        recommender = cls(**parameters)
+        recommender._check()
+        recommender.feedback_, recommender.told_ = facts["feedback"], [str(told) for told in facts["told"]]
+        recommender.fitted_, recommender.columns_ = dict(facts["fitted"]), unpack_columns(facts["columns"])
+        users, items = (unpack_entities(facts[name], arrays, name) for name in ("users", "items"))
+        came = unpack_interactions(under(arrays, "interactions."), users.ids, items.ids)
+        recommender.users_, recommender.items_, recommender.interactions_ = users, items, came
+        recommender.context_encoder_ = None
+        if facts["context_encoder"] is not None:
+            held = under(arrays, "context_encoder.")
+            recommender.context_encoder_ = TableEncoder._from_file(facts["context_encoder"], held)
+        recommender.model_ = unpack_model(facts["model"], arrays, users, items, came)
+        recommender._remember()
         return recommender
 
-    def _of_items(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        n_users = len(self.users)
-        return self.machine_.linear[n_users:], self.machine_.factors[n_users:]
+    @property
+    def features_(self) -> dict[str, list[Any]]:
+        """How each column entered."""
+        encoders = {"users": self.users_.encoder, "items": self.items_.encoder, "context": self.context_encoder_}
+        return {side: [] if encoder is None else encoder.features_ for side, encoder in encoders.items()}
 
-    def _set(self, ratings: RatingsTable, machine: FactorizationMachine) -> None:
-        """Take over ratings and machine, and solve every user's ridge system for the items as they are."""
-        n_users = len(ratings.users)
-        linear = np.full(machine.n_features, self.learned_.level_penalty, np.float32)
-        factors = np.full(machine.n_features, self.learned_.factor_penalty, np.float32)
-        items = ratings.item_codes + np.int32(n_users)
-        fold_in(machine, Penalties(linear, factors), ratings.indptr, items, ratings.ratings, count_threads(self.n_jobs))
-        self.ratings_, self.machine_ = ratings, machine
+    def _check(self) -> None:
+        for name, allowed in (("feedback", get_args(Feedback)), ("quality", get_args(Quality))):
+            if getattr(self, name) not in allowed:
+                options = ", ".join(map(repr, allowed))
+                raise InputError(f"{name} must be one of {options}, got {getattr(self, name)!r}")
+        if self.model != "auto" and not isinstance(self.model, FMRegressor | FMRanker):
+            raise InputError(
+                f"model must be 'auto', an FMRegressor (ratings) or an FMRanker (clicks), got {self.model!r}"
+            )
 
-    def _lists(
-        self, ids: pa.Array, users: NDArray[np.int32], n: int, exclude_seen: bool, caution: float
-    ) -> pa.RecordBatch:
-        known = users >= 0
-        factors = np.where(known[:, None], self.machine_.factors[users], np.float32(0))
-        level = np.where(known, self.machine_.linear[users], np.float32(0))
-        w, V = self._of_items()
-        doubt = np.float32(caution) * self.learned_.appeal_errors
+    def _check_schema(self, context: Sequence[str]) -> None:
+        known = [*context]
+        for side in (self.users_, self.items_):
+            known += [] if side.table is None else side.table.column_names
+        for name in self.schema or {}:
+            if name not in known:
+                raise InputError(f"the schema names the column '{name}', which no table has: {', '.join(known)}")
 
-        seen = [self.ratings_.of_user(user)[0] if user >= 0 and exclude_seen else NO_ITEMS for user in users]
-        codes, scores = top_n(
-            np.column_stack([factors, np.ones(len(users), np.float32)]),
-            np.column_stack([V, w - doubt]),
-            n,
-            np.cumsum([0, *(len(items) for items in seen)]),
-            np.concatenate([NO_ITEMS, *seen]),
-            count_threads(self.n_jobs),
-        )
-        row, rank = np.nonzero(codes >= 0)
-        item = codes[row, rank]
-        predicted = np.float32(self.machine_.bias) + level[row] + scores[row, rank] + doubt[item]
-        return pa.RecordBatch.from_pydict(
-            {
-                "user": ids.take(pa.array(row)),
-                "rank": pa.array(rank.astype(np.int32) + 1),
-                "item": self.items.decode(item),
-                "predicted": pa.array(np.clip(predicted, self.learned_.lowest, self.learned_.highest)),
-            }
-        )
+    def _read(self, source: Any, columns: Columns) -> Interactions:
+        """Interactions, in order of time if a column tells it."""
+        if isinstance(source, Interactions):
+            return source
+        guess = None
+        if columns.time is None:
+            first = source[0] if isinstance(source, list | tuple) and len(source) else source
+            if isinstance(first, str | Path):
+                present = TableFile.open(first).names
+            else:
+                source = as_arrow(source)
+                present = source.column_names
+            guess = usual_column(present, "time")
+            guess = None if guess in columns.context else guess
+        if guess is not None:
+            try:
+                came = Interactions.of(source, replace(columns, time=guess))
+            except InputError:
+                guess = None  # whatever the column holds, it was not said to be a time
+        if guess is None:
+            came = Interactions.of(source, columns)
+        if came.n_replaced:
+            by = guess or columns.time
+            self.told_.append(
+                f"{came.n_replaced:,} ratings were left out because the same user rated the same item again later, "
+                + (f"by '{by}'" if by else "further down")
+            )
+        return came
+
+    def _tell_entities(self) -> None:
+        for name, side in (("users", self.users_), ("items", self.items_)):
+            if side.n_replaced:
+                self.told_.append(f"the table of {name} tells of {side.n_replaced:,} twice: the last row counts")
+            if side.encoder is not None:
+                kinds = ", ".join(f"{one.column} ({one.kind})" for one in side.encoder.features_)
+                self.told_.append(f"features of {name}: {kinds}")
+
+    def _ratings_of(self, interactions: Interactions) -> Ratings:
+        values = interactions.ratings
+        if values is None:
+            values = np.ones(len(interactions), np.float32)
+        context = None if self.context_encoder_ is None else self.context_encoder_.transform(interactions.context)
+        codes = interactions.user_codes, interactions.item_codes
+        return Ratings(*codes, values, interactions.weights, context)
+
+    def _remember(self) -> Ratings:
+        """What lists leave out and reasons go by."""
+        ratings = self._ratings_of(self.interactions_)
+        self.history_ = History(ratings, len(self.users_), len(self.items_))
+        self.usual_context_ = None
+        if ratings.context is not None:
+            mean = np.asarray(ratings.context.mean(axis=0), np.float32)
+            self.usual_context_ = sparse.csr_array(mean[None, :])
+        return ratings
+
+
+def _listed(kind: Any) -> Any:
+    return list(kind) if isinstance(kind, tuple) else kind

@@ -1,7 +1,12 @@
-"""A recommender in a model file: what it holds, and the checks that let a damaged or hostile file do no harm."""
+"""A recommender in a model file: what it holds, and the checks that let a damaged or hostile file do no harm.
+
+Beside the model it holds the vocabularies, what is known of users and items, and the interactions: a loaded recommender
+needs no other file to leave out what was seen, to give reasons, and to go on.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,55 +14,161 @@ import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
 from fmkit.errors import InputError
-from fmkit.machine import FactorizationMachine
+from fmkit.estimators import FMRanker
 from fmkit.modelfile import pack_strings, unpack_strings
-from fmkit.recommend.ratings import RatingsTable
+from fmkit.ranking.saved import pack_table, unpack_table
+from fmkit.recommend.entities import Entities
+from fmkit.recommend.interactions import Columns, Interactions
+from fmkit.recommend.model import Model
+from fmkit.recommend.ranking_model import RankingModel
+from fmkit.recommend.rating_design import known_of, pairs_of
+from fmkit.recommend.rating_model import RatingModel
+from fmkit.recommend.rating_side import OWN, RatingSide
 from fmkit.recommend.vocabulary import Vocabulary
+from fmkit.tables import TableEncoder
 
 Arrays = dict[str, NDArray[Any]]
 
+SIDES = ("users", "items")
+SCALARS = ("bias", "noise", "lowest", "highest")
+SHARED = ("members", "precision", "centre")  # of a side
 
-def arrays_of(machine: FactorizationMachine, table: RatingsTable) -> Arrays:
-    """Machine, vocabularies, and the ratings: a saved model knows what was seen, and can give its reasons."""
-    arrays: Arrays = {
-        "linear": machine.linear,
-        "factors": machine.factors,
-        "indptr": table.indptr,
-        "item_codes": table.item_codes,
-        "ratings": table.ratings,
-    }
-    for name, vocabulary in (("users", table.users), ("items", table.items)):
-        if pa.types.is_integer(vocabulary.ids.type):
-            arrays[name] = vocabulary.ids.to_numpy()
-        else:
-            arrays |= pack_strings(vocabulary.ids.to_pylist(), name)
+
+def pack_columns(columns: Columns) -> dict[str, Any]:
+    """The names of the columns of interactions."""
+    return asdict(columns)
+
+
+def unpack_columns(facts: dict[str, Any]) -> Columns:
+    """The reverse."""
+    names = {name: facts[name] for name in ("user", "item", "rating", "weight", "time")}
+    context = tuple(facts["context"])
+    if not all(isinstance(name, str | None) for name in names.values()) or not all(isinstance(c, str) for c in context):
+        raise ValueError("its columns have names that are none")
+    return Columns(**names, context=context)
+
+
+def pack_entities(entities: Entities, name: str) -> tuple[dict[str, Any], Arrays]:
+    """Ids, features, what made them, and the table."""
+    facts: dict[str, Any] = {"id_column": entities.id_column, "n_replaced": entities.n_replaced, "encoder": None}
+    arrays = pack_table(entities.features, f"{name}.features")
+    if pa.types.is_integer(entities.ids.ids.type):
+        arrays[f"{name}.ids"] = entities.ids.ids.to_numpy()
+    else:
+        arrays |= pack_strings(entities.ids.ids.to_pylist(), f"{name}.ids")
+    if entities.encoder is not None:
+        facts["encoder"], held = entities.encoder._to_file()
+        arrays |= prefixed(held, f"{name}.encoder.")
+    if entities.table is not None:
+        arrays[f"{name}.table"] = _bytes(entities.table)
+    return facts, arrays
+
+
+def unpack_entities(facts: dict[str, Any], arrays: Arrays, name: str) -> Entities:
+    """The reverse."""
+    if f"{name}.ids" in arrays:
+        ids = pa.array(checked_array(arrays, f"{name}.ids", np.int64, (None,)))
+    else:
+        ids = pa.array(unpack_strings(arrays, f"{name}.ids"), type=pa.string())
+    if len(ids.unique()) != len(ids):
+        raise InputError(f"the ids of the {name} are not unique")
+    encoder, n_features = None, 0
+    if facts["encoder"] is not None:
+        encoder = TableEncoder._from_file(facts["encoder"], under(arrays, f"{name}.encoder."))
+        n_features = sum(feature.n_columns for feature in encoder.features_)
+    features = unpack_table(arrays, f"{name}.features", n_features)
+    table = _table(arrays[f"{name}.table"], name) if f"{name}.table" in arrays else None
+    if features.shape[0] != len(ids) or (table is not None and len(table) != len(ids)):
+        raise InputError(f"the features of the {name} are not of their ids")
+    return Entities(Vocabulary(ids), features, encoder, facts["id_column"], table, int(facts["n_replaced"]))
+
+
+def pack_interactions(came: Interactions) -> Arrays:
+    """Codes and what the rows have."""
+    arrays: Arrays = {"user_codes": came.user_codes, "item_codes": came.item_codes}
+    for name in ("ratings", "weights", "times"):
+        if getattr(came, name) is not None:
+            arrays[name] = getattr(came, name)
+    if came.context is not None:
+        arrays["context"] = _bytes(came.context)
     return arrays
 
 
-def machine_and_ratings(bias: float, arrays: Arrays) -> tuple[FactorizationMachine, RatingsTable]:
-    """The reverse of `arrays_of`.
+def unpack_interactions(arrays: Arrays, users: Vocabulary, items: Vocabulary) -> Interactions:
+    """The reverse."""
+    codes = []
+    for name, vocabulary in (("user_codes", users), ("item_codes", items)):
+        column = checked_array(arrays, name, np.int32, (None,))
+        if not len(column) or column.min() < 0 or column.max() >= len(vocabulary):
+            raise InputError(f"an interaction names {name.removesuffix('_codes')}s that do not exist")
+        codes.append(column)
+    n = len(codes[0])
+    ratings, weights = (
+        checked_array(arrays, name, np.float32, (n,)) if name in arrays else None for name in ("ratings", "weights")
+    )
+    times = arrays.get("times")
+    if times is not None and (times.dtype != np.float64 or times.shape != (n,)):
+        raise InputError("its times are not those of its interactions")
+    context = _table(arrays["context"], "context") if "context" in arrays else None
+    if len(codes[1]) != n or (context is not None and len(context) != n):
+        raise InputError("the columns of its interactions are not of one length")
+    return Interactions(users, items, codes[0], codes[1], ratings, weights, times, context)
 
-    Raises
-    ------
-    InputError
-        If an array is missing or does not fit the others.
-    """
-    users, items = _vocabulary(arrays, "users"), _vocabulary(arrays, "items")
-    n_features = len(users) + len(items)
-    linear = checked_array(arrays, "linear", np.float32, (n_features,))
-    factors = checked_array(arrays, "factors", np.float32, (n_features, None))
-    indptr = checked_array(arrays, "indptr", np.int64, (len(users) + 1,))
-    ratings = checked_array(arrays, "ratings", np.float32, (None,))
-    codes = checked_array(arrays, "item_codes", np.int32, (len(ratings),))
-    if indptr[0] != 0 or indptr[-1] != len(ratings) or (indptr[1:] < indptr[:-1]).any():
-        raise InputError("the users' ratings do not follow each other")
-    if len(codes) and not 0 <= codes.min() <= codes.max() < len(items):
-        raise InputError("a rating names an item that does not exist")
-    ascending = np.append(codes[1:] > codes[:-1], True)
-    ascending[indptr[1:-1][indptr[1:-1] > 0] - 1] = True  # from a user to the next, codes may fall
-    if not ascending.all():
-        raise InputError("a user's items are not in order")
-    return FactorizationMachine(bias, linear, factors), RatingsTable(users, items, indptr, codes, ratings)
+
+def pack_model(model: Model) -> tuple[dict[str, Any], Arrays]:
+    """The model; what users and items have met and their features stand elsewhere."""
+    if isinstance(model, RankingModel):
+        facts, arrays = model.ranker._to_file()
+        return {"ranker": facts, "n_features": model.n_features}, prefixed(arrays, "ranker.")
+    assert isinstance(model, RatingModel)
+    arrays = {"model.context": model.context, "model.usual": model.usual}
+    facts = {name: float(getattr(model, name)) for name in SCALARS}
+    for name in SIDES:
+        side = getattr(model, name)
+        arrays |= {f"model.{name}.{part}": getattr(side, part) for part in (*OWN, *SHARED)}
+        facts[f"{name}_shape"] = float(side.noise_shape)
+    return facts, arrays
+
+
+def unpack_model(facts: dict[str, Any], arrays: Arrays, users: Entities, items: Entities, came: Interactions) -> Model:
+    """The reverse."""
+    if "ranker" in facts:
+        ranker = FMRanker._from_file(facts["ranker"], under(arrays, "ranker."))
+        pairs, n_features = ranker.ranking_.pairs, int(facts["n_features"])
+        if (pairs.n_queries, pairs.n_items) != (len(users), len(items)) or n_features != users.features.shape[1]:
+            raise InputError("its ranker is not one of its users and items")
+        return RankingModel(ranker, n_features)
+    usual = checked_array(arrays, "model.usual", np.float32, (None,))
+    d = len(usual) - 1
+    context = checked_array(arrays, "model.context", np.float32, (None, d + 1))
+    pairs_met = pairs_of(came.user_codes, came.item_codes, len(users), len(items))
+    sides = []
+    for name, entities, met in (("users", users, pairs_met), ("items", items, pairs_met.T.tocsr())):
+        n, n_features = len(entities), entities.features.shape[1]
+        held = {part: arrays.get(f"model.{name}.{part}") for part in (*OWN, *SHARED)}
+        k = held["var_vectors"].shape[1] if held["var_vectors"] is not None and held["var_vectors"].ndim == 2 else 0
+        shapes = {"vectors": (n, d), "weights": (n,), "var_vectors": (n, k), "covariance": (n, k), "var_weights": (n,)}
+        shapes |= {"noise": (n,), "members": (None, d + 1), "precision": (d + 1,), "centre": (d + 1,)}
+        parts = {p: checked_array(arrays, f"model.{name}.{p}", np.float32, shape) for p, shape in shapes.items()}
+        n_members = len(parts["members"])
+        if n_members not in (n_features, n_features + met.shape[1]):
+            raise InputError(f"the {name} have {n_members} columns, which are neither features nor partners")
+        rows = entities.features if n_members == n_features else known_of(entities, met)
+        sides.append(RatingSide(**parts, rows=rows, noise_shape=float(facts[f"{name}_shape"])))
+    scalars = {name: float(facts[name]) for name in SCALARS}
+    if not np.isfinite([*scalars.values(), *(side.noise_shape for side in sides)]).all() or scalars["noise"] <= 0:
+        raise InputError("its bias, noise or range of ratings are not finite")
+    return RatingModel(users=sides[0], items=sides[1], context=context, usual=usual, **scalars)
+
+
+def prefixed(arrays: Arrays, name: str) -> Arrays:
+    """The same arrays with a name before theirs."""
+    return {name + key: array for key, array in arrays.items()}
+
+
+def under(arrays: Arrays, name: str) -> Arrays:
+    """The reverse: those that begin with a name, without it."""
+    return {key.removeprefix(name): array for key, array in arrays.items() if key.startswith(name)}
 
 
 def checked_array(arrays: Arrays, name: str, dtype: DTypeLike, shape: tuple[int | None, ...]) -> NDArray[Any]:
@@ -73,11 +184,17 @@ def checked_array(arrays: Arrays, name: str, dtype: DTypeLike, shape: tuple[int 
     return array
 
 
-def _vocabulary(arrays: Arrays, name: str) -> Vocabulary:
-    if name in arrays:
-        ids = pa.array(checked_array(arrays, name, np.int64, (None,)))
-    else:
-        ids = pa.array(unpack_strings(arrays, name), type=pa.string())
-    if not len(ids) or len(ids.unique()) != len(ids):
-        raise InputError(f"the ids of the {name} are missing or not unique")
-    return Vocabulary(ids)
+def _bytes(table: pa.Table) -> NDArray[np.uint8]:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return np.frombuffer(sink.getvalue(), np.uint8)
+
+
+def _table(content: NDArray[Any], name: str) -> pa.Table:
+    try:
+        table = pa.ipc.open_stream(pa.py_buffer(content.tobytes())).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"its table of {name} cannot be read: {error}") from None
+    return table

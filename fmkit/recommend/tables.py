@@ -151,6 +151,29 @@ class TableFile:
         return InputError(sentence, path=self.path)
 
 
+def read_whole(path: str | Path) -> pa.Table:
+    """A table of users or items with all of its columns, each of the type that its values show.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    InputError
+        If it is no table.
+    """
+    file = TableFile.open(path)
+    try:
+        if file.delimiter is None:
+            return pa.parquet.read_table(path)
+        return pa.csv.read_csv(
+            path,
+            parse_options=pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
+        )
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"the table cannot be read: {_first_line(error)}", path=path) from error
+
+
 def _first_gap(batch: pa.RecordBatch, ids: Sequence[str], numbers: Sequence[str]) -> tuple[int, str] | None:
     """The first incomplete row of the first incomplete column, and what it has: nothing, or a number that is none."""
     for name in ids:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
+
+FEW = 100  # ids asked for at once
+MANY = 1_000_000  # ids of which no dictionary is made: it would take 100 MB
 
 
 class Vocabulary:
@@ -33,8 +37,19 @@ class Vocabulary:
 
         Ids are compared as they are written: 7 and "7" are the same, "007" is another.
         """
-        texts, known = as_texts(ids), self.ids.cast(pa.string())
-        return np.asarray(pc.fill_null(pc.index_in(texts, value_set=known), -1), dtype=np.int32)
+        texts = as_texts(ids)
+        if len(texts) < FEW and len(self) < MANY:  # Arrow makes its table of the known ones anew each time
+            codes = self._code_of
+            return np.fromiter((codes.get(text, -1) for text in texts.to_pylist()), np.int32, len(texts))
+        return np.asarray(pc.fill_null(pc.index_in(texts, value_set=self._texts), -1), dtype=np.int32)
+
+    @cached_property
+    def _texts(self) -> pa.StringArray:
+        return self.ids.cast(pa.string())
+
+    @cached_property
+    def _code_of(self) -> dict[str, int]:
+        return {text: code for code, text in enumerate(self._texts.to_pylist())}
 
     def decode(self, codes: NDArray[np.int32]) -> pa.Array:
         """Ids of codes."""

@@ -21,9 +21,11 @@ from fmkit.posterior import block_spreads
 
 Floats = NDArray[np.float32]
 
+OWN = ("vectors", "weights", "var_vectors", "covariance", "var_weights", "noise")  # what each has a row of
+
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class RatingSide:
     """Users or items.
 
     Parameters
@@ -86,15 +88,56 @@ class Side:
         """Prior means of (q, c), of rows of what is known, of shape (n, d + 1)."""
         return np.asarray(self.centre + rows @ self.members, np.float32)
 
+    def unrated(self, rows: sparse.csr_array) -> Self:
+        """Those of whom nothing but such rows is known: their prior."""
+        T, (n, k) = self.expected(rows), (rows.shape[0], self.var_vectors.shape[1])
+        spread: Floats = np.broadcast_to(1 / self.precision, T.shape).astype(np.float32)
+        return replace(
+            self,
+            vectors=T[:, :-1],
+            weights=T[:, -1],
+            var_vectors=spread[:, :k],
+            covariance=np.zeros((n, k), np.float32),
+            var_weights=spread[:, -1],
+            noise=np.ones(n, np.float32),
+            rows=rows,
+        )
+
+    def find(self, codes: NDArray[Any]) -> Self:
+        """As `select`, where -1 stands for one of whom nothing is known."""
+        some = self.select(np.maximum(codes, 0)) if len(self) else self.unrated(self.rows[:0])
+        unknown = np.flatnonzero(codes < 0)
+        if not len(unknown):
+            return some
+        nobody = sparse.csr_array((len(unknown), self.rows.shape[1]), dtype=np.float32)
+        return some.put(unknown, self.unrated(nobody))
+
     def select(self, codes: NDArray[Any]) -> Self:
         """Some, in this order; what rows share is shared."""
-        names = ("vectors", "weights", "var_vectors", "covariance", "var_weights", "noise", "rows")
-        return replace(self, **{name: getattr(self, name)[codes] for name in names})
+        return replace(self, **{name: getattr(self, name)[codes] for name in (*OWN, "rows")})
+
+    def drawn(self, rng: np.random.Generator) -> Self:
+        """A draw from what is known of each."""
+        n, k = self.var_vectors.shape
+        deviation = np.sqrt(self.var_vectors)
+        noise = rng.standard_normal((n, k + 1), np.float32)
+        moved = deviation * noise[:, :k]
+        slope = self.covariance / np.maximum(self.var_vectors, np.float32(1e-30))
+        rest = np.maximum(self.var_weights - (slope * self.covariance).sum(axis=1), 0)
+        vectors = self.vectors.copy()
+        vectors[:, :k] += moved
+        weights = self.weights + (slope * moved).sum(axis=1) + np.sqrt(rest) * noise[:, k]
+        return replace(self, vectors=vectors, weights=weights)
+
+    def joined(self, others: Self) -> Self:
+        """Others after these; `rows` are to be given anew."""
+        parts: dict[str, Any] = {n: np.concatenate([getattr(self, n), getattr(others, n)]) for n in OWN}
+        return replace(self, **parts)
 
     def put(self, codes: NDArray[Any], some: Self) -> Self:
-        """The same with others in the places of some."""
+        """The same with others in the places of some; what is known of them stays."""
         changed = {}
-        for name in ("vectors", "weights", "var_vectors", "covariance", "var_weights", "noise"):
+        for name in OWN:
             changed[name] = getattr(self, name).copy()
             changed[name][codes] = getattr(some, name)
         return replace(self, **changed)

@@ -1,0 +1,68 @@
+"""What is fitted where nobody says it: by the data, its size, and how much time there is."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmkit.errors import InputError
+from fmkit.estimators import FMRanker, FMRegressor
+
+Feedback = Literal["auto", "explicit", "implicit"]
+Quality = Literal["fast", "balanced", "best"]
+
+# Sweeps of MCMC by quality. On MovieLens latest-small with titles and genres 40 (8 factors), 200 and 500 come to an
+# RMSE of .821, .803 and .802 in 1.2, 6.7 and 17 s; with more ratings fewer sweeps do, down to `FEWEST` with a million.
+SWEEPS = {"fast": 40, "balanced": 200, "best": 500}
+FACTORS = {"fast": 8, "balanced": 16, "best": 16}
+ROWS_TIMES_SWEEPS = 60_000_000
+FEWEST = 60
+MCMC_ROWS = 20_000_000  # ratings from which ALS on ids and features alone is taken
+
+
+def feedback_of(
+    ratings: NDArray[np.float32] | None, wanted: Feedback, model: Any
+) -> tuple[Literal["explicit", "implicit"], str]:
+    """Which feedback there is, and what says so."""
+    if isinstance(model, FMRegressor | FMRanker):
+        found: Literal["explicit", "implicit"] = "explicit" if isinstance(model, FMRegressor) else "implicit"
+        if wanted not in ("auto", found):
+            raise InputError(f"feedback={wanted!r} does not go with an {type(model).__name__}")
+        why = f"the model is an {type(model).__name__}"
+    elif wanted != "auto":
+        found, why = wanted, "as asked for"
+    elif ratings is None:
+        found, why = "implicit", "there is no column of ratings"
+    elif ratings.min() == ratings.max():
+        found, why = "implicit", f"all ratings are {ratings[0]:g}"
+    else:
+        found, why = "explicit", f"there are ratings from {ratings.min():g} to {ratings.max():g}"
+    if found == "explicit" and ratings is None:
+        raise InputError("explicit feedback needs ratings: name their column with rating=")
+    return found, why
+
+
+def regressor(n: int, quality: Quality, n_factors: int | None, max_iter: int | None, **how: Any) -> FMRegressor:
+    """For n ratings: MCMC, and ALS where there are many."""
+    k = n_factors or FACTORS[quality]
+    if n > MCMC_ROWS:
+        return FMRegressor(k, max_iter=max_iter, **how)
+    usual = SWEEPS[quality]
+    sweeps = max_iter or max(min(usual, ROWS_TIMES_SWEEPS // n), min(usual, FEWEST))
+    return FMRegressor(k, solver="mcmc", max_iter=sweeps, **how)
+
+
+def clicks_ranker(quality: Quality, n_factors: int | None, max_iter: int | None, **how: Any) -> FMRanker:
+    """For clicks: a blend of what is best on a part set aside, or one loss alone."""
+    return FMRanker("implicit" if quality == "fast" else "auto", n_factors=n_factors or 128, max_iter=max_iter, **how)
+
+
+def in_brief(estimator: FMRegressor, with_partners: bool) -> str:
+    """What is told of it."""
+    sweeps = "" if estimator.max_iter is None else f" and {estimator.max_iter} sweeps"
+    told = f"{estimator.solver.upper()} with {estimator.n_factors} factors{sweeps}"
+    return (
+        f"{told}, from ids, features and what was rated beside" if with_partners else f"{told}, from ids and features"
+    )

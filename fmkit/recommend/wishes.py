@@ -1,0 +1,183 @@
+"""What is wished of lists, checked once and by code: which items, how many of a kind, how unlike, how bold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fmkit.errors import InputError
+from fmkit.ranking.pairs import Pairs
+from fmkit.recommend.entities import Entities
+from fmkit.recommend.filters import matching
+from fmkit.recommend.model import Model
+from fmkit.recommend.reranking import Groups, rerank
+
+POOL = 10  # times n items are looked at where lists are to be diverse
+
+
+@dataclass(frozen=True, eq=False)
+class Wishes:
+    """Parameters of a call of `recommend`, as `fmkit.recommend.Recommender.recommend` tells them.
+
+    Parameters
+    ----------
+    n : int
+        Length of the lists, no more than there are items.
+    exclude_seen : bool
+    among : ndarray of codes, ascending, or None
+        The only items that may be listed.
+    pinned : ndarray of codes
+    diversity : float
+    groups : Groups, or None
+    risk : float
+    explore : bool
+    explain : bool
+    """
+
+    n: int
+    exclude_seen: bool
+    among: NDArray[np.int64] | None
+    pinned: NDArray[np.int32]
+    diversity: float
+    groups: Groups | None
+    risk: float
+    explore: bool
+    explain: bool
+
+    @classmethod
+    def of(
+        cls,
+        items: Entities,
+        n: int,
+        usual_risk: float,
+        *,
+        exclude_seen: bool = True,
+        candidates: Any = None,
+        filter: Any = None,
+        diversity: float = 0.0,
+        at_most: Mapping[str, int] | None = None,
+        pinned: Any = None,
+        risk: float | Literal["explore"] | None = None,
+        explain: bool = False,
+    ) -> Wishes:
+        """From what was given.
+
+        Raises
+        ------
+        InputError
+            If a column, an item or a value does not exist or fit; the message says which.
+        """
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+            raise InputError(f"n must be at least 1, an integer, got {n!r}")
+        if not 0 <= diversity <= 1:
+            raise InputError(f"diversity must lie between 0 (none) and 1, got {diversity!r}")
+        explore = isinstance(risk, str)
+        if explore and risk != "explore":
+            raise InputError(f"risk must be a number of standard deviations or 'explore', got {risk!r}")
+        among = None
+        if candidates is not None:
+            among = np.unique(_codes(items, candidates, "candidates")).astype(np.int64)
+        if filter is not None:
+            allowed = np.flatnonzero(matching(items.table, len(items), filter))
+            among = allowed if among is None else np.intersect1d(among, allowed)
+        return cls(
+            n=min(int(n), len(items)),
+            exclude_seen=exclude_seen,
+            among=among,
+            pinned=_codes(items, pinned, "pinned") if pinned is not None else np.empty(0, np.int32),
+            diversity=float(diversity),
+            groups=_groups(items, at_most) if at_most else None,
+            risk=0.0 if explore else usual_risk if risk is None else float(risk),
+            explore=explore,
+            explain=explain,
+        )
+
+    def lists(
+        self, model: Model, asked: Any, seen: Pairs, n_threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Codes and scores of each list, of shape (n_lists, n); -1 and -inf where it ends.
+
+        Parameters
+        ----------
+        model, asked
+            Of each other.
+        seen : Pairs
+            What each list leaves out.
+        n_threads : int
+        """
+        n_items = model.item_vectors.shape[0]
+        n = self.n - len(self.pinned[: self.n])
+        among = self.among
+        if len(self.pinned):
+            among = np.setdiff1d(np.arange(n_items) if among is None else among, self.pinned)
+        long = n if not self.diversity and self.groups is None else POOL * n
+        while True:
+            long = max(1, min(long, n_items if among is None else len(among)))
+            codes, scores = model.lists(asked, long, seen, risk=self.risk, among=among, n_threads=n_threads)
+            if not self.diversity and self.groups is None:
+                codes, scores = codes[:, :n], scores[:, :n]
+                break
+            vectors = model.item_factors / np.maximum(np.linalg.norm(model.item_factors, axis=1)[:, None], 1e-12)
+            places = rerank(codes, scores, n, vectors.astype(np.float32), self.diversity, self.groups, n_threads)
+            more = (codes[:, -1] >= 0) & (places[:, -1] < 0)  # a group is full, and there are others further down
+            if not more.any() or long == (n_items if among is None else len(among)):
+                at = np.maximum(places, 0)
+                codes = np.where(places < 0, -1, np.take_along_axis(codes, at, axis=1)).astype(np.int32)
+                scores = np.where(places < 0, -np.inf, np.take_along_axis(scores, at, axis=1)).astype(np.float32)
+                break
+            long *= 4
+        if not len(self.pinned):
+            return codes, scores
+        first = np.broadcast_to(self.pinned[: self.n], (len(codes), self.n - n))
+        row = np.repeat(np.arange(len(codes)), first.shape[1])
+        of_first = model.scores(asked.select(row), first.ravel()).reshape(first.shape)
+        return np.hstack([first, codes]), np.hstack([of_first, scores])
+
+
+def _codes(items: Entities, ids: Any, name: str) -> NDArray[np.int32]:
+    codes = items.ids.encode(ids)
+    if (codes < 0).any():
+        at = int(np.argmin(codes))
+        raise InputError(f"{name} holds {ids[at]!r}, which is none of the {len(items):,} items")
+    if name == "pinned" and len(np.unique(codes)) < len(codes):
+        raise InputError("pinned holds an item twice")
+    return codes
+
+
+def _groups(items: Entities, at_most: Mapping[str, int]) -> Groups:
+    members, most = [], []
+    for name, limit in at_most.items():
+        if items.table is None or name not in items.table.column_names:
+            have = "no columns" if items.table is None else ", ".join(map(repr, items.table.column_names))
+            raise InputError(f"at_most names the column '{name}', the table of items has {have}")
+        if not isinstance(limit, int | np.integer) or limit < 1:
+            raise InputError(f"at_most of '{name}' must be an integer of at least 1, got {limit!r}")
+        groups = _members(items, name)
+        members.append(groups)
+        most.append(np.full(groups.shape[1], limit, np.int64))
+    return Groups(sparse.hstack(members, format="csr"), np.concatenate(most))
+
+
+def _members(items: Entities, name: str) -> sparse.csr_array:
+    """Items x the values of a column, or the members of its sets; an item without one is in no group."""
+    assert items.table is not None
+    assert items.encoder is not None
+    kinds = {feature.column: feature for feature in items.encoder.features_}
+    if kinds[name].kind == "set":
+        start = 0
+        for feature in items.encoder.features_:
+            if feature.column == name:
+                break
+            start += feature.n_columns
+        return items.features[:, start : start + kinds[name].n_columns]
+    codes = items.table.column(name).combine_chunks().dictionary_encode()
+    known = np.flatnonzero(pc.is_valid(codes))
+    levels = pc.fill_null(codes.indices, 0).to_numpy()[known]
+    shape = len(items), int(levels.max(initial=-1)) + 1
+    return sparse.csr_array((np.ones(len(known), np.float32), (known, levels)), shape=shape)
