@@ -7,24 +7,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.kernels import kernel
-from fmkit.linalg import HEIGHT, LANES, padded, rank_update
+from fmkit.linalg import HEIGHT, LANES, rank_update
 from fmkit.threads import even_cuts, for_each
 
-TILE = 1024  # items scored at once: HEIGHT x 1024 scores are 32 KB, they stay in the first-level cache
+TILE = 1024  # items scored at once, at most: HEIGHT x 1024 scores are 32 KB, they stay in the first-level cache
+SLAB = 1 << 16  # numbers of the vectors of a tile: 256 KB, they stay in the second-level cache
 
 
 class Arranged:
-    """Vectors as the search reads them, dimensions first: kept where the same items are searched again and again.
+    """Vectors in groups, dimension by dimension, as the search reads them: one stretch of memory a group.
+
+    Worth keeping where the same items are searched again and again.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, n_dimensions), float32
+    width : int
+        Of a group.
     """
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        self.n = len(vectors)
-        self.by_dimension = np.zeros((vectors.shape[1], padded(self.n)), np.float32)  # to whole registers
-        self.by_dimension[:, : self.n] = vectors.T
+    def __init__(self, vectors: NDArray[np.float32], width: int = LANES) -> None:
+        self.n, self.n_dimensions = vectors.shape
+        n_groups = -(-self.n // width)
+        whole = np.zeros((n_groups * width, self.n_dimensions), np.float32)
+        whole[: self.n] = vectors
+        by_group = whole.reshape(n_groups, width, self.n_dimensions)
+        self.groups = np.ascontiguousarray(by_group.swapaxes(1, 2)).reshape(n_groups * self.n_dimensions, width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +94,9 @@ def top_n(
     scores = np.full((n_queries, n), -np.inf, np.float32)
     chunk = (n_queries // (4 * n_threads * HEIGHT) + 1) * HEIGHT
     doubt = doubt or Doubt(0.0, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))
-    spreads = np.float32(doubt.risk), Arranged(doubt.queries).by_dimension, _arranged(doubt.items).by_dimension
-    vectors = Arranged(queries).by_dimension, among.by_dimension
+    of_queries, of_items = Arranged(doubt.queries, HEIGHT), _arranged(doubt.items)
+    spreads = np.float32(doubt.risk), of_queries.groups, of_items.groups, of_items.n_dimensions
+    vectors = Arranged(queries, HEIGHT).groups, among.groups, among.n_dimensions
     arguments = (*vectors, *spreads, n_items, seen_before, seen, codes, scores)
     ranges = [(first, min(first + chunk, n_queries), *arguments) for first in range(0, n_queries, chunk)]
     for_each(_select, ranges, n_threads)
@@ -132,9 +141,11 @@ def _select(
     last: int,
     queries: Any,
     items: Any,
+    n_dimensions: int,
     risk: Any,
     query_spreads: Any,
     item_spreads: Any,
+    n_spreads: int,
     n_items: int,
     seen_before: Any,
     seen: Any,
@@ -145,31 +156,38 @@ def _select(
 
     Items come in ascending order and replace others only if they are better: this is the rule for ties.
     """
-    n_dimensions, n_spreads, n = items.shape[0], item_spreads.shape[0], codes.shape[1]
-    tile, variances = np.empty((HEIGHT, TILE), np.float32), np.empty((HEIGHT, TILE), np.float32)
-    next_seen = np.empty(HEIGHT, np.int64)
-    for top in range(first, last, HEIGHT):
-        height = min(HEIGHT, last - top)
-        next_seen[:height] = seen_before[top : top + height]
-        for start in range(0, n_items, TILE):
-            width = min(TILE, n_items - start)
+    n = codes.shape[1]
+    size = max(min(SLAB // max(n_dimensions + n_spreads, 1), TILE) // LANES, 1) * LANES
+    tile, variances = np.empty((HEIGHT, size), np.float32), np.empty((HEIGHT, size), np.float32)
+    next_seen = seen_before[first:last].copy()
+    for start in range(0, n_items, size):
+        width = min(size, n_items - start)
+        for top in range(first, last, HEIGHT):
+            height, at = min(HEIGHT, last - top), top // HEIGHT
             tile[:] = 0
             for j in range(0, width, LANES):
-                rank_update(tile, 0, j, queries, 0, top, items, 0, start + j, n_dimensions, HEIGHT, 0)
+                group = (start + j) // LANES
+                rank_update(
+                    tile, 0, j, queries, at * n_dimensions, 0, items, group * n_dimensions, 0, n_dimensions, HEIGHT, 0
+                )
             if risk:
                 variances[:] = 0
                 for j in range(0, width, LANES):
+                    group = (start + j) // LANES
+                    of_query, of_item = at * n_spreads, group * n_spreads
                     rank_update(
-                        variances, 0, j, query_spreads, 0, top, item_spreads, 0, start + j, n_spreads, HEIGHT, 0
+                        variances, 0, j, query_spreads, of_query, 0, item_spreads, of_item, 0, n_spreads, HEIGHT, 0
                     )
                 for h in range(height):
                     for j in range(width):
                         tile[h, j] -= risk * np.sqrt(max(variances[h, j], np.float32(0)))
             for h in range(height):
                 r = top + h
-                while next_seen[h] < seen_before[r + 1] and seen[next_seen[h]] < start + width:
-                    tile[h, seen[next_seen[h]] - start] = -np.inf
-                    next_seen[h] += 1
+                seen_at = next_seen[r - first]
+                while seen_at < seen_before[r + 1] and seen[seen_at] < start + width:
+                    tile[h, seen[seen_at] - start] = -np.inf
+                    seen_at += 1
+                next_seen[r - first] = seen_at
                 least = scores[r, n - 1]
                 for j in range(width):
                     score = tile[h, j]
