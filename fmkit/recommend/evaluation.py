@@ -25,7 +25,7 @@ from fmkit.threads import count_threads
 
 USUAL = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
 USERS_AT_ONCE = 1 << 14  # of a call of `top`: beside it, their training pairs are copied
-N_RESAMPLES = 1000
+N_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, eq=False)
