@@ -222,7 +222,7 @@ def compare(
         seconds[name] = perf_counter() - start
     if relevant is None:
         relevant = _usual_least(fitted, parts.train)
-    options = {
+    options: dict[str, Any] = {
         "k": k,
         "relevant": relevant,
         "metrics": metrics,
@@ -273,7 +273,7 @@ def _asked(baselines: bool | Sequence[str], train: Interactions) -> tuple[list[s
 
 def _usual_least(fitted: Mapping[str, Any], train: Interactions) -> float | None:
     """The median rating, unless all recommenders take ratings for clicks."""
-    if train.ratings is None or all(model.feedback_ == "implicit" for model in fitted.values()) and fitted:
+    if train.ratings is None or (all(model.feedback_ == "implicit" for model in fitted.values()) and fitted):
         return None
     return float(np.median(train.ratings))
 

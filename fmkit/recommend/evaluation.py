@@ -190,6 +190,7 @@ def evaluate(
 
     ratings = errors = None
     if explicit:
+        assert held.test.ratings is not None  # as HeldOut has seen to
         predicted, std = _predicted(recommender, held)
         errors = predicted - held.test.ratings
         ratings = rating_metrics(

@@ -149,15 +149,15 @@ def _least(relevant: float | None, explicit: bool, train: Interactions, test: In
         if test.ratings is None:
             raise ValueError(f"relevant={relevant:g} is a rating, but the test has none: leave it out, or name rating=")
         return relevant, f"relevant are test ratings of {relevant:g} and more"
-    if not explicit:
+    if not explicit or train.ratings is None:
         return None, "relevant are all pairs of the test"
     median = float(np.median(train.ratings))
     return median, f"relevant are test ratings of {median:g} and more, {median:g} being the median of training"
 
 
 def _unknown(user: NDArray[np.int32], item: NDArray[np.int32]) -> str:
-    either = int(((user < 0) | (item < 0)).sum())
+    n_users, n_items, n_rows = (int(rows.sum()) for rows in (user < 0, item < 0, (user < 0) | (item < 0)))
     return (
-        f"{either:,} of {len(user):,} test rows are of a user or an item unknown to training ({int((user < 0).sum()):,} "
-        f"of such users, {int((item < 0).sum()):,} of such items): lists are judged without them"
+        f"{n_rows:,} of {len(user):,} test rows are of a user or an item unknown to training ({n_users:,} of such "
+        f"users, {n_items:,} of such items): lists are judged without them"
     )

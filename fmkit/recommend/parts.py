@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmkit.recommend.interactions import Interactions
@@ -39,9 +40,8 @@ class Parts:
             timed = whole.times is not None and not np.isnan(whole.times).any()
             how = "time" if timed else "random"
             why = "; by default as all rows have a time" if timed else "; by default as not all rows have a time"
-        found = split(
-            whole.user_codes, whole.item_codes, how=how, times=whole.times, test=test, random_state=random_state
-        )
+        user, item = _by_id(whole.users, whole.user_codes), _by_id(whole.items, whole.item_codes)
+        found = split(user, item, how=how, times=whole.times, test=test, random_state=random_state)
         return cls(compacted(whole.select(found.train)), compacted(whole.select(found.test)), found, (f"{found}{why}",))
 
 
@@ -50,6 +50,13 @@ def compacted(interactions: Interactions) -> Interactions:
     users, user_codes = _compact(interactions.users, interactions.user_codes)
     items, item_codes = _compact(interactions.items, interactions.item_codes)
     return replace(interactions, users=users, items=items, user_codes=user_codes, item_codes=item_codes)
+
+
+def _by_id(vocabulary: Vocabulary, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Codes in the order of the ids, as `split` makes them: those by first appearance hang on the order of rows."""
+    rank = np.empty(len(vocabulary), np.int32)
+    rank[pc.array_sort_indices(vocabulary.ids).to_numpy()] = np.arange(len(vocabulary), dtype=np.int32)
+    return rank[codes]
 
 
 def _compact(vocabulary: Vocabulary, codes: NDArray[np.int32]) -> tuple[Vocabulary, NDArray[np.int32]]:

@@ -42,7 +42,9 @@ class RatingMetrics:
             for name, value in self.values.items()
         ]
         n = int(self.reliability["n"].sum())
-        return "\n".join([*lines, f"of {n:,} ratings" + (f", {self.level:.0%} intervals over users" if self.intervals else "")])
+        return "\n".join(
+            [*lines, f"of {n:,} ratings" + (f", {self.level:.0%} intervals over users" if self.intervals else "")]
+        )
 
 
 def rating_metrics(

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from fmkit.ranking.evaluation import NUMBERS_AT_ONCE
 from fmkit.ranking.item_item import MOST
@@ -24,7 +24,7 @@ MOST_ITEMS = 50_000  # whose similarities are looked through
 BASELINES = {"Popularity": Popularity, "UserItemMeans": UserItemMeans, "ItemKNN": ItemKNN, "EASE": EASE}
 
 
-class BaselineRecommender(BaseEstimator):  # type: ignore[misc]
+class BaselineRecommender(BaseEstimator):
     """A baseline that reads interactions and gives lists.
 
     Parameters
@@ -40,11 +40,14 @@ class BaselineRecommender(BaseEstimator):  # type: ignore[misc]
     ----------
     feedback_ : {"explicit", "implicit"}
         "explicit" if it predicts ratings.
+    baseline_ : Baseline
+        A clone, fitted.
     interactions_ : Interactions
     users_, items_ : Entities
     """
 
     feedback_: str
+    baseline_: Any
     interactions_: Interactions
     users_: Entities
     items_: Entities
@@ -55,7 +58,7 @@ class BaselineRecommender(BaseEstimator):  # type: ignore[misc]
         self.n_jobs = n_jobs
 
     def fit(self, interactions: Interactions, *, users: Any = None, items: Any = None) -> Self:
-        """Fit the baseline, in place.
+        """Fit the baseline.
 
         Parameters
         ----------
@@ -72,16 +75,16 @@ class BaselineRecommender(BaseEstimator):  # type: ignore[misc]
         self.feedback_ = "explicit" if isinstance(self.baseline, UserItemMeans) else "implicit"
         if self.feedback_ == "explicit" and rating is None:
             raise ValueError("UserItemMeans is fitted to ratings, and the interactions have none")
-        values = rating if self.feedback_ == "explicit" else np.ones(len(user), np.float32)
-        if self.feedback_ == "implicit" and self.relevant is not None and rating is not None:
-            liked = rating >= np.float32(self.relevant)
-            user, item, values = user[liked], item[liked], values[liked]
         shape = len(self.users_), len(self.items_)
-        matrix = sparse.coo_array((values, (user, item)), shape=shape)  # ratings of 0 stay
-        if self.feedback_ == "implicit":
-            matrix = matrix.tocsr()
+        if self.feedback_ == "explicit":
+            matrix = sparse.coo_array((rating, (user, item)), shape=shape)  # ratings of 0 stay
+        else:
+            if self.relevant is not None and rating is not None:
+                liked = rating >= np.float32(self.relevant)
+                user, item = user[liked], item[liked]
+            matrix = sparse.csr_array((np.ones(len(user), np.float32), (user, item)), shape=shape)
             matrix.data[:] = 1  # a pair that comes twice is one
-        self.baseline.fit(matrix)
+        self.baseline_ = clone(self.baseline).fit(matrix)
         return self
 
     def predict(self, users: Any, items: Any) -> NDArray[np.float32]:
@@ -89,8 +92,8 @@ class BaselineRecommender(BaseEstimator):  # type: ignore[misc]
         if self.feedback_ != "explicit":
             return self.scores(self.users_.ids.encode(users), self.items_.ids.encode(items))
         user, item = self.users_.ids.encode(users), self.items_.ids.encode(items)
-        b, c = np.append(self.baseline.users_, 0), np.append(self.baseline.items_, 0)  # -1 is the last
-        rating: NDArray[np.float32] = (self.baseline.mean_ + b[user] + c[item]).astype(np.float32)
+        b, c = np.append(self.baseline_.users_, 0), np.append(self.baseline_.items_, 0)  # -1 is the last
+        rating: NDArray[np.float32] = (self.baseline_.mean_ + b[user] + c[item]).astype(np.float32)
         return rating
 
     def top(self, users: NDArray[Any], n: int, *, exclude: Pairs) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -114,7 +117,7 @@ class BaselineRecommender(BaseEstimator):  # type: ignore[misc]
         scores = np.full((len(users), n), -np.inf, np.float32)
         for start in range(0, len(users), step):
             rows = slice(start, min(start + step, len(users)))
-            given = np.ascontiguousarray(self.baseline.scores(users[rows]), np.float32)
+            given = np.ascontiguousarray(self.baseline_.scores(users[rows]), np.float32)
             before = exclude.before[rows.start : rows.stop + 1]
             left_out = exclude.items[before[0] : before[-1]]
             best[rows] = top_n_of_scores(given, n, before - before[0], left_out, n_threads)
@@ -132,7 +135,7 @@ class BaselineRecommender(BaseEstimator):  # type: ignore[misc]
         for start in range(0, len(asked), step):
             stop = min(start + step, len(asked))
             rows = order[bounds[start] : bounds[stop]]
-            out[rows] = self.baseline.scores(asked[start:stop])[place[rows] - start, items[rows]]
+            out[rows] = self.baseline_.scores(asked[start:stop])[place[rows] - start, items[rows]]
         return out
 
 
