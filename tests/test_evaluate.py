@@ -31,9 +31,8 @@ from fmkit.recommend.sampled_lists import sampled_ranks
 class Oracle(BaseEstimator):
     """Knows a table of ratings or scores by id: {(user, item): score}; as spread, a standard deviation."""
 
-    def __init__(self, scores=None, feedback="implicit", spread=None):
-        self.scores_by_id = scores
-        self.scores = scores
+    def __init__(self, known=None, feedback="implicit", spread=None):
+        self.known = known
         self.feedback = feedback
         self.spread = spread
 
@@ -42,20 +41,19 @@ class Oracle(BaseEstimator):
         self.feedback_ = self.feedback
         self.users_ = Entities.of(interactions.users, users, "user")
         self.items_ = Entities.of(interactions.items, items, "item")
-        known = self.scores
         table = [
-            [known.get((u, i), 0.0) for i in self.items_.ids.ids.to_pylist()] for u in self.users_.ids.ids.to_pylist()
+            [self.known.get((u, i), 0.0) for i in self.items_.ids.ids.to_pylist()]
+            for u in self.users_.ids.ids.to_pylist()
         ]
         self.table_ = np.array(table, np.float32)
-        self.scores = self._scores  # the method of the contract
         return self
 
-    def _scores(self, users, items):
+    def scores(self, users, items):
         return self.table_[users, items]
 
     def predict(self, users, items, *, context=None, return_std=False):
         pairs = zip(pa.array(users).to_pylist(), pa.array(items).to_pylist(), strict=True)
-        mean = np.array([self.scores_by_id.get(pair, 3.0) for pair in pairs], np.float32)
+        mean = np.array([self.known.get(pair, 3.0) for pair in pairs], np.float32)
         if not return_std:
             return mean
         if self.spread is None:

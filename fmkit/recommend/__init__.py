@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fmkit.recommend.ratings import RatingsTable, read_ratings
     from fmkit.recommend.reasons import Reason
     from fmkit.recommend.recommender import Recommender
+    from fmkit.recommend.rivals import BaselineRecommender
     from fmkit.recommend.significance import (
         Comparison,
         PairedTest,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Baseline": "baselines",
+    "BaselineRecommender": "rivals",
     "Comparison": "significance",
     "EASE": "baselines",
     "Evaluation": "evaluation",
@@ -68,6 +70,7 @@ _HOME = {
 __all__ = [
     "EASE",
     "Baseline",
+    "BaselineRecommender",
     "Comparison",
     "Evaluation",
     "ItemKNN",

@@ -165,9 +165,8 @@ def evaluate(
 
     Examples
     --------
-    >>> from fmkit.recommend import Popularity
+    >>> from fmkit.recommend import BaselineRecommender, Popularity
     >>> from fmkit.recommend.interactions import Interactions
-    >>> from fmkit.recommend.rivals import BaselineRecommender
     >>> train = Interactions.of({"user": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "c", "a"]})
     >>> recommender = BaselineRecommender(Popularity()).fit(train)
     >>> result = evaluate(recommender, {"user": [3, 9], "item": ["b", "a"]}, k=2, metrics="mrr", confidence=None)

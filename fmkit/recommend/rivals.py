@@ -44,6 +44,12 @@ class BaselineRecommender(BaseEstimator):
         A clone, fitted.
     interactions_ : Interactions
     users_, items_ : Entities
+
+    Examples
+    --------
+    >>> clicks = Interactions.of({"user": ["ann", "ann", "bob"], "item": [7, 8, 8]})
+    >>> BaselineRecommender(Popularity()).fit(clicks).predict(["bob"], [8])
+    array([2.], dtype=float32)
     """
 
     feedback_: str
@@ -57,7 +63,20 @@ class BaselineRecommender(BaseEstimator):
         self.relevant = relevant
         self.n_jobs = n_jobs
 
-    def fit(self, interactions: Interactions, *, users: Any = None, items: Any = None) -> Self:
+    @property
+    def feedback(self) -> str:
+        """What `feedback_` will be: known before the fit."""
+        return "explicit" if isinstance(self.baseline, UserItemMeans) else "implicit"
+
+    def fit(
+        self,
+        interactions: Interactions,
+        *,
+        users: Any = None,
+        items: Any = None,
+        user: str | None = None,
+        item: str | None = None,
+    ) -> Self:
         """Fit the baseline.
 
         Parameters
@@ -65,24 +84,29 @@ class BaselineRecommender(BaseEstimator):
         interactions : Interactions
         users, items : Entities or table, optional
             Who and what can be asked for beside those of the interactions.
+        user, item : str, optional
+            Columns of ids of these tables; by default those of usual names.
         """
         self.interactions_ = interactions
         self.users_, self.items_ = (
-            told if isinstance(told, Entities) else Entities.of(ids, told, role)
-            for ids, told, role in ((interactions.users, users, "user"), (interactions.items, items, "item"))
+            told if isinstance(told, Entities) else Entities.of(ids, told, role, column)
+            for ids, told, role, column in (
+                (interactions.users, users, "user", user),
+                (interactions.items, items, "item", item),
+            )
         )
-        user, item, rating = interactions.user_codes, interactions.item_codes, interactions.ratings
-        self.feedback_ = "explicit" if isinstance(self.baseline, UserItemMeans) else "implicit"
+        users, items, rating = interactions.user_codes, interactions.item_codes, interactions.ratings
+        self.feedback_ = self.feedback
         if self.feedback_ == "explicit" and rating is None:
             raise ValueError("UserItemMeans is fitted to ratings, and the interactions have none")
         shape = len(self.users_), len(self.items_)
         if self.feedback_ == "explicit":
-            matrix = sparse.coo_array((rating, (user, item)), shape=shape)  # ratings of 0 stay
+            matrix = sparse.coo_array((rating, (users, items)), shape=shape)  # ratings of 0 stay
         else:
             if self.relevant is not None and rating is not None:
                 liked = rating >= np.float32(self.relevant)
-                user, item = user[liked], item[liked]
-            matrix = sparse.csr_array((np.ones(len(user), np.float32), (user, item)), shape=shape)
+                users, items = users[liked], items[liked]
+            matrix = sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape=shape)
             matrix.data[:] = 1  # a pair that comes twice is one
         self.baseline_ = clone(self.baseline).fit(matrix)
         return self

@@ -119,7 +119,7 @@ def fingerprint(interactions: Interactions, tables: Mapping[str, Any]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     codes = interactions.user_codes, interactions.item_codes
     for values in (*codes, interactions.ratings, interactions.weights, interactions.times):
-        digest.update(b"none" if values is None else memoryview(np.ascontiguousarray(values)))
+        digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
     of_ids = [pa.table({"id": vocabulary.ids}) for vocabulary in (interactions.users, interactions.items)]
     context = [] if interactions.context is None else [interactions.context]
     for table in [*of_ids, *context, *(as_arrow(tables[name]) for name in sorted(tables))]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -155,8 +155,7 @@ def tune(
     Examples
     --------
     >>> import numpy as np
-    >>> from fmkit.recommend import ItemKNN
-    >>> from fmkit.recommend.rivals import BaselineRecommender
+    >>> from fmkit.recommend import BaselineRecommender, ItemKNN
     >>> rng = np.random.default_rng(0)
     >>> clicks = {"user": rng.integers(0, 50, 900), "item": (30 * rng.random(900) ** 2).astype(int)}
     >>> result = tune(BaselineRecommender(ItemKNN()), clicks, space={"baseline__n_neighbours": [2, 5, 20]}, trials=4)
@@ -207,7 +206,12 @@ def tune(
         1 / (1 - validation),
         tqdm(desc="trials", disable=not verbose),
     )
-    others = drawn(space, random_state)
+    as_they_are = recommender.get_params()
+    others: Iterator[Settings] = (
+        settings
+        for settings in drawn(space, random_state)
+        if any(repr(as_they_are[name]) != repr(value) for name, value in settings.items())
+    )
     if trials is not None:
         others = itertools.islice(others, trials - 1)
     ended = "all settings asked for were tried"
