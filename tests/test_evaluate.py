@@ -355,6 +355,37 @@ def test_recommenders_stay_as_they_are_and_are_named():
         compare(mine, films(), how="random", baselines=False, headline="auc", confidence=None)
 
 
+def test_tables_and_context_reach_the_recommenders():
+    rng = np.random.default_rng(0)
+    rows = {"reader": rng.integers(0, 30, 500), "book": rng.integers(0, 20, 500), "rating": rng.integers(1, 6, 500)}
+    rows["device"] = np.where(rng.random(500) < 0.5, "phone", "desk")
+    books = {"book": np.arange(25), "genre": np.where(np.arange(25) % 2, "crime", "verse")}
+    met = []
+
+    class Attentive(Oracle):
+        def fit(self, interactions, *, users=None, items=None, user=None, item=None):
+            assert (user, item) == ("reader", "book")
+            return super().fit(interactions, items={"item": items["book"], "genre": items["genre"]})
+
+        def predict(self, users, items, *, context=None, return_std=False):
+            met.append(context.column_names)
+            return super().predict(users, items, return_std=return_std)
+
+    result = compare(
+        {"attentive": Attentive({}, "explicit", spread=1.0)},
+        rows,
+        items=books,
+        user="reader",
+        item="book",
+        context=["device"],
+        baselines=["Popularity", "UserItemMeans"],
+    )
+    assert met == [["device"]]
+    assert all(len(model.items_) == 25 for model in result.recommenders.values())
+    assert all("diversity" in evaluation.per_user for evaluation in result.evaluations.values())
+    assert {"inside_90", "nll"} <= result.evaluations["attentive"].mean().keys()
+
+
 def test_baselines_that_a_table_is_too_large_for_are_told(monkeypatch):
     monkeypatch.setattr("fmkit.recommend.rivals.MOST", 100)
     monkeypatch.setattr("fmkit.recommend.rivals.MOST_ITEMS", 100)

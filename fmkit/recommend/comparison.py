@@ -212,7 +212,7 @@ def compare(
             if len(fitted) == len(named):
                 if relevant is None:
                     relevant = _usual_least(fitted, parts.train)
-                known = {
+                known: dict[str, Any] = {
                     "users": Entities.of(parts.train.users, users, "user", user),
                     "items": Entities.of(parts.train.items, items, "item", item),
                 }

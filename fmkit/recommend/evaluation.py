@@ -172,7 +172,7 @@ def evaluate(
     >>> result = evaluate(recommender, {"user": [3, 9], "item": ["b", "a"]}, k=2, metrics="mrr", confidence=None)
     >>> result.mean()["mrr@2"]
     1.0
-    >>> result.notes[1]  # doctest: +NORMALIZE_WHITESPACE
+    >>> result.notes[2]  # doctest: +NORMALIZE_WHITESPACE
     '1 of 2 test rows are of a user or an item unknown to training (1 of such users, 0 of such items):
     lists are judged without them'
     """

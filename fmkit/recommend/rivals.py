@@ -111,11 +111,17 @@ class BaselineRecommender(BaseEstimator):
         self.baseline_ = clone(self.baseline).fit(matrix)
         return self
 
-    def predict(self, users: Any, items: Any) -> NDArray[np.float32]:
-        """Ratings of pairs of ids; of an unknown user or item, as of one without ratings."""
-        if self.feedback_ != "explicit":
-            return self.scores(self.users_.ids.encode(users), self.items_.ids.encode(items))
+    def predict(self, users: Any, items: Any, *, context: Any = None) -> NDArray[np.float32]:
+        """Ratings of pairs of ids, whatever the context; of an unknown user or item, as of one without ratings.
+
+        Of baselines that predict none, scores; 0 for an unknown user or item.
+        """
         user, item = self.users_.ids.encode(users), self.items_.ids.encode(items)
+        if self.feedback_ != "explicit":
+            known = (user >= 0) & (item >= 0)
+            score = np.zeros(len(user), np.float32)
+            score[known] = self.scores(user[known], item[known])
+            return score
         b, c = np.append(self.baseline_.users_, 0), np.append(self.baseline_.items_, 0)  # -1 is the last
         rating: NDArray[np.float32] = (self.baseline_.mean_ + b[user] + c[item]).astype(np.float32)
         return rating
