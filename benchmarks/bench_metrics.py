@@ -18,7 +18,7 @@ from scipy import sparse
 from synth_ratings import make
 from tabulate import tabulate
 
-from fmkit.recommend import evaluate, evaluate_scores
+from fmkit.recommend.metrics import evaluate, evaluate_scores
 from fmkit.threads import count_threads
 
 METRICS = ["ndcg@10", "recall@20"]

@@ -142,12 +142,13 @@ def test_bad_tables_are_told():
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the page does not come with the source distribution")
-def test_the_example_of_the_page_prints_what_it_says(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    exec(compile(code, PAGE.name, "exec"), {})
+def test_the_examples_of_the_page_print_what_they_say(capsys):
+    blocks, names = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL), {}
+    for code in blocks:  # the second goes on from the first
+        exec(compile(code, PAGE.name, "exec"), names)
     printed = capsys.readouterr().out
-    told = re.findall(r"print\(.*\)  # (.*)", code)
-    assert len(told) == 4
+    told = re.findall(r"print\(.*\)  # (.*)", "".join(blocks))
+    assert len(told) == 8
     assert not [comment for comment in told if comment not in printed]
 
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from fmkit.ranking.judge import METRICS
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.topn import top_n, top_n_of_scores
-from fmkit.recommend import RankMetrics, evaluate, evaluate_scores, rank_metrics
+from fmkit.recommend.metrics import RankMetrics, evaluate, evaluate_scores, rank_metrics
 from tests import reference
 
 NAMES = [f"{metric}@{k}" for metric in METRICS for k in (1, 3, 10)]

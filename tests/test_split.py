@@ -13,7 +13,8 @@ from scipy import sparse
 
 import fmkit.recommend
 from fmkit.datasets import load_movielens_small
-from fmkit.recommend import check_no_leak, evaluate, split
+from fmkit.recommend import check_no_leak, split
+from fmkit.recommend.metrics import evaluate
 from fmkit.recommend.splits import How
 
 RULES = get_args(How)

@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from fmkit.recommend.baselines import EASE, Baseline, ItemKNN, Popularity, UserItemMeans
     from fmkit.recommend.beyond_accuracy import ListMetrics, list_metrics
     from fmkit.recommend.bootstrap import bootstrap_interval
-    from fmkit.recommend.metrics import RankMetrics, evaluate, evaluate_scores, rank_metrics
+    from fmkit.recommend.comparison import ModelComparison, compare
+    from fmkit.recommend.evaluation import Evaluation, evaluate
+    from fmkit.recommend.metrics import RankMetrics, evaluate_scores, rank_metrics
     from fmkit.recommend.rating_accuracy import RatingMetrics, rating_metrics
     from fmkit.recommend.ratings import RatingsTable, read_ratings
     from fmkit.recommend.reasons import Reason
     from fmkit.recommend.recommender import Recommender
+    from fmkit.recommend.rivals import BaselineRecommender
     from fmkit.recommend.significance import (
         Comparison,
         PairedTest,
@@ -24,14 +27,18 @@ if TYPE_CHECKING:
     )
     from fmkit.recommend.splits import Split, check_no_leak, split
     from fmkit.recommend.titles import read_titles
+    from fmkit.recommend.tuning import Tuned, tune
     from fmkit.recommend.vocabulary import Vocabulary
 
 _HOME = {
     "Baseline": "baselines",
+    "BaselineRecommender": "rivals",
     "Comparison": "significance",
     "EASE": "baselines",
+    "Evaluation": "evaluation",
     "ItemKNN": "baselines",
     "ListMetrics": "beyond_accuracy",
+    "ModelComparison": "comparison",
     "PairedTest": "significance",
     "Popularity": "baselines",
     "RankMetrics": "metrics",
@@ -40,12 +47,14 @@ _HOME = {
     "Reason": "reasons",
     "Recommender": "recommender",
     "Split": "splits",
+    "Tuned": "tuning",
     "UserItemMeans": "baselines",
     "Vocabulary": "vocabulary",
     "bootstrap_interval": "bootstrap",
     "check_no_leak": "splits",
+    "compare": "comparison",
     "compare_models": "significance",
-    "evaluate": "metrics",
+    "evaluate": "evaluation",
     "evaluate_scores": "metrics",
     "holm": "significance",
     "list_metrics": "beyond_accuracy",
@@ -55,14 +64,18 @@ _HOME = {
     "read_ratings": "ratings",
     "read_titles": "titles",
     "split": "splits",
+    "tune": "tuning",
 }
 
 __all__ = [
     "EASE",
     "Baseline",
+    "BaselineRecommender",
     "Comparison",
+    "Evaluation",
     "ItemKNN",
     "ListMetrics",
+    "ModelComparison",
     "PairedTest",
     "Popularity",
     "RankMetrics",
@@ -71,10 +84,12 @@ __all__ = [
     "Reason",
     "Recommender",
     "Split",
+    "Tuned",
     "UserItemMeans",
     "Vocabulary",
     "bootstrap_interval",
     "check_no_leak",
+    "compare",
     "compare_models",
     "evaluate",
     "evaluate_scores",
@@ -86,6 +101,7 @@ __all__ = [
     "read_ratings",
     "read_titles",
     "split",
+    "tune",
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from sklearn.base import BaseEstimator
 
 from fmkit.ranking.evaluation import NUMBERS_AT_ONCE
 from fmkit.ranking.item_item import ItemItem
@@ -26,7 +27,7 @@ class Baseline(Protocol):
         """Of shape (len(users), n_items), for codes of users that were fitted."""
 
 
-class Popularity:
+class Popularity(BaseEstimator):
     """Everyone is shown what most users have.
 
     Attributes
@@ -62,7 +63,7 @@ class Popularity:
         return np.broadcast_to(self.counts_, (n, len(self.counts_)))
 
 
-class UserItemMeans:
+class UserItemMeans(BaseEstimator):
     """A rating is the mean of all, and what the user and the item are above it: mean + b_u + c_i.
 
     b and c minimise  sum (r - mean - b_u - c_i)² + user_damping sum b_u² + item_damping sum c_i²,  so that few ratings
@@ -152,7 +153,7 @@ class UserItemMeans:
         return level
 
 
-class ItemKNN:
+class ItemKNN(BaseEstimator):
     """An item's score is the sum of its similarities to those of the user's items that are its nearest neighbours.
 
     similarity(i, j) = <x_i, x_j> / (|x_i| |x_j| + shrinkage),  x_i the column of item i; of each item the
@@ -232,7 +233,7 @@ class ItemKNN:
         return scores
 
 
-class EASE:
+class EASE(BaseEstimator):
     """Full-rank weights between items in closed form: each item foretold by all others (see `fmkit.ranking.item_item`).
 
     Parameters

@@ -43,6 +43,33 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def mean_intervals(
+    columns: NDArray[np.float64], level: float = 0.95, n_resamples: int = 2000, random_state: int = 0
+) -> NDArray[np.float64]:
+    """Percentile intervals of the means of several columns, by the same draws of users for all.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_users, n_columns)
+        NaN is left out of a column's means; a user whose row is all NaN is never drawn.
+    level, n_resamples, random_state
+        As of `bootstrap_interval`, which is the same of a single column.
+
+    Returns
+    -------
+    ends : ndarray of shape (2, n_columns), float64
+    """
+    there = ~np.isnan(columns)
+    drawn = there.any(axis=1)
+    values, counted = np.where(there, columns, 0.0)[drawn], there[drawn].astype(np.float64)
+    means = resampled_means(np.column_stack([values, counted]), np.ones(len(values)), n_resamples, random_state)
+    n = columns.shape[1]
+    with np.errstate(invalid="ignore"):  # a resample in which nobody has a column's value
+        return np.asarray(
+            np.nanquantile(means[:, :n] / means[:, n:], [(1 - level) / 2, (1 + level) / 2], axis=0), np.float64
+        )
+
+
 def sums_of_users(
     columns: NDArray[np.float64], users: ArrayLike | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -22,15 +22,18 @@ class RatingMetrics:
     values : dict of str to float
         "rmse", "mae", "bias"; with standard deviations "inside_50", "inside_80", "inside_90", "inside_95" and "nll".
     intervals : dict of str to tuple of two floats
-        95% intervals of the same, by drawing users; empty if users are not known.
+        Of the same, by drawing users; empty if users are not known.
     reliability : dict of str to ndarray of shape (n_bins,)
         By tenths of the prediction, of which those with equal predictions are one: "n", "predicted", "observed" (means)
         and "rmse"; with standard deviations "std" (root mean square) and "inside_90".
+    level : float, default=0.95
+        Of the intervals.
     """
 
     values: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     reliability: dict[str, NDArray[np.float64]]
+    level: float = 0.95
 
     def __str__(self) -> str:
         lines = [
@@ -39,7 +42,9 @@ class RatingMetrics:
             for name, value in self.values.items()
         ]
         n = int(self.reliability["n"].sum())
-        return "\n".join([*lines, f"of {n:,} ratings" + (", 95% intervals over users" if self.intervals else "")])
+        return "\n".join(
+            [*lines, f"of {n:,} ratings" + (f", {self.level:.0%} intervals over users" if self.intervals else "")]
+        )
 
 
 def rating_metrics(
@@ -48,6 +53,7 @@ def rating_metrics(
     std: ArrayLike | None = None,
     *,
     users: ArrayLike | None = None,
+    level: float = 0.95,
     n_resamples: int = 2000,
     random_state: int = 0,
 ) -> RatingMetrics:
@@ -66,6 +72,8 @@ def rating_metrics(
         Of a new rating, noise included; above 0.
     users : array-like of shape (n,), optional
         Codes or ids. Intervals are made by drawing users with replacement, all their ratings with them.
+    level : float, default=0.95
+        Of the intervals.
     n_resamples : int, default=2000
     random_state : int, default=0
 
@@ -106,7 +114,7 @@ def rating_metrics(
     values["rmse"] **= 0.5
     intervals = {}
     if users is not None:
-        ends = percentile_intervals(resampled_means(sums, sizes, n_resamples, random_state), 0.95)
+        ends = percentile_intervals(resampled_means(sums, sizes, n_resamples, random_state), level)
         intervals = {name: (float(low), float(high)) for name, (low, high) in zip(rows, ends.T, strict=True)}
         low, high = intervals["rmse"]
         intervals["rmse"] = low**0.5, high**0.5
@@ -117,7 +125,7 @@ def rating_metrics(
     reliability = _by_tenths(predicted, of_bins)
     for name in {"rmse", "std"} & reliability.keys():
         reliability[name] **= 0.5
-    return RatingMetrics(values, intervals, reliability)
+    return RatingMetrics(values, intervals, reliability, level)
 
 
 def _by_tenths(
