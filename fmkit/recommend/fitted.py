@@ -136,6 +136,8 @@ class Fitted(BaseEstimator):
         expected = np.clip(expected, model.lowest, model.highest)
         if not return_std:
             return expected
+        if not model.users.var_vectors.shape[1]:
+            raise InputError("only MCMC and VB tell a standard deviation: leave model='auto', or give one of these")
         deviation = model.deviations(model.asked(model.find(user), told), item)
         return expected, np.sqrt(np.square(deviation) + model.noise_of(user, item))
 
