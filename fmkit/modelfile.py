@@ -70,17 +70,8 @@ def load(path: str | Path) -> Any:
     with Path(path).open("rb"):  # so that a missing or forbidden file is told as Python tells it
         if not Path(path).is_file():
             raise InputError("this is no file, but a pipe or a device: a model is read from a file", path=path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"this is no model file, or a damaged one ({error}); save it again", path=path) from None
-    try:
-        header = json.loads(metadata["fmkit"])
-        version, name, facts = header["format"], header["class"], header["facts"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        raise InputError("this is a safetensors file, but fmkit.save did not write it", path=path) from None
+    header, arrays = _read(path)
+    version, name, facts = header["format"], header["class"], header["facts"]
     if version != FORMAT:
         raise InputError(
             f"the file has format {version!r}, fmkit {__version__} reads format {FORMAT}: use the fmkit that wrote it",
@@ -93,6 +84,33 @@ def load(path: str | Path) -> Any:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise InputError(f"the file is damaged: {reason}; save the model again", path=path) from None
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """What a model file says of itself: format, fmkit (the version that wrote it), class, facts.
+
+    Raises
+    ------
+    InputError, OSError
+        As `load`.
+    """
+    return _read(path)[0]
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"this is no model file, or a damaged one ({error}); save it again", path=path) from None
+    try:
+        header = json.loads(metadata["fmkit"])
+        assert isinstance(header["format"], int | str)
+        assert {"class", "facts"} <= header.keys()
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        raise InputError("this is a safetensors file, but fmkit.save did not write it", path=path) from None
+    return header, arrays
 
 
 def pack_strings(strings: list[str], name: str) -> dict[str, NDArray[Any]]:

@@ -1,226 +1,226 @@
-"""`fmkit recommend`: from a table of ratings, or a saved model, to top-N lists with their reasons."""
+"""`fmkit recommend`: from tables, or a saved model, to top-N lists with their reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from fmkit.cli._reasons import in_words
-from fmkit.cli._tables import FORMATS, print_table
+from fmkit.cli._recommending import (
+    FILE,
+    Notes,
+    Tables,
+    context_of,
+    expanded,
+    fitted,
+    loaded,
+    prints,
+    takes_settings,
+    takes_tables,
+    with_items,
+)
+from fmkit.cli._tables import print_table
 from fmkit.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fmkit.recommend import RatingsTable, Recommender
+    from fmkit.recommend import Recommender
 
-FILE = click.Path(path_type=Path)
-SHORT = 30  # letters of a title inside a reason
-ROLES = ("user", "item", "rating", "title")
+OF_A_FIT = ("feedback", "quality", "factors", "sweeps", "seed", "users_path")
 
 
 @click.command()
 @click.argument("ratings", nargs=-1, type=FILE)
 @click.option("--user", "users", multiple=True, metavar="ID", help="A user to recommend to; may be repeated.")
+@click.option("--new-user", type=FILE, metavar="FILE", help="Ratings of people whom the fit does not see.")
 @click.option("--all-users", is_flag=True, help="Write every user's list to --out.")
 @click.option("--out", type=FILE, metavar="FILE", help="The .csv or .parquet file for --all-users.")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), metavar="N", help="Items a list.")
-@click.option("--items", "items_path", type=FILE, metavar="FILE", help="A table with the items' titles.")
-@click.option("--columns", metavar="user=U,item=I,rating=R,title=T", help="Columns with unusual names.")
-@click.option("--include-seen", is_flag=True, help="List items that the user rated already, too.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="On stdout.")
+@takes_tables
+@click.option(
+    "--context", multiple=True, metavar="NAME[=VALUE]", help="A column of the context, and the one asked for."
+)
+@click.option("--filter", "condition", metavar="TEXT", help="Only items like \"year >= 1990 and 'Comedy' in genres\".")
+@click.option("--at-most", multiple=True, metavar="COLUMN=N", help="No more than N items of a kind in a list.")
+@click.option(
+    "--diversity", default=0.0, type=click.FloatRange(0, 1), metavar="X", help="0 to 1: how unlike items are."
+)
+@click.option("--pin", multiple=True, metavar="ID", help="An item that stands first in every list.")
+@click.option("--risk", metavar="X", help="Standard deviations taken off ratings (2), or explore.")
+@click.option("--include-seen", is_flag=True, help="List items that the user has already, too.")
+@click.option("--why/--no-why", default=None, help="Reasons; by default on stdout alone.")
 @click.option("--model", "model_path", type=FILE, metavar="FILE", help="Use a saved model instead of fitting one.")
 @click.option("--save", "save_path", type=FILE, metavar="FILE", help="Keep the model in this file.")
-@click.option("--solver", type=click.Choice(["als", "sgd"]), default="als", show_default=True, help="How to fit.")
-@click.option("--factors", default=16, show_default=True, type=click.IntRange(0, 4096), help="Factors of an item.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the random start.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; by default every core, for SGD one.")
-@click.option("--quiet", is_flag=True, help="No notes and no progress bars on stderr.")
-def recommend(
-    ratings: tuple[Path, ...],
-    users: tuple[str, ...],
-    all_users: bool,
-    out: Path | None,
-    top: int,
-    items_path: Path | None,
-    columns: str | None,
-    include_seen: bool,
-    form: str,
-    model_path: Path | None,
-    save_path: Path | None,
-    solver: Literal["als", "sgd"],
-    factors: int,
-    seed: int,
-    jobs: int | None,
-    quiet: bool,
-) -> None:
-    """Recommend items from RATINGS: tables (CSV, TSV, Parquet; also .gz) with a user, an item and a rating a row.
+@click.option(
+    "--quality",
+    type=click.Choice(["fast", "balanced", "best"]),
+    help="How well it is fitted; by default fast for lists on stdout, balanced for files.",
+)
+@takes_settings
+@prints
+def recommend(ratings: tuple[Path, ...], **options: Any) -> None:
+    """Recommend items from RATINGS: tables (CSV, TSV, Parquet; also .gz, folders, - for stdin), a row a rating or click.
 
-    Columns are found by their usual names. With --model nothing is fitted: the users and what they rated come from
-    RATINGS or, without, from the model. Items are ranked by the predicted rating less two standard errors, so that
-    those which few liked much do not come first.
+    Columns are found by their usual names. Ratings are ranked by the rating expected less two standard deviations, so
+    that items which few liked much do not come first. With --model nothing is fitted; RATINGS beside it are today's
+    rows, which the model takes in.
 
     \b
     fmkit recommend ratings.csv --items movies.csv --user 7 --save movies.fmkit
-    fmkit recommend --model movies.fmkit --items movies.csv --user 7 --user 12 --format json
-    fmkit recommend --model movies.fmkit --all-users --out lists.parquet
+    fmkit recommend --model movies.fmkit --user 7 --user 12 --filter "year > 2000" --format json
+    fmkit recommend --model movies.fmkit --new-user mine.csv
+    fmkit recommend ratings.parquet --all-users --out lists.parquet
     """
-    _check_usage(bool(ratings or model_path), users, all_users, out, save_path)
-    names = _named_columns(columns)
+    _check_usage(bool(ratings), options)
+    notes = Notes(options["quiet"])
+    context = context_of(options["context"])
+    tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+    out, save_path = options["out"], options["save_path"]
+    _check_files(tables, options)
+    asked, wishes = tables.asked, _wishes(options)
 
-    def note(sentence: str) -> None:
-        if not quiet:
-            click.echo(f"fmkit: {sentence}", err=True)
-
-    from fmkit.files import check_writable
-    from fmkit.recommend.lists import check_lists_path
-
-    if out:
-        check_lists_path(out)
-    if save_path:
-        check_writable(save_path)
-    for written in filter(None, (out, save_path)):
-        for read in filter(None, (*ratings, items_path, model_path)):
-            if written.exists() and read.exists() and written.samefile(read):
-                raise InputError("this file would be overwritten, and it is read: choose another name", path=written)
-
-    table = _read(ratings, names, note, quiet) if ratings else None
-
-    from fmkit.recommend import Recommender, read_titles
-
-    if model_path:
-        recommender = _load(model_path)
-        recommender.n_jobs = jobs
-        if table is not None:
-            recommender = _fold_in(recommender, table, note)
-        titles = read_titles(items_path, recommender.items, names) if items_path else None
-    elif table is not None:
-        titles = read_titles(items_path, table.items, names) if items_path else None  # a wrong file is told at once
-        recommender = Recommender(
-            n_factors=factors, solver=solver, n_jobs=jobs, random_state=seed, verbose=int(not quiet)
-        ).fit(table)
-
-    if titles is not None and titles.null_count == len(titles):
-        note(f"{items_path} names none of the items: are its ids written as in the ratings?")
+    recommender = _recommender(tables, notes, options)
     if save_path:
         from fmkit import save
 
         save(recommender, save_path)
-    if users:
-        _print_lists(recommender, users, top, include_seen, titles, form, note)
+    if options["users"]:
+        _print_known(recommender, wishes, asked, notes, options)
+    if options["new_user"]:
+        _print_new(recommender, wishes, asked, notes, options)
     if out:
-        _write_lists(recommender, out, top, include_seen, titles, quiet)
+        _write_lists(recommender, wishes, asked, options)
 
 
-def _check_usage(source: bool, users: tuple[str, ...], all_users: bool, out: Path | None, save: Path | None) -> None:
-    if not source:
+def _check_usage(source: bool, options: dict[str, Any]) -> None:
+    users, whom = options["users"], ("users", "new_user", "all_users", "save_path")
+    if not source and not options["model_path"]:
         raise click.UsageError("name a table of ratings, or a saved model with --model")
-    if not (users or all_users or save):
-        raise click.UsageError("say for whom with --user ID or --all-users, or keep the model with --save FILE")
-    if all_users != bool(out):
+    if not any(options[name] for name in whom):
+        raise click.UsageError(
+            "say for whom with --user ID, --new-user FILE or --all-users, or keep it with --save FILE"
+        )
+    if options["all_users"] != bool(options["out"]):
         raise click.UsageError("--all-users and --out FILE belong together")
     for position, user in enumerate(users):
         if user in users[:position]:
             raise click.UsageError(f"--user {user} is given twice")
     context = click.get_current_context()
-    for name in ("solver", "factors", "seed"):
-        if context.params["model_path"] and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name} is for a fit, but with --model nothing is fitted")
+    for name in OF_A_FIT:
+        if options["model_path"] and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = name.removesuffix("_path")
+            raise click.UsageError(f"--{option} is for a fit, but with --model nothing is fitted")
 
 
-def _named_columns(columns: str | None) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in columns.split(",")] if columns else []
-    for role, equals, name in pairs:
-        if role not in ROLES or not equals or not name:
-            raise click.UsageError(
-                f"--columns takes ROLE=COLUMN with the roles {', '.join(ROLES)}, got '{role}{equals}{name}'"
-            )
-    return {role: name for role, _, name in pairs}
+def _check_files(tables: Tables, options: dict[str, Any]) -> None:
+    """Raise, before hours of work, what would be raised after them."""
+    from fmkit.files import check_writable
+    from fmkit.recommend.lists import check_lists_path
+
+    if options["out"]:
+        check_lists_path(options["out"])
+    if options["save_path"]:
+        check_writable(options["save_path"])
+    read = [*tables.read_paths(), *filter(None, (options["new_user"],))]
+    for written in filter(None, (options["out"], options["save_path"])):
+        for path in read:
+            if written.exists() and path.exists() and written.samefile(path):
+                raise InputError("this file would be overwritten, and it is read: choose another name", path=written)
 
 
-def _read(paths: tuple[Path, ...], names: dict[str, str], note: Callable[[str], None], quiet: bool) -> RatingsTable:
-    from tqdm import tqdm
+def _wishes(options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `Recommender.recommend`."""
+    at_most = {}
+    for given in options["at_most"]:
+        name, _, n = given.rpartition("=")
+        if not name or not n.isdigit():
+            raise click.UsageError(f"--at-most takes COLUMN=N, got '{given}'")
+        at_most[name] = int(n)
+    risk = options["risk"]
+    if risk is not None and risk != "explore":
+        try:
+            risk = float(risk)
+        except ValueError:
+            raise click.UsageError(f"--risk takes a number or explore, got '{risk}'") from None
+    return {
+        "n": options["top"],
+        "exclude_seen": not options["include_seen"],
+        "filter": options["condition"],
+        "diversity": options["diversity"],
+        "at_most": at_most or None,
+        "pinned": list(options["pin"]) or None,
+        "risk": risk,
+        "random_state": options["seed"],
+    }
 
-    from fmkit.recommend import read_ratings
 
-    with tqdm(desc="read", unit=" ratings", unit_scale=True, disable=True if quiet else None) as bar:
-        table = read_ratings(paths, names, bar.update)
-    if table.n_replaced:
-        note(f"ratings left out because the same user rated the same item again, later: {table.n_replaced:,}")
-    return table
-
-
-def _load(path: Path) -> Recommender:
-    from fmkit import load
-    from fmkit.recommend import Recommender
-
-    recommender = load(path)
-    if not isinstance(recommender, Recommender):
-        raise InputError(f"this model is a {type(recommender).__name__}, a recommender is needed", path=path)
+def _recommender(tables: Tables, notes: Notes, options: dict[str, Any]) -> Recommender:
+    if not options["model_path"]:
+        kept = options["save_path"] or options["out"]
+        quality = options["quality"] or ("balanced" if kept else "fast")
+        settings = {name: options[name] for name in ("feedback", "factors", "sweeps", "seed", "jobs")}
+        recommender = fitted(tables, notes, quality=quality, **settings)
+        if not kept and options["quality"] is None and recommender.feedback_ == "explicit":
+            notes("this was a fast fit for a first look: --quality balanced is more accurate")
+        return recommender
+    recommender = loaded(options["model_path"])
+    recommender.n_jobs = options["jobs"]
+    if tables.ratings:
+        recommender.partial_fit(tables.ratings)
+        notes(recommender.told_[-1])
+    if tables.items:
+        with_items(recommender, tables.items, notes)
     return recommender
 
 
-def _fold_in(recommender: Recommender, table: RatingsTable, note: Callable[[str], None]) -> Recommender:
-    folded = recommender.fold_in(table)
-    if len(folded.ratings_) < len(table):
-        note(f"ratings left out because the model does not know their items: {len(table) - len(folded.ratings_):,}")
-    return folded
-
-
-def _print_lists(
-    recommender: Recommender,
-    users: tuple[str, ...],
-    top: int,
-    include_seen: bool,
-    titles: pa.Array | None,
-    form: str,
-    note: Callable[[str], None],
+def _print_known(
+    recommender: Recommender, wishes: dict[str, Any], asked: Any, notes: Notes, options: dict[str, Any]
 ) -> None:
-    for user, code in zip(users, recommender.users.encode(users), strict=True):
+    users = options["users"]
+    for user, code in zip(users, recommender.users_.ids.encode(list(users)), strict=True):
         if code < 0:
-            note(f"user {user} is unknown: the list is what everyone likes best")
-
-    def name_of(item: int) -> str:
-        title = titles[item].as_py() if titles is not None else None
-        name = str(recommender.items.ids[item] if title is None else title)
-        return name if form != "table" or len(name) <= SHORT else name[: SHORT - 1].rstrip() + "…"
-
-    columns = ["user", "rank", "item", *([] if titles is None else ["title"]), "predicted", "reason"]
-    rows = []
+            notes(f"user {user} is unknown: the list is what everyone likes best")
+    lists = recommender.recommend(list(users), context=asked, explain=options["why"] is not False, **wishes)
+    listed = {str(user) for user in lists.column("user").to_pylist()}
     for user in users:
-        lists = recommender.recommend([user], top, exclude_seen=not include_seen)
-        if not len(lists):
-            note(f"user {user} has rated every item: nothing is left to recommend")
-        items = lists["item"].combine_chunks()
-        reasons = recommender.explain(user, items)
-        for row, code, reason in zip(lists.to_pylist(), recommender.items.encode(items), reasons, strict=True):
-            title = [] if titles is None else [titles[code].as_py()]
-            predicted = round(row["predicted"], 4)  # of a float32: more digits are noise
-            rows.append([row["user"], row["rank"], row["item"], *title, predicted, in_words(reason, name_of)])
-    if form == "table" and len(users) == 1:
-        columns, rows = columns[1:], [row[1:] for row in rows]
-    print_table(columns, rows, form)
+        if user not in listed:
+            notes(f"nothing is left to recommend to user {user}")
+    _print(lists.drop_columns(["user"]) if len(users) == 1 and options["form"] == "table" else lists, options["form"])
 
 
-def _write_lists(
-    recommender: Recommender, out: Path, top: int, include_seen: bool, titles: pa.Array | None, quiet: bool
+def _print_new(
+    recommender: Recommender, wishes: dict[str, Any], asked: Any, notes: Notes, options: dict[str, Any]
 ) -> None:
+    from fmkit.recommend.columns import usual_column
+    from fmkit.recommend.tables import TableFile, read_whole
+
+    path = options["new_user"]
+    people: Any = path
+    if usual_column(TableFile.open(path).names, "user") is None and recommender.columns_.user is None:
+        table = read_whole(path)  # of one person, who needs no name
+        people = table.append_column("user", [["new"] * len(table)])
+    lists = recommender.recommend_for(people, context=asked, explain=options["why"] is not False, **wishes)
+    _print(lists, options["form"])
+
+
+def _print(lists: pa.Table, form: str) -> None:
+    rows = [[round(v, 4) if isinstance(v, float) else v for v in row.values()] for row in lists.to_pylist()]
+    print_table(lists.column_names, rows, form)
+
+
+def _write_lists(recommender: Recommender, wishes: dict[str, Any], asked: Any, options: dict[str, Any]) -> None:
     from tqdm import tqdm
 
     from fmkit.recommend.lists import write_lists
 
     def batches() -> Iterator[Any]:
-        with tqdm(desc="write", unit=" lists", unit_scale=True, disable=True if quiet else None) as bar:
-            for batch in recommender.recommend_batches(None, top, exclude_seen=not include_seen):
-                n_lists = int((batch["rank"].to_numpy() == 1).sum())
-                if titles is not None:
-                    codes = recommender.items.encode(batch["item"])
-                    batch = batch.add_column(3, "title", titles.take(codes))
+        with tqdm(desc="write", unit=" lists", unit_scale=True, disable=True if options["quiet"] else None) as bar:
+            for batch in recommender.recommend_batches(context=asked, explain=bool(options["why"]), **wishes):
                 yield batch
-                bar.update(n_lists)
+                bar.update(int((batch["rank"].to_numpy() == 1).sum()))
 
-    write_lists(out, batches())
+    write_lists(options["out"], batches())

@@ -18,6 +18,8 @@ from fmkit.recommend.ranking_model import RankingModel
 from fmkit.recommend.rating_model import RatingModel, Ratings
 from fmkit.recommend.reasons import Reason, in_words, reasons
 
+SHORT = 40  # letters of a title inside a reason
+
 
 class Explaining(Fitted):
     """Scores as sums, and what past interactions add to them."""
@@ -103,7 +105,8 @@ class Explaining(Fitted):
 
         def name_of(code: int) -> str:
             title = None if titles is None else titles[code].as_py()
-            return str(self.items_.ids.ids[code]) if title is None else str(title)
+            name = str(self.items_.ids.ids[code]) if title is None else str(title)
+            return name if len(name) <= SHORT else name[: SHORT - 1].rstrip() + "…"
 
         words: list[str] = []
         for person, history in enumerate(own):

@@ -136,8 +136,30 @@ class Interactions:
             context=None if self.context is None else self.context.take(pa.array(at)),
         )
 
-    def joined(self, later: Interactions, users: Vocabulary, items: Vocabulary) -> Interactions:
-        """With later rows at the end, by vocabularies that begin with those of these.
+    def recoded(self, users: Vocabulary, items: Vocabulary) -> Interactions:
+        """The same rows by the codes of vocabularies that hold all of their ids."""
+        of_users, of_items = users.encode(self.users.ids), items.encode(self.items.ids)
+        codes = of_users[self.user_codes], of_items[self.item_codes]
+        return replace(self, users=users, items=items, user_codes=codes[0], item_codes=codes[1])
+
+    def beside(self, known: Interactions) -> Interactions:
+        """The rows that others, whose codes mean the same, do not have: with another rating, or not at all.
+
+        Rows with a context are all taken for new.
+        """
+        if self.context is not None or self.ratings is None or known.ratings is None:
+            return self
+        old = known.user_codes.astype(np.int64) * len(self.items) + known.item_codes
+        new = self.user_codes.astype(np.int64) * len(self.items) + self.item_codes
+        order = np.argsort(old)
+        at = order[np.minimum(np.searchsorted(old[order], new), len(old) - 1)]
+        same = (old[at] == new) & (known.ratings[at] == self.ratings)
+        if self.weights is not None and known.weights is not None:
+            same &= known.weights[at] == self.weights
+        return self.select(~same)
+
+    def joined(self, later: Interactions) -> Interactions:
+        """Later rows at the end, whose codes mean the same but for users and items that come after these.
 
         Raises
         ------
@@ -152,12 +174,11 @@ class Interactions:
             times = np.concatenate(
                 [np.full(len(part), np.nan) if part.times is None else part.times for part in (self, later)]
             )
-        of_users, of_items = users.encode(later.users.ids), items.encode(later.items.ids)
         whole = Interactions(
-            users,
-            items,
-            np.concatenate([self.user_codes, of_users[later.user_codes]]),
-            np.concatenate([self.item_codes, of_items[later.item_codes]]),
+            later.users,
+            later.items,
+            np.concatenate([self.user_codes, later.user_codes]),
+            np.concatenate([self.item_codes, later.item_codes]),
             ratings=_joined([part.ratings for part in (self, later)]),
             weights=_joined([part.weights for part in (self, later)]),
             times=times,

@@ -1,0 +1,214 @@
+"""What the commands around the recommender have in common: tables in, a fit or a model, notes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fmkit.cli._tables import FORMATS
+from fmkit.errors import InputError
+
+if TYPE_CHECKING:
+    from fmkit.recommend import Recommender
+
+FILE = click.Path(path_type=Path)
+ROLES = ("user", "item", "rating", "weight", "time", "title")
+TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst")  # of a folder
+
+Command = Callable[..., Any]
+
+
+def takes_tables(command: Command) -> Command:
+    """Options that say what is read."""
+    for option in (
+        click.option("--users", "users_path", type=FILE, metavar="FILE", help="A table of what is known of users."),
+        click.option("--items", "items_path", type=FILE, metavar="FILE", help="A table of items: titles, features."),
+        click.option(
+            "--columns",
+            callback=lambda _, __, given: _pairs(given, "--columns", ROLES),
+            metavar="user=U,item=I,...",
+            help=f"Columns with unusual names: {', '.join(ROLES)}.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def takes_settings(command: Command) -> Command:
+    """Options that say how it is fitted."""
+    for option in (
+        click.option(
+            "--feedback",
+            type=click.Choice(["auto", "explicit", "implicit"]),
+            default="auto",
+            show_default=True,
+            help="Ratings, or views and purchases.",
+        ),
+        click.option("--factors", type=click.IntRange(1, 4096), metavar="N", help="Factors; by default as fits."),
+        click.option("--sweeps", type=click.IntRange(min=1), metavar="N", help="Sweeps; by default as fits."),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of all draws."),
+        click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; by default every core."),
+    ):
+        command = option(command)
+    return command
+
+
+def prints(command: Command) -> Command:
+    """Options that say what is printed."""
+    command = click.option("--quiet", is_flag=True, help="No notes and no progress bars on stderr.")(command)
+    formats = click.Choice(FORMATS)
+    return click.option("--format", "form", type=formats, default="table", show_default=True, help="On stdout.")(
+        command
+    )
+
+
+@dataclass
+class Notes:
+    """Sentences on stderr, unless they are not wanted."""
+
+    quiet: bool
+
+    def __call__(self, sentence: str) -> None:
+        if not self.quiet:
+            click.echo(f"fmkit: {sentence}", err=True)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a command reads.
+
+    Parameters
+    ----------
+    ratings : list of Path
+    users, items : Path, or None
+    columns : dict of role to column
+    context : dict of column to value, or to None
+        The columns of the context; a value is the one that lists are asked for.
+    """
+
+    ratings: list[Path]
+    users: Path | None
+    items: Path | None
+    columns: dict[str, str]
+    context: dict[str, str | None]
+
+    @property
+    def asked(self) -> dict[str, str] | None:
+        """The context that lists are for."""
+        told = {name: value for name, value in self.context.items() if value is not None}
+        if told and len(told) < len(self.context):
+            missing = next(name for name in self.context if name not in told)
+            raise click.UsageError(f"--context {missing} needs a value as well: --context {missing}=VALUE")
+        return told or None
+
+    def given(self) -> dict[str, Any]:
+        """Arguments of `Recommender.fit` beside the interactions."""
+        names: dict[str, Any] = {role: name for role, name in self.columns.items() if role != "title"}
+        return {**names, "users": self.users, "items": self._items(), "context": list(self.context) or None}
+
+    def _items(self) -> Any:
+        """The table of items, whose titles may stand in a column of an unusual name."""
+        title = self.columns.get("title")
+        if self.items is None or title is None:
+            return self.items
+        from fmkit.recommend.tables import read_whole
+
+        table = read_whole(self.items)
+        if title not in table.column_names:
+            raise InputError(f"there is no column '{title}' for title", path=self.items)
+        return table.rename_columns(["title" if name == title else name for name in table.column_names])
+
+    def read_paths(self) -> list[Path]:
+        """All files that are read."""
+        return [*self.ratings, *(path for path in (self.users, self.items) if path is not None)]
+
+
+def fitted(
+    tables: Tables, notes: Notes, feedback: str, quality: str, factors: int | None, sweeps: int | None, **how: Any
+) -> Recommender:
+    """A recommender of the tables; what it found and chose goes to stderr."""
+    from fmkit.recommend import Recommender
+
+    recommender = Recommender(
+        feedback=feedback,  # type: ignore[arg-type]
+        quality=quality,  # type: ignore[arg-type]
+        n_factors=factors,
+        max_iter=sweeps,
+        n_jobs=how["jobs"],
+        random_state=how["seed"],
+        verbose=int(not notes.quiet and sys.stderr.isatty()),
+    ).fit(tables.ratings, **tables.given())
+    for told in recommender.told_:
+        notes(told)
+    return recommender
+
+
+def loaded(path: Path) -> Recommender:
+    """A recommender from a model file."""
+    from fmkit import load
+    from fmkit.recommend import Recommender
+
+    recommender = load(path)
+    if not isinstance(recommender, Recommender):
+        raise InputError(f"this model is a {type(recommender).__name__}, a recommender is needed", path=path)
+    return recommender
+
+
+def with_items(recommender: Recommender, path: Path, notes: Notes) -> None:
+    """Let a loaded recommender name and filter its items by a table that its fit did not have."""
+    from fmkit.recommend.entities import Entities
+
+    known = recommender.items_
+    told = Entities.of(known.ids, path, "item", recommender.columns_.item)
+    assert told.table is not None
+    recommender.items_ = replace(known, table=told.table.slice(0, len(known)))
+
+
+def expanded(paths: Sequence[Path]) -> list[Path]:
+    """Folders as the tables in them, and - as what comes on stdin."""
+    found: list[Path] = []
+    for path in paths:
+        if str(path) == "-":
+            found.append(_spooled())
+        elif path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.name.endswith(TABLES) and file.is_file())
+            if not inside:
+                raise InputError(f"the folder holds no table ({', '.join(TABLES[:4])})", path=path)
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def context_of(given: Sequence[str]) -> dict[str, str | None]:
+    """NAME or NAME=VALUE, as often as given."""
+    pairs = [one.partition("=") for one in given]
+    return {name: value if equals else None for name, equals, value in pairs}
+
+
+def _pairs(given: str | None, option: str, allowed: Sequence[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given.split(",")] if given else []
+    for role, equals, name in pairs:
+        if role not in allowed or not equals or not name:
+            raise click.UsageError(
+                f"{option} takes ROLE=COLUMN with the roles {', '.join(allowed)}, got '{role}{equals}{name}'"
+            )
+    return {role: name for role, _, name in pairs}
+
+
+def _spooled() -> Path:
+    """What comes on stdin, in a file that is gone with the process: tables are read more than once."""
+    import atexit
+
+    with tempfile.NamedTemporaryFile(prefix="fmkit-", suffix=".table", delete=False) as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    path = Path(file.name)
+    atexit.register(path.unlink, missing_ok=True)
+    return path

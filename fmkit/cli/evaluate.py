@@ -1,0 +1,99 @@
+"""`fmkit evaluate`: how good lists and ratings are, beside the baselines that they should beat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fmkit.cli._recommending import (
+    FILE,
+    Notes,
+    Tables,
+    context_of,
+    expanded,
+    loaded,
+    prints,
+    takes_settings,
+    takes_tables,
+)
+from fmkit.cli._tables import print_table
+
+RULES = ("random", "time", "time-per-user", "leave-last-out", "cold-users", "cold-items")
+
+
+@click.command()
+@click.argument("ratings", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--model", "model_path", type=FILE, metavar="FILE", help="Judge a saved model by RATINGS, none of its own."
+)
+@click.option("--split", "how", type=click.Choice(RULES), help="What is tested; by default time, random without times.")
+@click.option("--test", default=0.2, show_default=True, metavar="SHARE", help="How much is tested.")
+@click.option(
+    "--top", default=10, show_default=True, type=click.IntRange(min=1), metavar="K", help="Length of the lists."
+)
+@click.option("--relevant", type=float, metavar="R", help="Least rating that counts as liked; by default the median.")
+@click.option("--sampled", type=click.IntRange(min=1), metavar="N", help="Rank among N drawn items: quick, and biased.")
+@click.option("--no-baselines", is_flag=True, help="The recommender alone.")
+@click.option(
+    "--quality",
+    type=click.Choice(["fast", "balanced", "best"]),
+    default="balanced",
+    show_default=True,
+    help="How well it is fitted.",
+)
+@click.option("--context", multiple=True, metavar="NAME", help="A column of the context.")
+@click.option("--plot", type=FILE, metavar="FILE", help="Draw the comparison (.png, .svg, .pdf).")
+@takes_tables
+@takes_settings
+@prints
+def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
+    """Judge a recommender: RATINGS are split, one part is fitted, the other is foretold.
+
+    Lists are ranked over all items, those of the training part left out. With --model, nothing is split or fitted:
+    RATINGS are the test.
+
+    \b
+    fmkit evaluate ratings.csv --items movies.csv
+    fmkit evaluate ratings.csv --split random --test 0.1 --plot models.png
+    fmkit evaluate tomorrow.csv --model movies.fmkit
+    """
+    notes = Notes(options["quiet"])
+    context = context_of(options["context"])
+    tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+    common = {"k": options["top"], "relevant": options["relevant"], "sampled": options["sampled"]}
+    common |= {"n_jobs": options["jobs"], "random_state": options["seed"]}
+    if options["model_path"]:
+        if options["plot"]:
+            raise click.UsageError("--plot draws a comparison, with --model there is none")
+        from fmkit.recommend import evaluate as judge
+
+        result: Any = judge(loaded(options["model_path"]), tables.ratings, **common)
+    else:
+        from fmkit.recommend import Recommender, compare
+
+        recommender = Recommender(
+            feedback=options["feedback"],
+            quality=options["quality"],
+            n_factors=options["factors"],
+            max_iter=options["sweeps"],
+            n_jobs=options["jobs"],
+            random_state=options["seed"],
+        )
+        common |= {"how": options["how"], "test": options["test"], "baselines": not options["no_baselines"]}
+        given = {name: value for name, value in tables.given().items() if value is not None}
+        result = compare({"fmkit": recommender}, tables.ratings, verbose=int(not notes.quiet), **given, **common)
+    if options["plot"]:
+        from fmkit.files import written_beside
+
+        figure = result.plot().figure
+        with written_beside(options["plot"]) as part:
+            figure.savefig(part, bbox_inches="tight")
+    if options["form"] == "table":
+        print(result)
+        return
+    table = result.to_table()
+    print_table(table.column_names, [list(row.values()) for row in table.to_pylist()], options["form"])
+    for sentence in result.notes:
+        notes(sentence)

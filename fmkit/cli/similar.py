@@ -1,0 +1,53 @@
+"""`fmkit similar`: items, or users, whose factors point the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fmkit.cli._recommending import FILE, Notes, Tables, expanded, fitted, loaded, prints, takes_settings, takes_tables
+from fmkit.cli._tables import print_table
+
+
+@click.command()
+@click.argument("ratings", nargs=-1, type=FILE)
+@click.option("--item", "items", multiple=True, metavar="ID", help="An item; may be repeated.")
+@click.option("--user", "users", multiple=True, metavar="ID", help="Or a user; may be repeated.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), metavar="N", help="Of each.")
+@click.option("--model", "model_path", type=FILE, metavar="FILE", help="Use a saved model instead of fitting one.")
+@click.option(
+    "--quality",
+    type=click.Choice(["fast", "balanced", "best"]),
+    default="balanced",
+    show_default=True,
+    help="How well it is fitted.",
+)
+@takes_tables
+@takes_settings
+@prints
+def similar(ratings: tuple[Path, ...], **options: Any) -> None:
+    """What is similar, by a model of RATINGS or a saved one.
+
+    \b
+    fmkit similar --model movies.fmkit --item 1
+    fmkit similar ratings.csv --items movies.csv --user 7 --top 5
+    """
+    if bool(ratings) == bool(options["model_path"]):
+        raise click.UsageError("name tables of ratings, or a saved model with --model")
+    if bool(options["items"]) == bool(options["users"]):
+        raise click.UsageError("say to what with --item ID, or to whom with --user ID")
+    notes = Notes(options["quiet"])
+    if options["model_path"]:
+        recommender = loaded(options["model_path"])
+    else:
+        tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], {})
+        settings = {name: options[name] for name in ("feedback", "quality", "factors", "sweeps", "seed", "jobs")}
+        recommender = fitted(tables, notes, **settings)
+    if options["items"]:
+        found = recommender.similar_items(list(options["items"]), options["top"])
+    else:
+        found = recommender.similar_users(list(options["users"]), options["top"])
+    rows = [[round(v, 4) if isinstance(v, float) else v for v in row.values()] for row in found.to_pylist()]
+    print_table(found.column_names, rows, options["form"])

@@ -1,0 +1,64 @@
+"""`fmkit tune`: better settings within so many minutes, and the model that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fmkit.cli._recommending import FILE, Notes, Tables, context_of, expanded, prints, takes_settings, takes_tables
+from fmkit.cli._tables import print_table
+from fmkit.cli.evaluate import RULES
+
+
+@click.command()
+@click.argument("ratings", nargs=-1, required=True, type=FILE)
+@click.option("--minutes", default=10.0, show_default=True, type=click.FloatRange(0, min_open=True), help="To search.")
+@click.option("--save", "save_path", required=True, type=FILE, metavar="FILE", help="Keep the model in this file.")
+@click.option(
+    "--state", type=FILE, metavar="FILE", help="Keep finished trials here: a search that was cut off goes on."
+)
+@click.option("--split", "how", type=click.Choice(RULES), help="How the part that chooses is set aside.")
+@click.option("--metric", metavar="NAME", help="What is made better; by default rmse, and ndcg@10 of clicks.")
+@click.option("--context", multiple=True, metavar="NAME", help="A column of the context.")
+@takes_tables
+@takes_settings
+@prints
+def tune(ratings: tuple[Path, ...], **options: Any) -> None:
+    """Search for better settings on a part of RATINGS set aside, and fit the best to all of them.
+
+    What was tried is printed. Ctrl-C ends the search, and the best so far is fitted and kept.
+
+    \b
+    fmkit tune ratings.csv --items movies.csv --minutes 10 --save movies.fmkit
+    fmkit tune ratings.csv --minutes 60 --state trials.jsonl --save movies.fmkit
+    """
+    notes = Notes(options["quiet"])
+    context = context_of(options["context"])
+    tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+
+    from fmkit import save
+    from fmkit.files import check_writable
+    from fmkit.recommend import Recommender
+    from fmkit.recommend import tune as search
+
+    check_writable(options["save_path"])
+    recommender = Recommender(
+        feedback=options["feedback"],
+        n_factors=options["factors"],
+        max_iter=options["sweeps"],
+        n_jobs=options["jobs"],
+        random_state=options["seed"],
+    )
+    given = {name: value for name, value in tables.given().items() if value is not None}
+    how = {name: options[name] for name in ("minutes", "state", "how", "metric")}
+    how |= {"n_jobs": options["jobs"], "random_state": options["seed"], "verbose": int(not notes.quiet)}
+    result = search(recommender, tables.ratings, **given, **how)
+    save(result.recommender_, options["save_path"])
+    print_table(result.trail.column_names, [list(row.values()) for row in result.trail.to_pylist()], options["form"])
+    for sentence in result.notes:
+        notes(sentence)
+    notes(
+        f"the best, {', '.join(f'{name}={value!r}' for name, value in result.best.items())}, is in {options['save_path']}"
+    )
