@@ -63,7 +63,7 @@ OF_A_FIT = ("feedback", "quality", "factors", "sweeps", "seed", "users_path")
 @takes_settings
 @prints
 def recommend(ratings: tuple[Path, ...], **options: Any) -> None:
-    """Recommend items from RATINGS: tables (CSV, TSV, Parquet; also .gz, folders, - for stdin), a row a rating or click.
+    """Recommend items from RATINGS: tables (CSV, TSV, Parquet; also .gz, folders, - for stdin) of ratings or clicks.
 
     Columns are found by their usual names. Ratings are ranked by the rating expected less two standard deviations, so
     that items which few liked much do not come first. With --model nothing is fitted; RATINGS beside it are today's

@@ -59,6 +59,5 @@ def tune(ratings: tuple[Path, ...], **options: Any) -> None:
     print_table(result.trail.column_names, [list(row.values()) for row in result.trail.to_pylist()], options["form"])
     for sentence in result.notes:
         notes(sentence)
-    notes(
-        f"the best, {', '.join(f'{name}={value!r}' for name, value in result.best.items())}, is in {options['save_path']}"
-    )
+    best = ", ".join(f"{name}={value!r}" for name, value in result.best.items())
+    notes(f"the best, {best}, is in {options['save_path']}")

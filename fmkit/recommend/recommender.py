@@ -88,7 +88,7 @@ class Recommender(Listing):
     model_ : RatingModel or RankingModel
     fitted_ : dict of str
         When the fit was, how long it took, of how many rows, users and items, and how good it is by itself: of ratings
-        the RMSE that it expects of new ones of these users and items, of clicks the NDCG@10 on the part set aside.
+        the RMSE by its own reckoning (on MovieLens latest-small 4 % too low), of clicks NDCG@10 on the part set aside.
 
     Examples
     --------
@@ -408,7 +408,7 @@ class Recommender(Listing):
         some = np.random.default_rng(0).integers(0, len(ratings), SAMPLE)
         users, items = ratings.users[some], ratings.items[some]
         unknown = np.square(self.model_.deviations(self.model_.asked(self.model_.find(users)), items))
-        return {"rmse expected": float(np.sqrt(np.mean(unknown + self.model_.noise_of(users, items))))}
+        return {"rmse by its own reckoning": float(np.sqrt(np.mean(unknown + self.model_.noise_of(users, items))))}
 
     def _ratings_of(self, interactions: Interactions) -> Ratings:
         values = interactions.ratings
