@@ -110,6 +110,8 @@ class Interactions:
         context = None
         if columns.context:
             context = pa.concat_tables([part.context for part in found], promote_options="permissive")
+            if paths is not None:
+                context = _typed(context)
         whole = cls(
             users,
             items,
@@ -248,7 +250,7 @@ class _Part:
                     None if rating is None else batch.column(rating).to_numpy(),
                     None if columns.weight is None else _weights(batch.column(columns.weight), columns.weight),
                     None if columns.time is None else _times(batch.column(columns.time), columns.time),
-                    pa.Table.from_batches([batch]).select(columns.context) if columns.context else None,
+                    _decoded(batch, columns.context) if columns.context else None,
                 )
             except InputError as error:
                 raise InputError(str(error), path=path) from None
@@ -306,6 +308,24 @@ def _times(column: pa.Array, name: str) -> NDArray[np.float64]:
         return as_seconds(as_times(column, zone="UTC"))
     except InputError as error:
         raise InputError(f"column '{name}': {error}") from None
+
+
+def _decoded(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
+    return pa.table({name: plain(batch.column(name)) for name in names})
+
+
+def _typed(table: pa.Table) -> pa.Table:
+    """Columns of a file, which were read as text, as numbers where all of their values are."""
+    columns = []
+    for column in table.columns:
+        for kind in (pa.int64(), pa.float64()):
+            try:
+                column = column.cast(kind)
+                break
+            except pa.ArrowInvalid:
+                continue
+        columns.append(column)
+    return pa.Table.from_arrays(columns, table.column_names)
 
 
 def _joined(parts: list[Any]) -> Any:
