@@ -333,6 +333,10 @@ def test_the_rule_is_time_where_there_are_times():
     timed = compare({}, films(), time="time", baselines=["Popularity"], confidence=None)
     assert timed.split.how == "time"
     assert "by default as all rows have a time" in str(timed)
+    found = compare({}, films(), baselines=["Popularity"], confidence=None)  # as a Recommender finds them
+    np.testing.assert_array_equal(found.split.test, timed.split.test)
+    named_so = {**films(), "time": np.full(len(films()["user"]), "soon")}
+    assert compare({}, named_so, baselines=["Popularity"], confidence=None).split.how == "random"
     clicks = compare({}, {name: films(4)[name] for name in ("user", "item")}, baselines=["Popularity"])
     assert clicks.split.how == "random"
     assert "rmse" not in clicks.evaluations["Popularity"].mean()
