@@ -202,7 +202,7 @@ def test_users_without_a_row_in_training_are_unknown_whatever_their_codes():
 def test_who_is_told_of_by_a_table_is_known():
     users = {"user": [1, 2, 3, 9], "country": ["at", "de", "de", "at"]}
     items = {"item": list("abcdz"), "genre": ["x", "y", "x", "y", "x"]}
-    recommender = BaselineRecommender(Popularity()).fit(Interactions.of(TRAIN), users=users, items=items)
+    recommender = BaselineRecommender(Popularity()).fit(TRAIN, users=users, items=items)  # a table
     result = evaluate(recommender, {"user": [9, 1], "item": ["a", "z"]}, k=5)
     assert len(result.notes) == 2  # nothing unknown
     assert result.mean()["recall@5"] == 1
