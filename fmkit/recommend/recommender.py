@@ -248,7 +248,8 @@ class Recommender(Listing):
         self.users_, self.items_, self.interactions_, self.model_ = users, items, joined, model
         self._remember()
         new = len(users) - before[0], len(items) - before[1]
-        self.told_.append(f"{len(came):,} rows more: {new[0]:,} users and {new[1]:,} items are new")
+        users_new, items_new = _counted(new[0], "new user"), _counted(new[1], "new item")
+        self.told_.append(f"{_counted(len(came), 'row')} more, with {users_new} and {items_new}")
         return self
 
     def forget(self, users: Any) -> Self:
@@ -282,7 +283,7 @@ class Recommender(Listing):
             self.model_ = forgotten(self.model_, kept, entities, self.items_, ratings, touched)
         self.users_, self.interactions_ = entities, interactions
         self._remember()
-        self.told_.append(f"{len(codes):,} users were forgotten, with {int(gone.sum()):,} rows")
+        self.told_.append(f"forgotten: {_counted(len(codes), 'user')} with {_counted(int(gone.sum()), 'row')}")
         return self
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -389,6 +390,10 @@ class Recommender(Listing):
             mean = np.asarray(ratings.context.mean(axis=0), np.float32)
             self.usual_context_ = sparse.csr_array(mean[None, :])
         return ratings
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _listed(kind: Any) -> Any:
