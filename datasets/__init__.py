@@ -1,5 +1,6 @@
 """Small real data sets that ship with fmkit, readers of their full versions, and damage to try restoration on."""
 
+from .census import load_adult
 from .damage import make_damage
 from .pictures import load_harvesters
 from .published import fetch_goodbooks, fetch_movielens
@@ -8,6 +9,7 @@ from .ratings import load_goodbooks, load_movielens_small
 __all__ = [
     "fetch_goodbooks",
     "fetch_movielens",
+    "load_adult",
     "load_goodbooks",
     "load_harvesters",
     "load_movielens_small",

@@ -12,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder
 from fmkit.datasets import (
     fetch_goodbooks,
     fetch_movielens,
+    load_adult,
     load_goodbooks,
     load_harvesters,
     load_movielens_small,
@@ -62,6 +63,21 @@ def test_ratings_go_straight_into_a_pipeline():
     assert np.sqrt(np.mean(error**2)) < 0.9  # the mean rating alone: 1.05
 
 
+def test_adult_is_a_table_of_numbers_and_text():
+    bunch, framed = load_adult(), load_adult(as_frame=True)
+    assert (bunch.data.shape, bunch.target.shape) == ((30_162, 14), (30_162,))
+    assert {str(kind) for kind in bunch.data.schema.types} == {"int32", "string"}
+    assert (
+        bunch.data.slice(0, 1).to_pylist()[0].items()
+        >= {"age": 45, "education": "9th", "country": "United-States"}.items()
+    )
+    assert (bunch.target == ">50K").sum() == 7_508
+    assert framed.data.columns.tolist() == bunch.feature_names
+    assert framed.frame.income.tolist() == bunch.target.tolist()
+    assert load_adult(return_X_y=True)[0].equals(bunch.data)
+    assert "CC BY 4.0" in bunch.DESCR
+
+
 def test_harvesters_is_a_colour_picture():
     bunch = load_harvesters()
     assert (bunch.picture.shape, bunch.picture.dtype) == ((859, 1165, 3), np.uint8)
@@ -88,7 +104,7 @@ def test_every_set_brings_its_licence_and_together_they_are_small():
     import fmkit.datasets
 
     folders = [folder for folder in Path(fmkit.datasets.__file__).parent.iterdir() if (folder / "README.md").exists()]
-    assert {folder.name for folder in folders} == {"goodbooks", "harvesters", "movielens_small"}
+    assert {folder.name for folder in folders} == {"adult", "goodbooks", "harvesters", "movielens_small"}
     assert all((folder / "LICENSE").stat().st_size > 300 for folder in folders)
     assert sum(file.stat().st_size for folder in folders for file in folder.iterdir()) < 3_000_000
 

@@ -202,7 +202,7 @@ def test_users_without_a_row_in_training_are_unknown_whatever_their_codes():
 def test_who_is_told_of_by_a_table_is_known():
     users = {"user": [1, 2, 3, 9], "country": ["at", "de", "de", "at"]}
     items = {"item": list("abcdz"), "genre": ["x", "y", "x", "y", "x"]}
-    recommender = BaselineRecommender(Popularity()).fit(Interactions.of(TRAIN), users=users, items=items)
+    recommender = BaselineRecommender(Popularity()).fit(TRAIN, users=users, items=items)  # a table
     result = evaluate(recommender, {"user": [9, 1], "item": ["a", "z"]}, k=5)
     assert len(result.notes) == 2  # nothing unknown
     assert result.mean()["recall@5"] == 1
@@ -333,6 +333,10 @@ def test_the_rule_is_time_where_there_are_times():
     timed = compare({}, films(), time="time", baselines=["Popularity"], confidence=None)
     assert timed.split.how == "time"
     assert "by default as all rows have a time" in str(timed)
+    found = compare({}, films(), baselines=["Popularity"], confidence=None)  # as a Recommender finds them
+    np.testing.assert_array_equal(found.split.test, timed.split.test)
+    named_so = {**films(), "time": np.full(len(films()["user"]), "soon")}
+    assert compare({}, named_so, baselines=["Popularity"], confidence=None).split.how == "random"
     clicks = compare({}, {name: films(4)[name] for name in ("user", "item")}, baselines=["Popularity"])
     assert clicks.split.how == "random"
     assert "rmse" not in clicks.evaluations["Popularity"].mean()

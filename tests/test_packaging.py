@@ -87,6 +87,7 @@ def test_wheel_holds_every_module_the_data_and_the_licences(built):
         assert modules <= names
     for name in (
         "py.typed",
+        "datasets/adult/adult.parquet",
         "datasets/movielens_small/ratings.csv.gz",
         "datasets/movielens_small/movies.csv.gz",
         "datasets/goodbooks/ratings.parquet",
@@ -94,7 +95,7 @@ def test_wheel_holds_every_module_the_data_and_the_licences(built):
         "datasets/harvesters/harvesters.jpg",
         *(
             f"datasets/{name}/{text}"
-            for name in ("movielens_small", "goodbooks", "harvesters")
+            for name in ("adult", "movielens_small", "goodbooks", "harvesters")
             for text in ("LICENSE", "README.md")
         ),
     ):

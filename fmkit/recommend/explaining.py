@@ -17,6 +17,7 @@ from fmkit.recommend.model import Codes
 from fmkit.recommend.ranking_model import RankingModel
 from fmkit.recommend.rating_model import RatingModel, Ratings
 from fmkit.recommend.reasons import Reason, in_words, reasons
+from fmkit.recommend.vocabulary import plain_ids
 
 SHORT = 40  # letters of a title inside a reason
 
@@ -136,5 +137,5 @@ def known_codes(entities: Entities, ids: Any, role: str) -> NDArray[np.int32]:
     """Codes of ids; an InputError that names the first unknown one."""
     codes = entities.ids.encode(ids)
     if (codes < 0).any():
-        raise InputError(f"{role} {ids[int(np.argmin(codes))]} is unknown to the model")
+        raise InputError(f"{role} {plain_ids(ids)[int(np.argmin(codes))]} is unknown to the model")
     return codes

@@ -111,7 +111,7 @@ class Fitted(BaseEstimator):
 
         Parameters
         ----------
-        users, items : array-like of ids, of shape (n,)
+        users, items : id, or array-like of ids, of shape (n,)
             Somebody or something unknown is taken for an average one.
         context : mapping of column to value, or table of n rows, optional
             By default the usual one, an average over that of all interactions.

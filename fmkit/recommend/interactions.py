@@ -207,6 +207,30 @@ class Interactions:
         return replace(kept, n_replaced=self.n_replaced + len(self) - len(kept))
 
 
+def timed(source: Source, columns: Columns) -> tuple[Interactions, str | None]:
+    """Interactions, with their times where a column of a usual name holds some and none is named; its name.
+
+    Parameters
+    ----------
+    source, columns
+        As of `Interactions.of`.
+    """
+    if columns.time is None:
+        first = source[0] if isinstance(source, list | tuple) and len(source) else source
+        if isinstance(first, str | Path):
+            present = TableFile.open(first).names
+        else:
+            source = as_arrow(source)
+            present = source.column_names
+        guess = usual_column(present, "time")
+        if guess is not None and guess not in columns.context:
+            try:
+                return Interactions.of(source, replace(columns, time=guess)), guess
+            except InputError:
+                pass  # whatever the column holds, it was not said to be a time
+    return Interactions.of(source, columns), columns.time
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     """Columns of some rows."""

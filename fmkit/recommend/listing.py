@@ -52,12 +52,12 @@ class Listing(Explaining):
 
         Parameters
         ----------
-        users : array-like of ids, optional
+        users : id, or array-like of ids, optional
             Integers or text; None for all users. Somebody unknown gets what people like best on average.
         n : int, default=10
         exclude_seen : bool, default=True
             Leave out what the user has already.
-        candidates : array-like of ids, optional
+        candidates : id, or array-like of ids, optional
             List only these items.
         filter : str, mapping, callable or mask, optional
             List only items that fulfil it, by the columns of the table of items: "year >= 1990 and 'Comedy' in genres",
@@ -69,7 +69,7 @@ class Listing(Explaining):
             relevance, among the 10 n best).
         at_most : mapping of column to int, optional
             {"author": 2}: no more than two items of an author in a list; of columns of sets, for each member.
-        pinned : array-like of ids, optional
+        pinned : id, or array-like of ids, optional
             Items that stand first in every list, in this order.
         risk : float or "explore", optional
             Standard deviations to take off; 0 ranks by the rating expected, a negative one seeks what is not known.
@@ -150,7 +150,7 @@ class Listing(Explaining):
         ratings : mapping of item to rating, or table of interactions, optional
             One person's; or, with the columns of the fit, those of many.
         n : int, default=10
-        likes : array-like of ids, optional
+        likes : id, or array-like of ids, optional
             Items that the person has, or likes: as if rated higher than nine tenths of all ratings.
         features : mapping of column to value, optional
             Of the person, by the columns of the table of users.

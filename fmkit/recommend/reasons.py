@@ -119,7 +119,7 @@ def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
     """
     parts = []
     if reason.match >= WORTH_SAYING:
-        usual = reason.ratings.mean() if len(reason.ratings) else 0.0
+        usual = min(reason.ratings.mean(), reason.bias) if len(reason.ratings) else 0.0
         gave = [
             f"{'only ' * bool(rating < usual)}{rating:g} to {name_of(int(item))}"
             for item, rating in ((reason.rated[i], reason.ratings[i]) for i in reason.strongest(2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic
 from typing import Any, Self, get_args
 
@@ -15,11 +14,10 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
-from fmkit.recommend.columns import usual_column
 from fmkit.recommend.defaults import Feedback, Quality, check_model, clicks_ranker, feedback_of, in_brief, regressor
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.fitted import History
-from fmkit.recommend.interactions import Columns, Interactions
+from fmkit.recommend.interactions import Columns, Interactions, timed
 from fmkit.recommend.listing import Listing
 from fmkit.recommend.model import Model
 from fmkit.recommend.ranking_model import RankingModel
@@ -37,10 +35,8 @@ from fmkit.recommend.saved import (
     unpack_interactions,
     unpack_model,
 )
-from fmkit.recommend.tables import TableFile
 from fmkit.recommend.updating import forgotten, renewed
 from fmkit.tables import TableEncoder
-from fmkit.tables.frames import as_arrow
 
 SAMPLE = 10_000  # ratings by which a model judges itself
 
@@ -260,7 +256,8 @@ class Recommender(Listing):
         self.users_, self.items_, self.interactions_, self.model_ = users, items, joined, model
         self._remember()
         new = len(users) - before[0], len(items) - before[1]
-        self.told_.append(f"{len(came):,} new rows: {new[0]:,} users and {new[1]:,} items are new")
+        users_new, items_new = _counted(new[0], "new user"), _counted(new[1], "new item")
+        self.told_.append(f"{_counted(len(came), 'row')} more, with {users_new} and {items_new}")
         return self
 
     def forget(self, users: Any) -> Self:
@@ -294,7 +291,7 @@ class Recommender(Listing):
             self.model_ = forgotten(self.model_, kept, entities, self.items_, ratings, touched)
         self.users_, self.interactions_ = entities, interactions
         self._remember()
-        self.told_.append(f"{len(codes):,} users were forgotten, with {int(gone.sum()):,} rows")
+        self.told_.append(f"forgotten: {_counted(len(codes), 'user')} with {_counted(int(gone.sum()), 'row')}")
         return self
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -366,25 +363,8 @@ class Recommender(Listing):
         """Interactions, in order of time if a column tells it."""
         if isinstance(source, Interactions):
             return source
-        guess = None
-        if columns.time is None:
-            first = source[0] if isinstance(source, list | tuple) and len(source) else source
-            if isinstance(first, str | Path):
-                present = TableFile.open(first).names
-            else:
-                source = as_arrow(source)
-                present = source.column_names
-            guess = usual_column(present, "time")
-            guess = None if guess in columns.context else guess
-        if guess is not None:
-            try:
-                came = Interactions.of(source, replace(columns, time=guess))
-            except InputError:
-                guess = None  # whatever the column holds, it was not said to be a time
-        if guess is None:
-            came = Interactions.of(source, columns)
+        came, by = timed(source, columns)
         if came.n_replaced:
-            by = guess or columns.time
             self.told_.append(
                 f"{came.n_replaced:,} ratings were left out because the same user rated the same item again later, "
                 + (f"by '{by}'" if by else "further down")
@@ -427,6 +407,10 @@ class Recommender(Listing):
             mean = np.asarray(ratings.context.mean(axis=0), np.float32)
             self.usual_context_ = sparse.csr_array(mean[None, :])
         return ratings
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _listed(kind: Any) -> Any:

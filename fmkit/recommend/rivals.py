@@ -16,7 +16,7 @@ from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.topn import top_n_of_scores
 from fmkit.recommend.baselines import EASE, ItemKNN, Popularity, UserItemMeans
 from fmkit.recommend.entities import Entities
-from fmkit.recommend.interactions import Interactions
+from fmkit.recommend.interactions import Columns, Interactions, timed
 from fmkit.threads import count_threads
 
 MOST_PRODUCTS = 1e10  # of pairs of a user's items: about a minute of one core
@@ -48,7 +48,7 @@ class BaselineRecommender(BaseEstimator):
 
     Examples
     --------
-    >>> clicks = Interactions.of({"user": ["ann", "ann", "bob"], "item": [7, 8, 8]})
+    >>> clicks = {"user": ["ann", "ann", "bob"], "item": [7, 8, 8]}
     >>> BaselineRecommender(Popularity()).fit(clicks).predict(["bob"], [8])
     array([2.], dtype=float32)
     """
@@ -71,7 +71,7 @@ class BaselineRecommender(BaseEstimator):
 
     def fit(
         self,
-        interactions: Interactions,
+        interactions: Any,
         *,
         users: Any = None,
         items: Any = None,
@@ -82,12 +82,14 @@ class BaselineRecommender(BaseEstimator):
 
         Parameters
         ----------
-        interactions : Interactions
+        interactions : DataFrame, pyarrow.Table, mapping of columns, path, sequence of paths, or Interactions
         users, items : Entities or table, optional
             Who and what can be asked for beside those of the interactions.
         user, item : str, optional
             Columns of ids of these tables; by default those of usual names.
         """
+        if not isinstance(interactions, Interactions):
+            interactions, _ = timed(interactions, Columns(user, item))
         self.interactions_ = interactions
         self.users_, self.items_ = (
             told if isinstance(told, Entities) else Entities.of(ids, told, role, column)

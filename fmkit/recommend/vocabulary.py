@@ -33,7 +33,7 @@ class Vocabulary:
         return len(self.ids)
 
     def encode(self, ids: Any) -> NDArray[np.int32]:
-        """Codes of ids (an array-like of integers or text); -1 where an id is unknown.
+        """Codes of ids (an array-like of integers or text, or one); -1 where an id is unknown.
 
         Ids are compared as they are written: 7 and "7" are the same, "007" is another.
         """
@@ -73,10 +73,10 @@ class Vocabulary:
 
 
 def as_texts(ids: Any) -> pa.Array:
-    """Ids as text; those that are neither integers nor text are refused."""
+    """Ids as text, one alone as an array of one; those that are neither integers nor text are refused."""
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
-    column = ids if isinstance(ids, pa.Array) else _array(np.asarray(ids))
+    column = ids if isinstance(ids, pa.Array) else _array(np.atleast_1d(np.asarray(ids)))
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):

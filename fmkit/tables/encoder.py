@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fmkit.errors import InputError
@@ -177,6 +178,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         csr_array or ndarray of shape (n_rows, n_columns_out), float32
         """
         check_is_fitted(self)
+        if self.sparse_output and (wished := _get_output_config("transform", self)["dense"]) != "default":
+            raise InputError(
+                f"frames of {wished} hold no sparse columns: set TableEncoder(sparse_output=False), or "
+                "set_output(transform='default')"
+            )
         table = self._table(X, reset=False)
         blocks = [sparse.csr_array((len(table), 0), dtype=np.float32)]
         for name, encoder in self._encoders.items():
