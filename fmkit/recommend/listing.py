@@ -202,10 +202,12 @@ class Listing(Explaining):
         pyarrow.Table
             Columns item, rank, similar, title (of the similar one, if known), similarity: the cosine, float32.
         """
+        check_is_fitted(self, "model_")
         return self._similar("item", self.items_, self.model_.item_factors, items, n)
 
     def similar_users(self, users: Any, n: int = 10) -> pa.Table:
         """Users whose factors point the same way, as `similar_items`."""
+        check_is_fitted(self, "model_")
         return self._similar("user", self.users_, self.model_.user_factors, users, n)
 
     def vectors(self, side: Literal["items", "users"] = "items") -> pa.Table:
@@ -281,10 +283,8 @@ class Listing(Explaining):
         return self.users_.encoded([given] * n)
 
     def _similar(self, role: str, entities: Entities, factors: Floats, ids: Any, n: int) -> pa.Table:
-        check_is_fitted(self, "model_")
         if n < 1:
             raise InputError(f"n must be at least 1, got {n}")
-        ids = np.atleast_1d(np.asarray(ids))
         codes = known_codes(entities, ids, role)
         length = np.linalg.norm(factors, axis=1, keepdims=True)
         factors = factors / np.maximum(length, np.float32(1e-12))

@@ -270,7 +270,8 @@ class Recommender(Listing):
         ----------
         users : id, or array-like of ids
         """
-        codes = np.unique(self.users_.ids.encode(np.atleast_1d(np.asarray(users))))
+        check_is_fitted(self, "model_")
+        codes = np.unique(self.users_.ids.encode(users))
         codes = codes[codes >= 0]
         if not len(codes):
             return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -73,10 +74,10 @@ class Vocabulary:
 
 
 def as_texts(ids: Any) -> pa.Array:
-    """Ids as text; those that are neither integers nor text are refused."""
+    """Ids as text, one alone as an array of one; those that are neither integers nor text are refused."""
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
-    column = ids if isinstance(ids, pa.Array) else _array(np.asarray(ids))
+    column = ids if isinstance(ids, pa.Array) else _array(id_array(ids))
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):
@@ -92,9 +93,20 @@ def as_texts(ids: Any) -> pa.Array:
     return column.cast(pa.string())
 
 
+def id_array(ids: Any) -> NDArray[Any]:
+    """An id, or an array-like or a set of ids, as an array of one dimension."""
+    return np.atleast_1d(np.asarray(list(ids) if isinstance(ids, set | frozenset) else ids))
+
+
 def _array(ids: NDArray[Any]) -> pa.Array:
-    """Fixed-width text of numpy has no counterpart in Arrow, numbers have."""
-    return pa.array(ids if ids.dtype.kind in "iuf" else ids.tolist())
+    """As in a table: text of a fixed width has no counterpart in Arrow, UUIDs and ids of several types are text."""
+    if ids.dtype.kind in "iuf":
+        return pa.array(ids)
+    objects = [str(one) if isinstance(one, UUID) else one for one in ids.tolist()]
+    try:
+        return pa.array(objects)
+    except (pa.ArrowException, TypeError, OverflowError):
+        return pa.array([None if one is None else str(one) for one in objects], pa.string())
 
 
 def plain_ids(ids: Any) -> pa.Array:

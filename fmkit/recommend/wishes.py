@@ -17,6 +17,7 @@ from fmkit.recommend.entities import Entities
 from fmkit.recommend.filters import matching
 from fmkit.recommend.model import Model
 from fmkit.recommend.reranking import Groups, rerank
+from fmkit.recommend.vocabulary import as_texts
 
 POOL = 10  # times n items are looked at where lists are to be diverse
 
@@ -143,8 +144,8 @@ class Wishes:
 def _codes(items: Entities, ids: Any, name: str) -> NDArray[np.int32]:
     codes = items.ids.encode(ids)
     if (codes < 0).any():
-        at = int(np.argmin(codes))
-        raise InputError(f"{name} holds {ids[at]!r}, which is none of the {len(items):,} items")
+        unknown = as_texts(ids)[int(np.argmin(codes))]
+        raise InputError(f"{name} holds {unknown}, which is none of the {len(items):,} items")
     if name == "pinned" and len(np.unique(codes)) < len(codes):
         raise InputError("pinned holds an item twice")
     return codes
