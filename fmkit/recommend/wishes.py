@@ -117,28 +117,40 @@ class Wishes:
         among = self.among
         if len(self.pinned):
             among = np.setdiff1d(np.arange(n_items) if among is None else among, self.pinned)
-        long = n if not self.diversity and self.groups is None else POOL * n
-        while True:
-            long = max(1, min(long, n_items if among is None else len(among)))
-            codes, scores = model.lists(asked, long, seen, risk=self.risk, among=among, n_threads=n_threads)
-            if not self.diversity and self.groups is None:
-                codes, scores = codes[:, :n], scores[:, :n]
-                break
-            vectors = model.item_factors / np.maximum(np.linalg.norm(model.item_factors, axis=1)[:, None], 1e-12)
-            places = rerank(codes, scores, n, vectors.astype(np.float32), self.diversity, self.groups, n_threads)
-            more = (codes[:, -1] >= 0) & (places[:, -1] < 0)  # a group is full, and there are others further down
-            if not more.any() or long == (n_items if among is None else len(among)):
-                at = np.maximum(places, 0)
-                codes = np.where(places < 0, -1, np.take_along_axis(codes, at, axis=1)).astype(np.int32)
-                scores = np.where(places < 0, -np.inf, np.take_along_axis(scores, at, axis=1)).astype(np.float32)
-                break
-            long *= 4
+        if n and (among is None or len(among)):
+            codes, scores = self._best(model, asked, seen, n, among, n_threads)
+        else:
+            codes, scores = np.full((len(asked), n), -1, np.int32), np.full((len(asked), n), -np.inf, np.float32)
         if not len(self.pinned):
             return codes, scores
         first = np.broadcast_to(self.pinned[: self.n], (len(codes), self.n - n))
         row = np.repeat(np.arange(len(codes)), first.shape[1])
         of_first = model.scores(asked.select(row), first.ravel()).reshape(first.shape)
         return np.hstack([first, codes]), np.hstack([of_first, scores])
+
+    def _best(
+        self, model: Model, asked: Any, seen: Pairs, n: int, among: NDArray[np.int64] | None, n_threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """What follows the pinned items."""
+        most = model.item_vectors.shape[0] if among is None else len(among)
+        plain = not self.diversity and self.groups is None
+        long = n if plain else POOL * n
+        while True:
+            long = min(long, most)
+            codes, scores = model.lists(asked, long, seen, risk=self.risk, among=among, n_threads=n_threads)
+            if plain:
+                end = ((0, 0), (0, n - long))
+                return np.pad(codes, end, constant_values=-1), np.pad(scores, end, constant_values=-np.inf)
+            vectors = model.item_factors / np.maximum(np.linalg.norm(model.item_factors, axis=1)[:, None], 1e-12)
+            vectors = vectors.astype(np.float32)
+            places = rerank(codes, scores, n, vectors, self.diversity, self.groups, self.pinned, n_threads)
+            more = (codes[:, -1] >= 0) & (places[:, -1] < 0)  # a group is full, and there are others further down
+            if not more.any() or long == most:
+                at = np.maximum(places, 0)
+                codes = np.where(places < 0, -1, np.take_along_axis(codes, at, axis=1)).astype(np.int32)
+                scores = np.where(places < 0, -np.inf, np.take_along_axis(scores, at, axis=1)).astype(np.float32)
+                return codes, scores
+            long *= 4
 
 
 def _codes(items: Entities, ids: Any, name: str) -> NDArray[np.int32]:
