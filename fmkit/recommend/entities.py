@@ -115,12 +115,15 @@ class Entities:
 
     @cached_property
     def titles(self) -> pa.Array | None:
-        """What each is called, where the table has a column of names."""
+        """What each is called, where the table has a column of names; lists of them are none."""
         column = None if self.table is None else usual_column(self.table.column_names, "title")
         if column is None:
             return None
         assert self.table is not None
-        return self.table.column(column).combine_chunks().cast(pa.string())
+        try:
+            return self.table.column(column).combine_chunks().cast(pa.string())
+        except pa.ArrowException:
+            return None
 
     @property
     def feature_names(self) -> list[str]:

@@ -76,10 +76,10 @@ class Wishes:
         """
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
             raise InputError(f"n must be at least 1, an integer, got {n!r}")
-        if not 0 <= diversity <= 1:
+        if not (_is_number(diversity) and 0 <= diversity <= 1):
             raise InputError(f"diversity must lie between 0 (none) and 1, got {diversity!r}")
-        explore = isinstance(risk, str)
-        if explore and risk != "explore":
+        explore = isinstance(risk, str) and risk == "explore"
+        if not (explore or risk is None or _is_number(risk)):
             raise InputError(f"risk must be a number of standard deviations or 'explore', got {risk!r}")
         among = None
         if candidates is not None:
@@ -94,7 +94,7 @@ class Wishes:
             pinned=_codes(items, pinned, "pinned") if pinned is not None else np.empty(0, np.int32),
             diversity=float(diversity),
             groups=_groups(items, at_most) if at_most else None,
-            risk=0.0 if explore else usual_risk if risk is None else float(risk),
+            risk=0.0 if explore else usual_risk if risk is None else float(risk),  # type: ignore[arg-type]
             explore=explore,
             explain=explain,
         )
@@ -151,6 +151,10 @@ class Wishes:
                 scores = np.where(places < 0, -np.inf, np.take_along_axis(scores, at, axis=1)).astype(np.float32)
                 return codes, scores
             long *= 4
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 
 
 def _codes(items: Entities, ids: Any, name: str) -> NDArray[np.int32]:
