@@ -122,6 +122,22 @@ class Interactions:
         )
         return whole if whole.ratings is None else whole.without_replaced()
 
+    @classmethod
+    def in_time(cls, source: Source, columns: Columns) -> tuple[Interactions, str | None]:
+        """Read interactions, in order of time by a column of a usual name where none is given; also the name of it."""
+        if columns.time is not None:
+            return cls.of(source, columns), columns.time
+        paths = _paths(source)
+        source = as_arrow(source) if paths is None else source
+        present = source.column_names if paths is None else TableFile.open(paths[0]).names
+        guess = usual_column(present, "time")
+        if guess is not None and guess not in columns.context:
+            try:
+                return cls.of(source, replace(columns, time=guess)), guess
+            except InputError:
+                pass  # whatever the column holds, nobody said that it is a time
+        return cls.of(source, columns), None
+
     def select(self, rows: NDArray[Any]) -> Interactions:
         """Some of the rows, by a mask or by positions; users and items keep their codes."""
         rows = np.asarray(rows)

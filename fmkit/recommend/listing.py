@@ -174,7 +174,7 @@ class Listing(Explaining):
         else:
             if likes is not None:
                 raise InputError("likes are one person's: give them, or a table of interactions")
-            came = Interactions.of(ratings, self.columns_)
+            came, _ = Interactions.in_time(ratings, self.columns_)
             ids, told = came.users.ids, self._as_ratings(came)
         n_people = 1 if ids is None else len(ids)
         people = self.model_.folded(told, self._features_of(features, n_people))
@@ -260,9 +260,12 @@ class Listing(Explaining):
         high = 1.0
         if liked and self.interactions_.ratings is not None:
             high = float(np.quantile(self.interactions_.ratings, LIKED))
-        values = np.array([*rated.values(), *[high] * len(liked)], np.float32)
+        try:
+            values = np.array([*rated.values(), *[high] * len(liked)], np.float32)
+        except (TypeError, ValueError):  # text, or a table as a mapping of columns
+            values = np.array([np.nan], np.float32)
         if not np.isfinite(values).all():
-            raise InputError("ratings must be finite numbers")
+            raise InputError("ratings must be finite numbers, one for each item: {item: rating}")
         items = self.items_.ids.encode(plain_ids([*rated, *liked])) if len(values) else np.empty(0, np.int32)
         known = np.flatnonzero(items >= 0)
         if len(values) and not len(known):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic
 from typing import Any, Self, get_args
 
@@ -16,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
 from fmkit.estimators import FMRanker, FMRegressor
-from fmkit.recommend.columns import usual_column
 from fmkit.recommend.defaults import Feedback, Quality, clicks_ranker, feedback_of, in_brief, regressor
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.fitted import History
@@ -38,10 +36,8 @@ from fmkit.recommend.saved import (
     unpack_interactions,
     unpack_model,
 )
-from fmkit.recommend.tables import TableFile
 from fmkit.recommend.updating import forgotten, renewed
 from fmkit.tables import TableEncoder
-from fmkit.tables.frames import as_arrow
 
 SAMPLE = 10_000  # ratings by which a model judges itself
 
@@ -367,25 +363,8 @@ class Recommender(Listing):
         """Interactions, in order of time if a column tells it."""
         if isinstance(source, Interactions):
             return source
-        guess = None
-        if columns.time is None:
-            first = source[0] if isinstance(source, list | tuple) and len(source) else source
-            if isinstance(first, str | Path):
-                present = TableFile.open(first).names
-            else:
-                source = as_arrow(source)
-                present = source.column_names
-            guess = usual_column(present, "time")
-            guess = None if guess in columns.context else guess
-        if guess is not None:
-            try:
-                came = Interactions.of(source, replace(columns, time=guess))
-            except InputError:
-                guess = None  # whatever the column holds, it was not said to be a time
-        if guess is None:
-            came = Interactions.of(source, columns)
+        came, by = Interactions.in_time(source, columns)
         if came.n_replaced:
-            by = guess or columns.time
             self.told_.append(
                 f"{came.n_replaced:,} ratings were left out because the same user rated the same item again later, "
                 + (f"by '{by}'" if by else "further down")
