@@ -208,7 +208,10 @@ class Interactions:
         pair = self.user_codes.astype(np.int64) * len(self.items) + self.item_codes
         if self.context is not None:
             for column in self.context.columns:
-                codes = column.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
+                texts = plain(column.combine_chunks())
+                if pa.types.is_nested(texts.type):  # sets, of which Arrow makes no codes
+                    texts = pa.array([None if one is None else repr(one) for one in texts.to_pylist()])
+                codes = texts.dictionary_encode(null_encoding="encode").indices.to_numpy()
                 pair = np.unique(pair, return_inverse=True)[1] * (int(codes.max(initial=0)) + 1) + codes
         if self.times is None:
             order = np.argsort(pair, kind="stable")

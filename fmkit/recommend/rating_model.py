@@ -123,8 +123,9 @@ class RatingModel:
             noise = model.posterior_.noise
         else:  # a ridge regression's penalties are in units of the noise; an item's weight is as sure as its ratings
             variance = float(np.square(ratings.values - model.predict(rows)).mean())
-            evidence = np.bincount(ratings.items, minlength=len(items)) + items.precision[-1]
-            items = replace(items, var_weights=np.asarray(variance / evidence, np.float32))
+            items = replace(items, variance=variance)
+            counts = np.bincount(ratings.items, ratings.weights, len(items)).astype(np.float32)
+            items = replace(items, var_weights=items.doubt(counts))
         low, high = float(ratings.values.min()), float(ratings.values.max())
         return cls(float(machine.bias), users, items, context, usual, noise, low, high)
 
@@ -263,13 +264,13 @@ class RatingModel:
             X = sparse.hstack([X, ratings.context], format="csr")
             w, V = np.append(w, self.context[:, -1]), np.concatenate([V, self.context[:, :-1]])
             X.sort_indices()
-        expected = of.expected(rows)
+        expected, counts = of.expected(rows), np.bincount(own, weights, n).astype(np.float32)
         folded, levels = fold_columns(
             X,
             ratings.values - np.float32(self.bias),
             np.asarray(weights * others.noise[other] * np.float32(self.noise), np.float32),
             own.astype(np.int32),
-            np.bincount(own, weights, n).astype(np.float32),
+            counts,
             FactorizationMachine(0.0, np.ascontiguousarray(w), np.ascontiguousarray(V)),
             np.ascontiguousarray(np.broadcast_to(of.precision, expected.shape)),
             expected,
@@ -278,16 +279,15 @@ class RatingModel:
             variances=of.var_vectors.shape[1] > 0,
         )
         k = of.var_vectors.shape[1]
-        spreads = folded.var_v[:, :k], folded.cov[:, :k], folded.var_w
         if not k:
-            spreads = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.float32), np.zeros(n, np.float32)
+            return replace(of.certain(np.column_stack([folded.V, folded.w]), of.doubt(counts)), rows=rows)
         return replace(
             of,
             vectors=folded.V,
             weights=folded.w,
-            var_vectors=spreads[0],
-            covariance=spreads[1],
-            var_weights=spreads[2],
+            var_vectors=folded.var_v[:, :k],
+            covariance=folded.cov[:, :k],
+            var_weights=folded.var_w,
             noise=levels,
             rows=rows,
         )

@@ -294,7 +294,11 @@ class Recommender(Listing):
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
         check_is_fitted(self, "model_")
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "verbose"}
+        parameters = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.get_params(deep=False).items()
+            if name != "verbose"
+        }
         parameters["model"] = "auto"  # what became of it is what counts
         schema = self.schema and {name: _listed(kind) for name, kind in self.schema.items()}
         facts = {
