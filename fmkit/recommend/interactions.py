@@ -198,7 +198,7 @@ class Interactions:
             ratings=_joined([part.ratings for part in (self, later)]),
             weights=_joined([part.weights for part in (self, later)]),
             times=times,
-            context=None if self.context is None else pa.concat_tables([self.context, later.context]),
+            context=None if self.context is None else pa.concat_tables([self.context, _as_in(self.context, later)]),
             n_replaced=self.n_replaced,
         )
         return whole if whole.ratings is None else whole.without_replaced()
@@ -249,7 +249,7 @@ class _Part:
             None if rating is None else _numbers(column(rating), rating),
             None if columns.weight is None else _weights(column(columns.weight), columns.weight),
             None if columns.time is None else _times(column(columns.time), columns.time),
-            table.select(columns.context) if columns.context else None,
+            _context(table.select(columns.context)) if columns.context else None,
         )
 
     @classmethod
@@ -267,7 +267,7 @@ class _Part:
                     None if rating is None else batch.column(rating).to_numpy(),
                     None if columns.weight is None else _weights(batch.column(columns.weight), columns.weight),
                     None if columns.time is None else _times(batch.column(columns.time), columns.time),
-                    pa.Table.from_batches([batch]).select(columns.context) if columns.context else None,
+                    _decoded(pa.Table.from_batches([batch]).select(columns.context)) if columns.context else None,
                 )
             except InputError as error:
                 raise InputError(str(error), path=path) from None
@@ -325,6 +325,36 @@ def _times(column: pa.Array, name: str) -> NDArray[np.float64]:
         return as_seconds(as_times(column, zone="UTC"))
     except InputError as error:
         raise InputError(f"column '{name}': {error}") from None
+
+
+def _context(table: pa.Table) -> pa.Table:
+    """Categories in the one form that Arrow joins."""
+    columns = [
+        plain(column.combine_chunks()).dictionary_encode() if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.Table.from_arrays(columns, table.column_names)
+
+
+def _decoded(table: pa.Table) -> pa.Table:
+    """Text as text: that a file's reader keeps it as a dictionary does not make it categories."""
+    return pa.Table.from_arrays([plain(column.combine_chunks()) for column in table.columns], table.column_names)
+
+
+def _as_in(known: pa.Table, later: Interactions) -> pa.Table:
+    """The context of later rows, of the types that the fit had."""
+    assert later.context is not None
+    columns = []
+    for field in known.schema:
+        column, kind = plain(later.context.column(field.name).combine_chunks()), field.type
+        try:
+            if pa.types.is_dictionary(kind):
+                columns.append(column.cast(kind.value_type).dictionary_encode())
+            else:
+                columns.append(column.cast(kind))
+        except pa.ArrowException:
+            raise InputError(f"column '{field.name}' holds {column.type}, in the fit it held {kind}") from None
+    return pa.Table.from_arrays(columns, known.column_names)
 
 
 def _joined(parts: list[Any]) -> Any:

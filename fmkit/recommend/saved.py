@@ -190,6 +190,10 @@ def checked_array(arrays: Arrays, name: str, dtype: DTypeLike, shape: tuple[int 
 
 
 def _bytes(table: pa.Table) -> NDArray[np.uint8]:
+    for j, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type):  # which may hold what no row has: values of users who were forgotten
+            values = column.cast(column.type.value_type).combine_chunks()
+            table = table.set_column(j, table.column_names[j], values.dictionary_encode())
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
