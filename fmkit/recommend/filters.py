@@ -164,8 +164,8 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _mask(given: Any) -> NDArray[np.bool_]:
-    if isinstance(given, pa.Array | pa.ChunkedArray):
-        return np.asarray(pc.fill_null(given, False).to_numpy(), bool)
+    if isinstance(given, pa.Array | pa.ChunkedArray) and pa.types.is_boolean(given.type):
+        return np.array(pc.fill_null(given, False).to_pylist(), bool)
     mask = np.asarray(given)
     if mask.dtype != np.bool_:
         raise InputError(f"a filter must give booleans, got {mask.dtype}")

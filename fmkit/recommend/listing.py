@@ -272,9 +272,7 @@ class Listing(Explaining):
             raise InputError(
                 f"none of the items is known, {[*rated, *liked][0]!r} is the first: are ids written alike?"
             )
-        told = None if context is None else self._context(context, 1)
-        if self.context_encoder_ is not None and told is None:
-            told = self.usual_context_
+        told = self._context(context, 1)
         told = None if told is None else told[np.zeros(len(known), np.intp)]
         return Ratings(np.zeros(len(known), np.int32), items[known], values[known], None, told)
 

@@ -22,6 +22,8 @@ from fmkit.solvers.fold import fold_columns
 from fmkit.tables.levels import unit_rows
 from fmkit.threads import count_threads
 
+ROWS_AT_ONCE = 1 << 17  # of contexts: some 20 MB
+
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
@@ -78,7 +80,7 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class RatingModel:
-    """y = bias + c_user + c_item + c_context + the products of the three's vectors.
+    """y = bias + c_user + c_item + c_context + the products of the three's vectors; c holds the pairs inside of each.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ class RatingModel:
     context : ndarray of shape (n_context, d + 1), float32
         Factors and weight of each column of the context.
     usual : ndarray of shape (d + 1,), float32
-        Their mean over the rows of the fit: of a context that nobody tells.
+        The mean over the rows of the fit of what contexts come to: of one that nobody tells.
     noise : float
         Precision of a rating.
     lowest, highest : float
@@ -117,7 +119,10 @@ class RatingModel:
         context = np.column_stack([machine.factors[:n_context], machine.linear[:n_context]])
         usual = np.zeros(context.shape[1], np.float32)
         if ratings.context is not None:
-            usual = np.asarray(ratings.context.mean(axis=0) @ context, np.float32)
+            total, n, step = np.zeros(context.shape[1]), len(ratings), ROWS_AT_ONCE
+            for first in range(0, n, step):
+                total += sums_of(ratings.context[first : first + step], context).sum(axis=0, dtype=np.float64)
+            usual = (total / n).astype(np.float32)
         noise = 1.0
         if model.posterior_ is not None:
             noise = model.posterior_.noise
@@ -148,6 +153,12 @@ class RatingModel:
         """Users of the fit; -1 stands for one of whom nothing is known."""
         return self.users.find(codes)
 
+    def in_context(self, context: sparse.csr_array | None, n: int) -> Floats:
+        """What n contexts come to, factors and then the weight; of the usual one for None."""
+        if context is None:
+            return np.broadcast_to(self.usual, (n, len(self.usual)))
+        return sums_of(context, self.context)
+
     def drawn(self, rng: np.random.Generator) -> Self:
         """The model with a draw of the items from what is known of them."""
         return replace(self, items=self.items.drawn(rng))
@@ -163,9 +174,9 @@ class RatingModel:
 
     def asked(self, users: RatingSide, context: sparse.csr_array | None = None) -> Asked:
         """What is asked for users, in a context each or in the usual one."""
-        n, d = users.vectors.shape
-        told = np.broadcast_to(self.usual, (n, d + 1)) if context is None else context @ self.context
-        q, c = np.asarray(told[:, :-1], np.float32), np.asarray(told[:, -1], np.float32)
+        n = len(users)
+        told = self.in_context(context, n)
+        q, c = told[:, :-1], told[:, -1]
         level = np.float32(self.bias) + users.weights + c + row_dots(users.vectors, q)
         vectors = np.column_stack([users.vectors + q, np.ones(n, np.float32)])
         return Asked(vectors, level, self._spreads(users, vectors))
@@ -257,13 +268,14 @@ class RatingModel:
         """
         n, n_threads = rows.shape[0], count_threads(None)
         weights = np.ones(len(own), np.float32) if ratings.weights is None else ratings.weights
-        entries = np.ones(len(other), np.float32), other.astype(np.int32), np.arange(len(other) + 1)
-        X = sparse.csr_array(entries, shape=(len(other), len(others)))
-        w, V = others.weights, others.vectors
-        if ratings.context is not None:
-            X = sparse.hstack([X, ratings.context], format="csr")
-            w, V = np.append(w, self.context[:, -1]), np.concatenate([V, self.context[:, :-1]])
-            X.sort_indices()
+        w, V, columns = others.weights, others.vectors, other.astype(np.int32)
+        if len(self.context):  # what a rating is of and its context are one column, the rating's own
+            told = self.in_context(ratings.context, len(other))
+            V, columns = V[other], np.arange(len(other), dtype=np.int32)
+            w = w[other] + told[:, -1] + row_dots(V, np.ascontiguousarray(told[:, :-1]))
+            V = V + told[:, :-1]
+        entries = np.ones(len(other), np.float32), columns, np.arange(len(other) + 1)
+        X = sparse.csr_array(entries, shape=(len(other), len(w)))
         expected, counts = of.expected(rows), np.bincount(own, weights, n).astype(np.float32)
         folded, levels = fold_columns(
             X,
@@ -291,3 +303,12 @@ class RatingModel:
             noise=levels,
             rows=rows,
         )
+
+
+def sums_of(rows: sparse.csr_array, members: Floats) -> Floats:
+    """Of each row the sum of factors, then the weight with the pairs inside the row; (n, d + 1), float32."""
+    V = members[:, :-1].astype(np.float64)
+    sums = np.asarray(rows @ members.astype(np.float64))
+    of_itself = np.asarray(rows.multiply(rows) @ np.square(V).sum(axis=1))
+    sums[:, -1] += (np.square(sums[:, :-1]).sum(axis=1) - of_itself) / 2
+    return sums.astype(np.float32)

@@ -81,10 +81,9 @@ def reasons(model: RatingModel, user: RatingSide, ratings: Ratings, items: NDArr
     """
     others, (m,) = model.items.select(ratings.items), user.expected(user.rows).astype(np.float64)
     q, c = others.vectors.astype(np.float64), others.weights.astype(np.float64)
-    if ratings.context is not None:
-        told = np.asarray(ratings.context @ model.context, np.float64)
-        c = c + told[:, -1] + np.einsum("ij,ij->i", q, told[:, :-1])
-        q = q + told[:, :-1]
+    told = model.in_context(ratings.context, len(q)).astype(np.float64)
+    c = c + told[:, -1] + np.einsum("ij,ij->i", q, told[:, :-1])
+    q = q + told[:, :-1]
     Z = np.column_stack([q, np.ones(len(q))])
     omega = model.noise * user.noise * others.noise.astype(np.float64)
     if ratings.weights is not None:

@@ -9,7 +9,6 @@ from time import monotonic
 from typing import Any, Self, get_args
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -406,10 +405,6 @@ class Recommender(Listing):
         """What lists leave out and reasons go by."""
         ratings = self._ratings_of(self.interactions_)
         self.history_ = History(ratings, len(self.users_), len(self.items_))
-        self.usual_context_ = None
-        if ratings.context is not None:
-            mean = np.asarray(ratings.context.mean(axis=0), np.float32)
-            self.usual_context_ = sparse.csr_array(mean[None, :])
         return ratings
 
 
