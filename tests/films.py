@@ -23,7 +23,7 @@ PEOPLE = {
 
 
 def some_ratings(n: int = 300, seed: int = 0) -> dict[str, Any]:
-    """Ratings in half stars, some pairs more than once, with a device."""
+    """Ratings in half stars, some pairs more than once, with a device and an hour."""
     rng = np.random.default_rng(seed)
     users, films = rng.integers(0, N_USERS, n), rng.integers(0, N_FILMS, n)
     users[:N_USERS], films[:N_FILMS] = np.arange(N_USERS), np.arange(N_FILMS)  # everybody has one, in this order
@@ -34,7 +34,18 @@ def some_ratings(n: int = 300, seed: int = 0) -> dict[str, Any]:
         "item": films.tolist(),
         "rating": np.clip(np.round(4 + 2 * taste) / 2, 0.5, 5).tolist(),
         "device": device.tolist(),
+        "hour": rng.integers(0, 24, n).tolist(),
     }
+
+
+def contexts_of(model: Any, rows: Any) -> NDArray[np.float64]:
+    """Factors and weights of contexts, the weights with the pairs inside each."""
+    found = []
+    V, w = model.context[:, :-1].astype(np.float64), model.context[:, -1].astype(np.float64)
+    for x in rows.toarray().astype(np.float64):
+        pairs = sum(x[j] * x[k] * (V[j] @ V[k]) for j in range(len(x)) for k in range(j))
+        found.append([*(x @ V), x @ w + pairs])
+    return np.array(found)
 
 
 def scores_of(model: Any, context: Any = None, risk: float = 0.0) -> NDArray[np.float64]:
@@ -42,7 +53,7 @@ def scores_of(model: Any, context: Any = None, risk: float = 0.0) -> NDArray[np.
     users, items = model.users, model.items
     q, c = users.vectors.astype(np.float64), users.weights.astype(np.float64)
     p, d = items.vectors.astype(np.float64), items.weights.astype(np.float64)
-    told = model.usual if context is None else np.asarray(context @ model.context).ravel()
+    told = model.usual if context is None else contexts_of(model, context)[0]
     r, e = told[:-1].astype(np.float64), float(told[-1])
     scores = model.bias + c[:, None] + d + e + (q + r) @ p.T + (q @ r)[:, None]
     if not risk:
@@ -58,12 +69,12 @@ def scores_of(model: Any, context: Any = None, risk: float = 0.0) -> NDArray[np.
 def solution(model: Any, side: Any, others: Any, row: Any, codes: Any, values: Any, **told: Any) -> NDArray[np.float64]:
     """(q, c) of one user or item from its ratings, everything else as it is: the mean of its posterior.
 
-    `told` may hold `weights`, `context`, rows of the context's columns, and `level`, of the noise.
+    `told` may hold `weights`, `context`, factors and weight of that of each rating, and `level`, of the noise.
     """
     m = side.centre.astype(np.float64) + np.asarray(row.todense(), np.float64).ravel() @ side.members
     q, c = others.vectors[codes].astype(np.float64), others.weights[codes].astype(np.float64)
     if "context" in told:
-        of_context = np.asarray(told["context"] @ model.context, np.float64)
+        of_context = np.asarray(told["context"], np.float64)
         c = c + of_context[:, -1] + (q * of_context[:, :-1]).sum(axis=1)
         q = q + of_context[:, :-1]
     Z = np.column_stack([q, np.ones(len(q))])
