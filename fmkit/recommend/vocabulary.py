@@ -36,9 +36,9 @@ class Vocabulary:
     def encode(self, ids: Any) -> NDArray[np.int32]:
         """Codes of ids (an array-like of integers or text); -1 where an id is unknown.
 
-        Ids are compared as they are written: 7 and "7" are the same, "007" is another.
+        Ids are compared as they are written: 7 and "7" are the same, "007" is another; spaces around are no part of it.
         """
-        texts = as_texts(ids)
+        texts = pc.utf8_trim_whitespace(as_texts(ids))
         if len(texts) < FEW and len(self) < MANY:  # Arrow makes its table of the known ones anew each time
             codes = self._code_of
             return np.fromiter((codes.get(text, -1) for text in texts.to_pylist()), np.int32, len(texts))
@@ -111,7 +111,7 @@ def _array(ids: NDArray[Any]) -> pa.Array:
 
 def plain_ids(ids: Any) -> pa.Array:
     """Ids as int64 if all of them are integers written the usual way, as text else."""
-    texts = as_texts(ids)
+    texts = pc.utf8_trim_whitespace(as_texts(ids))
     try:
         integers = texts.cast(pa.int64())
     except pa.ArrowInvalid:
