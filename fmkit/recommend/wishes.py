@@ -94,7 +94,7 @@ class Wishes:
             pinned=_codes(items, pinned, "pinned") if pinned is not None else np.empty(0, np.int32),
             diversity=float(diversity),
             groups=_groups(items, at_most) if at_most else None,
-            risk=0.0 if explore else usual_risk if risk is None else float(risk),  # type: ignore[arg-type]
+            risk=0.0 if explore else usual_risk if risk is None else float(risk),
             explore=explore,
             explain=explain,
         )
