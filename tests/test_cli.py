@@ -19,9 +19,8 @@ def test_version():
 def test_help_lists_every_command():
     done = run("--help")
     assert done.returncode == 0
-    assert "recommend  " in done.stdout
-    assert "restore  " in done.stdout
-    assert "damage  " in done.stdout
+    for command in ("completion", "damage", "evaluate", "inspect", "recommend", "restore", "similar", "tune"):
+        assert f"  {command}  " in done.stdout
     assert "_" not in done.stdout
 
 

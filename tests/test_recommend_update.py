@@ -168,7 +168,7 @@ def test_a_context_joins_whatever_the_table_came_as(tmp_path):
     path = tmp_path / "today.csv"
     pd.DataFrame(TODAY).to_csv(path, index=False)
     n = len(recommender.interactions_)
-    recommender.partial_fit(path).partial_fit(pa.table({**TODAY, "device": [None] * 6}))
+    recommender.partial_fit(path).partial_fit(pa.table({**TODAY, "device": [None] * 6, "hour": [2.5] * 6}))
     assert len(recommender.interactions_) == n + 12
     assert recommender.interactions_.context["device"].to_pylist()[-12:] == TODAY["device"] + [None] * 6
 

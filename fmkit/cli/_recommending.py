@@ -118,12 +118,14 @@ class Tables:
         title = self.columns.get("title")
         if self.items is None or title is None:
             return self.items
-        from fmkit.recommend.tables import read_whole
+        from fmkit.recommend.columns import find_columns
+        from fmkit.recommend.tables import TableFile, read_whole
 
-        table = read_whole(self.items)
-        if title not in table.column_names:
-            raise InputError(f"there is no column '{title}' for title", path=self.items)
-        return table.rename_columns(["title" if name == title else name for name in table.column_names])
+        names = TableFile.open(self.items).names
+        given = {role: name for role, name in self.columns.items() if role == "title" or name in names}
+        item, _ = find_columns(names, ("item", "title"), given, path=self.items)
+        table = read_whole(self.items, [item])
+        return table.rename_columns(["title" if name == title else name for name in names])
 
     def read_paths(self) -> list[Path]:
         """All files that are read."""

@@ -76,11 +76,12 @@ def recommend(ratings: tuple[Path, ...], **options: Any) -> None:
     fmkit recommend ratings.parquet --all-users --out lists.parquet
     """
     _check_usage(bool(ratings), options)
+    _check_writable(options)
     notes = Notes(options["quiet"])
     context = context_of(options["context"])
     tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
     out, save_path = options["out"], options["save_path"]
-    _check_files(tables, options)
+    _check_apart(tables, options)
     asked, wishes = tables.asked, _wishes(options)
 
     recommender = _recommender(tables, notes, options)
@@ -116,15 +117,20 @@ def _check_usage(source: bool, options: dict[str, Any]) -> None:
             raise click.UsageError(f"--{option} is for a fit, but with --model nothing is fitted")
 
 
-def _check_files(tables: Tables, options: dict[str, Any]) -> None:
+def _check_writable(options: dict[str, Any]) -> None:
     """Raise, before hours of work, what would be raised after them."""
-    from fmkit.files import check_writable
-    from fmkit.recommend.lists import check_lists_path
-
     if options["out"]:
+        from fmkit.recommend.lists import check_lists_path
+
         check_lists_path(options["out"])
     if options["save_path"]:
+        from fmkit.files import check_writable
+
         check_writable(options["save_path"])
+
+
+def _check_apart(tables: Tables, options: dict[str, Any]) -> None:
+    """Raise if a file is written that is read."""
     read = [*tables.read_paths(), *filter(None, (options["new_user"],))]
     for written in filter(None, (options["out"], options["save_path"])):
         for path in read:

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from tabulate import tabulate
 from tqdm.auto import tqdm
 
+from fmkit.errors import InputError
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.evaluation import USUAL, Evaluation, evaluate
@@ -193,9 +194,9 @@ def compare(
     names, left_out = _asked(baselines, parts.train)
     clash = [name for name in named if name in names]
     if clash:
-        raise ValueError(f"{clash[0]!r} is the name of a baseline: give the recommender another")
+        raise InputError(f"{clash[0]!r} is the name of a baseline: give the recommender another")
     if not named and not names:
-        raise ValueError("there is nothing to compare: give recommenders, or baselines=True")
+        raise InputError("there is nothing to compare: give recommenders, or baselines=True")
 
     id_columns = {role: name for role, name in (("user", user), ("item", item)) if name is not None}
     tables = {role: table for role, table in (("users", users), ("items", items)) if table is not None}
@@ -267,7 +268,7 @@ def _asked(baselines: bool | Sequence[str], train: Interactions) -> tuple[list[s
         return feasible(train) if baselines else ([], [])
     for name in baselines:
         if name not in BASELINES:
-            raise ValueError(f"baselines must be among {', '.join(BASELINES)}, got {name!r}")
+            raise InputError(f"baselines must be among {', '.join(BASELINES)}, got {name!r}")
     return list(dict.fromkeys(baselines)), []
 
 
@@ -284,7 +285,7 @@ def _headline(asked: str | None, found: Mapping[str, Evaluation]) -> str:
         return next((metric for metric in present if "@" in metric), present[0])
     matches = [metric for metric in present if metric == asked or metric.startswith(f"{asked}@")]
     if not matches:
-        raise ValueError(f"headline must be one of {', '.join(present)}, got {asked!r}")
+        raise InputError(f"headline must be one of {', '.join(present)}, got {asked!r}")
     return matches[0]
 
 

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from fmkit.errors import InputError
 from fmkit.recommend.columns import find_columns, usual_column
-from fmkit.recommend.tables import read_whole
+from fmkit.recommend.tables import TableFile, read_whole
 from fmkit.recommend.vocabulary import Vocabulary, as_texts, plain_ids
 from fmkit.tables import TableEncoder
 from fmkit.tables.frames import as_arrow
@@ -78,9 +78,14 @@ class Entities:
         """
         if table is None:
             return cls(ids, sparse.csr_array((len(ids), 0), dtype=np.float32))
-        table = read_whole(table) if isinstance(table, str | Path) else as_arrow(table)
-        given = {role: id_column} if id_column is not None and id_column in table.column_names else {}
-        (column,) = find_columns(table.column_names, (role,), given, path=f"the table of {role}s")
+        path = Path(table) if isinstance(table, str | Path) else None
+        if path is None:
+            table = as_arrow(table)
+        names = table.column_names if path is None else TableFile.open(path).names
+        given = {role: id_column} if id_column is not None and id_column in names else {}
+        (column,) = find_columns(names, (role,), given, path=path or f"the table of {role}s")
+        if path is not None:
+            table = read_whole(path, [column])
         try:
             texts = pc.utf8_trim_whitespace(as_texts(table.column(column)))
         except InputError as error:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from fmkit.errors import InputError
 from fmkit.ranking.judge import METRICS, Judge
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.ranking.pairs import Pairs
@@ -177,9 +178,9 @@ def evaluate(
     lists are judged without them'
     """
     if k < 1:
-        raise ValueError(f"k must be at least 1 place, got {k}")
+        raise InputError(f"k must be at least 1 place, got {k}")
     if confidence is not None and not 0 < confidence < 1:
-        raise ValueError(f"confidence must be a share between 0 and 1, or None, got {confidence!r}")
+        raise InputError(f"confidence must be a share between 0 and 1, or None, got {confidence!r}")
     names = [name if "@" in name else f"{name}@{k}" for name in ([metrics] if isinstance(metrics, str) else metrics)]
     held = HeldOut.of(recommender, test, relevant, repeats=not exclude_train, check_times=check_times)
     explicit = recommender.feedback_ == "explicit"
@@ -205,11 +206,11 @@ def evaluate(
     per_user: dict[str, NDArray[np.float64]] = {}
     overall: dict[str, float] = {}
     if not names and not explicit:
-        raise ValueError("metrics must name at least one, such as 'ndcg', unless there are ratings to judge")
+        raise InputError("metrics must name at least one, such as 'ndcg', unless there are ratings to judge")
     if names and not len(held.relevant):
         told = "no test row that is relevant is of a user and an item known to training, so that no list can be judged"
         if not explicit:
-            raise ValueError(f"{told}: are ids written alike in both?")
+            raise InputError(f"{told}: are ids written alike in both?")
         notes.append(told)
     elif names and sampled is not None:
         per_user = _sampled(recommender, held, names, exclude_train, sampled, random_state)

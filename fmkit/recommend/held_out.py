@@ -118,7 +118,7 @@ def _repeats(recommender: Any, test: Interactions, tested: Pairs, seen: Pairs, a
             check_no_leak(*trained, _ids(test.users, test.user_codes), _ids(test.items, test.item_codes))
         except ValueError as error:
             mend = "" if recommender.feedback_ == "explicit" else "; clicks may repeat with exclude_train=False"
-            raise ValueError(
+            raise InputError(
                 f"{error}: take such rows out of the test, or out of training as fmkit.recommend.split does{mend}"
             ) from None
     return int(both.nnz)
@@ -132,12 +132,12 @@ def _ids(vocabulary: Any, codes: NDArray[np.int32]) -> NDArray[Any]:
 
 def _refuse_late(train: Interactions, test: Interactions) -> None:
     if train.times is None or test.times is None:
-        raise ValueError("check_times compares times: the recommender and the test both need a column of them")
+        raise InputError("check_times compares times: the recommender and the test both need a column of them")
     late = train.times > np.min(test.times)
     if np.isnan(test.times).any() or np.isnan(train.times).any():
-        raise ValueError("check_times compares times: leave out the rows that have none")
+        raise InputError("check_times compares times: leave out the rows that have none")
     if late.any():
-        raise ValueError(
+        raise InputError(
             f"{late.sum():,} of {len(train):,} training rows are later than the first that is tested: train on what "
             "came before, as fmkit.recommend.split(how='time') divides"
         )
@@ -147,7 +147,7 @@ def _least(relevant: float | None, explicit: bool, train: Interactions, test: In
     """The least rating of what is relevant, None if everything is, and a sentence."""
     if relevant is not None:
         if test.ratings is None:
-            raise ValueError(f"relevant={relevant:g} is a rating, but the test has none: leave it out, or name rating=")
+            raise InputError(f"relevant={relevant:g} is a rating, but the test has none: leave it out, or name rating=")
         return relevant, f"relevant are test ratings of {relevant:g} and more"
     if not explicit or train.ratings is None:
         return None, "relevant are all pairs of the test"

@@ -110,6 +110,8 @@ class Interactions:
         context = None
         if columns.context:
             context = pa.concat_tables([part.context for part in found], promote_options="permissive")
+            if paths is not None:
+                context = _typed(context)
         whole = cls(
             users,
             items,
@@ -198,7 +200,7 @@ class Interactions:
             ratings=_joined([part.ratings for part in (self, later)]),
             weights=_joined([part.weights for part in (self, later)]),
             times=times,
-            context=None if self.context is None else pa.concat_tables([self.context, _as_in(self.context, later)]),
+            context=None if self.context is None else _in_one_form(self.context, later.context),
             n_replaced=self.n_replaced,
         )
         return whole if whole.ratings is None else whole.without_replaced()
@@ -267,7 +269,7 @@ class _Part:
                     None if rating is None else batch.column(rating).to_numpy(),
                     None if columns.weight is None else _weights(batch.column(columns.weight), columns.weight),
                     None if columns.time is None else _times(batch.column(columns.time), columns.time),
-                    _decoded(pa.Table.from_batches([batch]).select(columns.context)) if columns.context else None,
+                    _decoded(batch, columns.context) if columns.context else None,
                 )
             except InputError as error:
                 raise InputError(str(error), path=path) from None
@@ -336,25 +338,41 @@ def _context(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, table.column_names)
 
 
-def _decoded(table: pa.Table) -> pa.Table:
-    """Text as text: that a file's reader keeps it as a dictionary does not make it categories."""
-    return pa.Table.from_arrays([plain(column.combine_chunks()) for column in table.columns], table.column_names)
-
-
-def _as_in(known: pa.Table, later: Interactions) -> pa.Table:
-    """The context of later rows, of the types that the fit had."""
-    assert later.context is not None
+def _in_one_form(known: pa.Table, later: pa.Table) -> pa.Table:
+    """The context of earlier and of later rows, of the types that the earlier have; numbers may become decimals."""
     columns = []
-    for field in known.schema:
-        column, kind = plain(later.context.column(field.name).combine_chunks()), field.type
+    for name in known.column_names:
+        before, after = known.column(name), plain(later.column(name).combine_chunks())
+        kind = before.type
         try:
             if pa.types.is_dictionary(kind):
-                columns.append(column.cast(kind.value_type).dictionary_encode())
+                after = after.cast(kind.value_type).dictionary_encode()
+            elif pa.types.is_null(kind) or (pa.types.is_integer(kind) and pa.types.is_floating(after.type)):
+                before = before.cast(after.type)
             else:
-                columns.append(column.cast(kind))
+                after = after.cast(kind)
         except pa.ArrowException:
-            raise InputError(f"column '{field.name}' holds {column.type}, in the fit it held {kind}") from None
+            raise InputError(f"column '{name}' holds {after.type}, in the fit it held {kind}") from None
+        columns.append(pa.chunked_array([*before.chunks, after]))
     return pa.Table.from_arrays(columns, known.column_names)
+
+
+def _decoded(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
+    return pa.table({name: plain(batch.column(name)) for name in names})
+
+
+def _typed(table: pa.Table) -> pa.Table:
+    """Columns of a file, which were read as text, as numbers where all of their values are."""
+    columns = []
+    for column in table.columns:
+        for kind in (pa.int64(), pa.float64()):
+            try:
+                column = column.cast(kind)
+                break
+            except pa.ArrowInvalid:
+                continue
+        columns.append(column)
+    return pa.Table.from_arrays(columns, table.column_names)
 
 
 def _joined(parts: list[Any]) -> Any:

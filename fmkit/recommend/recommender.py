@@ -56,7 +56,8 @@ class Recommender(Listing):
         "explicit": ratings say what is liked. "implicit": views, plays, purchases; all rows speak for their item.
         "auto" goes by whether there is a column of ratings that differ.
     quality : {"fast", "balanced", "best"}, default="balanced"
-        Of "auto": "fast" for a first look, "best" takes two to three times as long as "balanced".
+        Of "auto": "fast" for a first look; "best" takes two to three times as long as "balanced", and tries all losses
+        on more than 500,000 clicks, too.
     n_factors : int, optional
         Of "auto": length of the vectors; by default 16 for ratings (8 if "fast"), 128 for clicks.
     max_iter : int, optional
@@ -207,7 +208,7 @@ class Recommender(Listing):
             ranker = (
                 self.model
                 if self.model != "auto"
-                else clicks_ranker(self.quality, self.n_factors, self.max_iter, **how)
+                else clicks_ranker(len(ratings), self.quality, self.n_factors, self.max_iter, **how)
             )
             self.model_ = RankingModel.fit(self.users_.features, self.items_.features, ratings, clone(ranker))
             weights = self.model_.ranker.weights_

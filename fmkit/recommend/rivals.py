@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
+from fmkit.errors import InputError
 from fmkit.ranking.evaluation import NUMBERS_AT_ONCE
 from fmkit.ranking.item_item import MOST
 from fmkit.ranking.pairs import Pairs
@@ -98,7 +99,7 @@ class BaselineRecommender(BaseEstimator):
         users, items, rating = interactions.user_codes, interactions.item_codes, interactions.ratings
         self.feedback_ = self.feedback
         if self.feedback_ == "explicit" and rating is None:
-            raise ValueError("UserItemMeans is fitted to ratings, and the interactions have none")
+            raise InputError("UserItemMeans is fitted to ratings, and the interactions have none")
         shape = len(self.users_), len(self.items_)
         if self.feedback_ == "explicit":
             matrix = sparse.coo_array((rating, (users, items)), shape=shape)  # ratings of 0 stay

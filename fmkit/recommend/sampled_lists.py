@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.errors import InputError
 from fmkit.ranking.pairs import Pairs
 
 PAIRS_AT_ONCE = 1 << 14
@@ -48,11 +49,11 @@ def sampled_ranks(
         In the order of the pairs. Among equal scores the place is drawn.
     """
     if n_drawn < 1:
-        raise ValueError(f"sampled must be at least 1 item, got {n_drawn}")
+        raise InputError(f"sampled must be at least 1 item, got {n_drawn}")
     n_items = relevant.n_items
     full = (np.diff(having.before) >= n_items) & (np.diff(relevant.before) > 0)
     if full.any():
-        raise ValueError(f"user {users[int(np.argmax(full))]} has every item: none is left to draw")
+        raise InputError(f"user {users[int(np.argmax(full))]} has every item: none is left to draw")
     rng = np.random.default_rng(random_state)
     taken = having.queries.astype(np.int64) * n_items + having.items  # ascending
     ranks = np.empty(len(relevant), np.int64)

@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fmkit.errors import InputError
+
 How = Literal["random", "time", "time-per-user", "leave-last-out", "cold-users", "cold-items"]
 
 TOLD = {
@@ -101,19 +103,19 @@ def split(
     1 of these of a user or an item unknown to training
     """
     if how not in get_args(How):
-        raise ValueError(f"how must be one of {', '.join(map(repr, get_args(How)))}, got {how!r}")
+        raise InputError(f"how must be one of {', '.join(map(repr, get_args(How)))}, got {how!r}")
     if not 0 < test < 1:
-        raise ValueError(f"test must be a share between 0 and 1, got {test!r}")
+        raise InputError(f"test must be a share between 0 and 1, got {test!r}")
     user, item = _codes(users, "users"), _codes(items, "items")
     if len(user) != len(item):
-        raise ValueError(f"users and items must be of one length, got {len(user):,} and {len(item):,}")
+        raise InputError(f"users and items must be of one length, got {len(user):,} and {len(item):,}")
     rng = np.random.default_rng(random_state)
     pairs, pair = np.unique(user * (item.max(initial=0) + 1) + item, return_inverse=True)
     if how in UNITS:
         unit = {"random": pair, "cold-users": user, "cold-items": item}[how]
         n_units = int(unit.max(initial=-1)) + 1
         if n_units < 2:
-            raise ValueError(f"{how!r} needs at least two {UNITS[how]} to divide, got {n_units}")
+            raise InputError(f"{how!r} needs at least two {UNITS[how]} to divide, got {n_units}")
         n_tested = min(max(round(test * n_units), 1), n_units - 1)
         tested = (rng.permutation(n_units) < n_tested)[unit]
         trained = ~tested
@@ -128,7 +130,7 @@ def split(
             user_of = pairs // (item.max(initial=0) + 1)
             last = _last_of_each(user_of, first, None if how == "leave-last-out" else test, rng)
             if not last.any():
-                raise ValueError(f"{how!r} with test={test:g} leaves no user a pair to test: users have too few")
+                raise InputError(f"{how!r} with test={test:g} leaves no user a pair to test: users have too few")
             cuts = np.full(len(user), len(user))  # a time for each user, after all others where nothing is tested
             np.minimum.at(cuts, user_of[last], first[last])
             tested = last[pair]
@@ -174,21 +176,21 @@ def check_no_leak(
     sizes = [np.asarray(given).size for given in (train_users, train_items, test_users, test_items)]
     n_train, n_test = sizes[0], sizes[2]
     if sizes != [n_train, n_train, n_test, n_test]:
-        raise ValueError(f"users and items of a part must be of one length, got {', '.join(map(str, sizes))}")
+        raise InputError(f"users and items of a part must be of one length, got {', '.join(map(str, sizes))}")
     user = _codes(np.concatenate([train_users, test_users]), "users")
     item = _codes(np.concatenate([train_items, test_items]), "items")
     pair = user * (item.max(initial=0) + 1) + item
     leaked = np.isin(pair[n_train:], pair[:n_train])
     if leaked.any():
         row, n_leaked = int(np.argmax(leaked)), int(leaked.sum())
-        raise ValueError(
+        raise InputError(
             f"{n_leaked:,} of {n_test:,} tested rows {'is a pair that was' if n_leaked == 1 else 'are pairs that were'}"
             f" trained on, the first user {np.asarray(test_users)[row]} with item {np.asarray(test_items)[row]}"
         )
     if train_times is None and test_times is None:
         return
     if train_times is None or test_times is None:
-        raise ValueError("times are compared between the parts: give both train_times and test_times")
+        raise InputError("times are compared between the parts: give both train_times and test_times")
     time = _ranks(np.concatenate([train_times, test_times]), "check_no_leak", n_train + n_test)
     group = user if per_user else np.zeros_like(user)
     earliest = np.full(int(group.max(initial=0)) + 1, n_train + n_test)
@@ -196,7 +198,7 @@ def check_no_leak(
     late = time[:n_train] > earliest[group[:n_train]]
     if late.any():
         row = int(np.argmax(late))
-        raise ValueError(
+        raise InputError(
             f"{late.sum():,} of {n_train:,} training rows are later than "
             f"{'one of the same user' if per_user else 'one'} that is tested, the first is row {row}, of time "
             f"{np.asarray(train_times)[row]}"
@@ -207,7 +209,7 @@ def _codes(given: ArrayLike, name: str) -> NDArray[np.int64]:
     """Codes 0, 1, ... in the order of the ids."""
     ids = np.asarray(given)
     if ids.ndim != 1:
-        raise ValueError(f"{name} must be of shape (n,), got {ids.shape}")
+        raise InputError(f"{name} must be of shape (n,), got {ids.shape}")
     codes: NDArray[np.int64] = np.unique(ids, return_inverse=True)[1].astype(np.int64)
     return codes
 
@@ -215,15 +217,15 @@ def _codes(given: ArrayLike, name: str) -> NDArray[np.int64]:
 def _ranks(times: ArrayLike | None, how: str, n: int) -> NDArray[np.int64]:
     """Times as integers of the same order."""
     if times is None:
-        raise ValueError(f"{how!r} needs times: without them no row is the last; give times=, or how='random'")
+        raise InputError(f"{how!r} needs times: without them no row is the last; give times=, or how='random'")
     given: NDArray[Any] = np.asarray(times)
     if given.shape != (n,):
-        raise ValueError(f"times must hold one for each of {n:,} rows, got shape {given.shape}")
+        raise InputError(f"times must hold one for each of {n:,} rows, got shape {given.shape}")
     if given.dtype.kind not in "iufM":
-        raise ValueError(f"times must be numbers or datetime64, got {given.dtype}")
+        raise InputError(f"times must be numbers or datetime64, got {given.dtype}")
     missing = np.isnat(given) if given.dtype.kind == "M" else np.isnan(given)
     if missing.any():
-        raise ValueError(f"times must all be known, that of row {int(np.argmax(missing))} is not")
+        raise InputError(f"times must all be known, that of row {int(np.argmax(missing))} is not")
     return _codes(given, "times")
 
 
@@ -231,7 +233,7 @@ def _cut(first: NDArray[np.int64], test: float) -> int:
     """The time from which on pairs are tested: of all times but the first, that with the share closest to `test`."""
     present, counts = np.unique(first, return_counts=True)
     if len(present) < 2:
-        raise ValueError("'time' needs at least two different times to cut between")
+        raise InputError("'time' needs at least two different times to cut between")
     n_after = counts[::-1].cumsum()[::-1]
     return int(present[1 + np.argmin(np.abs(n_after[1:] - test * len(first)))])
 

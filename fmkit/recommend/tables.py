@@ -151,8 +151,14 @@ class TableFile:
         return InputError(sentence, path=self.path)
 
 
-def read_whole(path: str | Path) -> pa.Table:
+def read_whole(path: str | Path, texts: Sequence[str] = ()) -> pa.Table:
     """A table of users or items with all of its columns, each of the type that its values show.
+
+    Parameters
+    ----------
+    path : path
+    texts : sequence of str
+        Columns whose values stay as they are written, ids: "007" is not 7.
 
     Raises
     ------
@@ -168,7 +174,9 @@ def read_whole(path: str | Path) -> pa.Table:
         return pa.csv.read_csv(
             path,
             parse_options=pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(texts, pa.string()), null_values=[""], strings_can_be_null=True
+            ),
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"the table cannot be read: {_first_line(error)}", path=path) from error

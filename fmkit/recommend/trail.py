@@ -76,7 +76,7 @@ class Trail:
                 if number > 1:
                     self.done[_key(held["settings"], held["effort"])] = held
                 elif not isinstance(held, dict):
-                    raise ValueError("no mapping")
+                    raise InputError("no mapping")
                 else:
                     self._check(held, path)
             except InputError:

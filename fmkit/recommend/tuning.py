@@ -17,6 +17,7 @@ from sklearn.base import clone
 from tabulate import tabulate
 from tqdm.auto import tqdm
 
+from fmkit.errors import InputError
 from fmkit.fitting import FitInterrupted
 from fmkit.recommend.comparison import LOWER_IS_BETTER
 from fmkit.recommend.evaluation import evaluate
@@ -170,9 +171,9 @@ def tune(
     if minutes is None and trials is None:
         trials = 1 + int(np.prod([len(values) for values in space.values()]))
     if trials is not None and trials < 1:
-        raise ValueError(f"trials must be at least 1, got {trials}")
+        raise InputError(f"trials must be at least 1, got {trials}")
     if minutes is not None and not minutes > 0:
-        raise ValueError(f"minutes must be above 0, or None, got {minutes!r}")
+        raise InputError(f"minutes must be above 0, or None, got {minutes!r}")
     metric = metric or ("rmse" if explicit else f"ndcg@{k}")
     parts = Parts.of(interactions, how, validation, random_state)
     if relevant is None and explicit and parts.train.ratings is not None:
@@ -272,7 +273,7 @@ class _Search:
         if self.effort is not None:
             full = self.recommender.get_params().get(self.effort)
             if not isinstance(full, int) or isinstance(full, bool):
-                raise ValueError(
+                raise InputError(
                     f"effort must name a parameter that is an integer, {self.effort!r} is {full!r}: set it, or leave "
                     "effort out to try settings with fewer users"
                 )
@@ -318,7 +319,7 @@ class _Search:
             warnings.warn(f"a trial with {settings} failed and counts as the worst: {error}", stacklevel=2)
             return Trial(settings, effort, float("nan"), monotonic() - start)
         if self.metric not in means:
-            raise ValueError(f"metric must be one of {', '.join(means)}, got {self.metric!r}")
+            raise InputError(f"metric must be one of {', '.join(means)}, got {self.metric!r}")
         return Trial(settings, effort, means[self.metric], monotonic() - start)
 
     def _has_time(self, settings: Settings, effort: float) -> bool:
@@ -357,17 +358,17 @@ def _checked_space(
             name: values for name, values in SPACES[feedback].items() if name in present and name != effort
         }
         if not usual:
-            raise ValueError(
+            raise InputError(
                 f"{type(recommender).__name__} has none of {', '.join(SPACES[feedback])}: give space={{...}}"
             )
         return usual
     if effort in space:
-        raise ValueError(f"effort={effort!r} is what trials have less of: leave it out of space")
+        raise InputError(f"effort={effort!r} is what trials have less of: leave it out of space")
     for name, values in space.items():
         if name not in present:
-            raise ValueError(f"space has {name!r}, which is no parameter: there are {', '.join(sorted(present))}")
+            raise InputError(f"space has {name!r}, which is no parameter: there are {', '.join(sorted(present))}")
         if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
-            raise ValueError(f"space[{name!r}] must be a list of at least one value, got {values!r}")
+            raise InputError(f"space[{name!r}] must be a list of at least one value, got {values!r}")
     return dict(space)
 
 
