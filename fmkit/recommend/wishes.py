@@ -160,8 +160,8 @@ def _is_number(value: Any) -> bool:
 def _codes(items: Entities, ids: Any, name: str) -> NDArray[np.int32]:
     codes = items.ids.encode(ids)
     if (codes < 0).any():
-        unknown = as_texts(ids)[int(np.argmin(codes))]
-        raise InputError(f"{name} holds {unknown}, which is none of the {len(items):,} items")
+        unknown = as_texts(ids)[int(np.argmin(codes))].as_py()
+        raise InputError(f"{name} holds {unknown!r}, which is none of the {len(items):,} items")
     if name == "pinned" and len(np.unique(codes)) < len(codes):
         raise InputError("pinned holds an item twice")
     return codes
