@@ -14,6 +14,7 @@ from fmkit.recommend.rating_design import known_of, pairs_of
 from fmkit.recommend.rating_model import RatingModel, Ratings
 from fmkit.recommend.rating_side import RatingSide
 from fmkit.recommend.reasons import Reason, in_words, reasons
+from fmkit.recommend.scale import Scale
 from fmkit.recommend.vocabulary import Vocabulary
 from fmkit.tables.levels import unit_rows
 from tests.films import FILMS, N_USERS, PEOPLE, contexts_of, scores_of, solution, some_ratings
@@ -114,7 +115,7 @@ def test_the_parts_of_a_machine_made_by_hand():
         side(np.array([[0.125], [0]]), items, met.T.tocsr(), of_items, [0.75, 0]),
     )
     context = np.array([[10, 2]], np.float32)
-    model = RatingModel(3.0, ann, film, context, np.zeros(2, np.float32), 1.0, 1.0, 5.0)
+    model = RatingModel(3.0, ann, film, context, np.zeros(2, np.float32), 1.0, Scale(1, 5, np.empty(0), np.empty(0)))
     person = model.find(np.array([0]))
     asked = model.asked(person, sparse.csr_array(np.ones((1, 1), np.float32)))
     parts = {name: float(values[0]) for name, values in rating_parts(model, person, asked, np.array([0]), users, items)}

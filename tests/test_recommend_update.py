@@ -1,5 +1,7 @@
 """Today's rows, and people to be forgotten: what they touch against systems solved by hand, the rest untouched."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -88,7 +90,7 @@ def test_an_item_touched_has_the_solution_by_users_whom_its_rows_leave_alone():
     # The users by the items as they were, then the item by these users.
     level = np.ones(99)
     first = after.users.put(users, after.users.select(users))
-    between = type(model)(model.bias, first, model.items, model.context, model.usual, model.noise, 1.0, 5.0)
+    between = replace(model, users=first)
     for user, theta in zip(users, solved(between, ratings, "users", first, users, level), strict=True):
         first.vectors[user], first.weights[user] = theta[:-1], theta[-1]
     expected = solved(between, ratings, "items", after.items, [item], level)[0]

@@ -52,8 +52,9 @@ def test_predictions_and_their_deviations():
     assert ((expected >= 0.5) & (expected <= 5)).all()
     assert deviation[0] < deviation[2]
     model = recommender.model_
-    known = model.deviations(model.asked(model.find(np.array([1]))), np.array([2]))
-    assert deviation[0] == pytest.approx(np.sqrt(known[0] ** 2 + model.noise_of(np.array([1]), np.array([2]))[0]))
+    asked, item = model.asked(model.find(np.array([1]))), np.array([2])
+    variance = model.deviations(asked, item) ** 2 + model.noise_of(asked, item)
+    assert deviation[0] == pytest.approx(np.sqrt(variance[0]))
     with pytest.raises(InputError, match="users and items must be of one length, got 2 and 1"):
         recommender.predict([1, 2], [3])
     with pytest.raises(InputError, match="only MCMC and VB tell a standard deviation"):

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from fmkit.design import Design, canonical_csr
 from fmkit.estimators.common import FMEstimator
 from fmkit.machine import FactorizationMachine
-from fmkit.posterior import Posterior, less_means
+from fmkit.posterior import GroupPriors, Posterior, less_means
 from fmkit.solvers.centring import shifted
 from fmkit.solvers.fold import fold_columns
 from fmkit.solvers.knowledge import Evidence, Knowledge
@@ -231,30 +231,10 @@ class Folding(FMEstimator):
 
     def prior_of(self, like: NDArray[Any]) -> tuple[Floats, Floats]:
         """Precision and centre of the prior of each of these columns, factors first: of shape (n, k + 1)."""
-        n, k = len(like), self.machine_.n_factors
-        precision, centre = np.ones((n, k + 1), np.float32), np.zeros((n, k + 1), np.float32)
-        if self.posterior_ is None:
-            if self.penalties_ is None:
-                raise ValueError("the model has neither penalties nor a posterior: fit it again")
-            precision[:, :k], precision[:, k] = self.penalties_.factors[like, None], self.penalties_.linear[like]
-            return precision, centre
-        priors = self._priors()
-        own, group, unit = priors.precision.shape[1] - 1, priors.groups[like], priors.units[like, None]
-        precision[:, :own], centre[:, :own] = priors.precision[group, :own], priors.centre[group, :own]
-        precision[:, k], centre[:, k] = priors.precision[group, own], priors.centre[group, own]
-        precision, centre = precision * np.square(unit), centre / unit
-        if k > own:  # of dimensions without a posterior: from the columns' mean squares
-            more = self.machine_.factors[:, own:]
-            least = 1e-6 * float(np.mean(np.square(self.machine_.factors))) + 1e-30
-            for g in np.unique(group):
-                squares = np.square(more[priors.groups == g]).mean(axis=0, dtype=np.float64)
-                precision[group == g, own:k] = 1 / np.maximum(squares, least)
-        return precision, centre
+        return column_priors(self.machine_, self.posterior_, self.penalties_, like)
 
-    def _priors(self) -> Any:
-        if self.posterior_ is None or self.posterior_.priors is None:
-            raise ValueError("the model file does not tell the priors of its columns: fit the model again")
-        return self.posterior_.priors
+    def _priors(self) -> GroupPriors:
+        return told_priors(self.posterior_)
 
     def _columns_like(self, like: Any, n: int) -> NDArray[np.intp]:
         """Positions of n columns of the model: of one for all, or of one each."""
@@ -271,3 +251,38 @@ class Folding(FMEstimator):
         if positions.min() < 0 or positions.max() >= n_old:
             raise ValueError(f"like must be one of the model's columns 0..{n_old - 1}, got {like!r}")
         return np.broadcast_to(positions, n).astype(np.intp)
+
+
+def column_priors(
+    machine: FactorizationMachine, posterior: Posterior | None, penalties: Penalties | None, like: NDArray[Any]
+) -> tuple[Floats, Floats]:
+    """Precision and centre of the prior of each of these columns, factors first: of shape (n, k + 1).
+
+    Of ridge regressions the penalties, about 0.
+    """
+    n, k = len(like), machine.n_factors
+    precision, centre = np.ones((n, k + 1), np.float32), np.zeros((n, k + 1), np.float32)
+    if posterior is None:
+        if penalties is None:
+            raise ValueError("the model has neither penalties nor a posterior: fit it again")
+        precision[:, :k], precision[:, k] = penalties.factors[like, None], penalties.linear[like]
+        return precision, centre
+    priors = told_priors(posterior)
+    own, group, unit = priors.precision.shape[1] - 1, priors.groups[like], priors.units[like, None]
+    precision[:, :own], centre[:, :own] = priors.precision[group, :own], priors.centre[group, :own]
+    precision[:, k], centre[:, k] = priors.precision[group, own], priors.centre[group, own]
+    precision, centre = precision * np.square(unit), centre / unit
+    if k > own:  # of dimensions without a posterior: from the columns' mean squares
+        more = machine.factors[:, own:]
+        least = 1e-6 * float(np.mean(np.square(machine.factors))) + 1e-30
+        for g in np.unique(group):
+            squares = np.square(more[priors.groups == g]).mean(axis=0, dtype=np.float64)
+            precision[group == g, own:k] = 1 / np.maximum(squares, least)
+    return precision, centre
+
+
+def told_priors(posterior: Posterior | None) -> GroupPriors:
+    """The priors of a posterior; a ValueError if it has none."""
+    if posterior is None or posterior.priors is None:
+        raise ValueError("the model file does not tell the priors of its columns: fit the model again")
+    return posterior.priors

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
-from fmkit.estimators import FMRanker, FMRegressor
+from fmkit.estimators import FMClassifier, FMOrdinal, FMRanker, FMRegressor
 
 Feedback = Literal["auto", "explicit", "implicit"]
 Quality = Literal["fast", "balanced", "best"]
@@ -23,12 +23,23 @@ BLENDED_ROWS = 500_000  # clicks up to which several losses are tried: a million
 MCMC_ROWS = 20_000_000  # ratings from which ALS on ids and features alone is taken
 
 
+def check_model(model: Any) -> None:
+    """Refuse what a recommender cannot ask."""
+    if not isinstance(model, FMRegressor | FMOrdinal | FMClassifier | FMRanker):
+        raise InputError(
+            "model must be 'auto', an FMRegressor, FMOrdinal or FMClassifier (ratings) or an FMRanker (clicks), "
+            f"got {model!r}"
+        )
+    if isinstance(model, FMClassifier) and model.solver not in ("mcmc", "vb"):
+        raise InputError(f"an FMClassifier must know how sure it is: solver='mcmc' or 'vb', got {model.solver!r}")
+
+
 def feedback_of(
     ratings: NDArray[np.float32] | None, wanted: Feedback, model: Any
 ) -> tuple[Literal["explicit", "implicit"], str]:
     """Which feedback there is, and what says so."""
-    if isinstance(model, FMRegressor | FMRanker):
-        found: Literal["explicit", "implicit"] = "explicit" if isinstance(model, FMRegressor) else "implicit"
+    if not isinstance(model, str):
+        found: Literal["explicit", "implicit"] = "implicit" if isinstance(model, FMRanker) else "explicit"
         if wanted not in ("auto", found):
             raise InputError(f"feedback={wanted!r} does not go with an {type(model).__name__}")
         why = f"the model is an {type(model).__name__}"
@@ -61,10 +72,11 @@ def clicks_ranker(n: int, quality: Quality, n_factors: int | None, max_iter: int
     return FMRanker("implicit" if alone else "auto", n_factors=n_factors or 128, max_iter=max_iter, **how)
 
 
-def in_brief(estimator: FMRegressor, with_partners: bool) -> str:
+def in_brief(estimator: Any, with_partners: bool) -> str:
     """What is told of it."""
     sweeps = "" if estimator.max_iter is None else f" and {estimator.max_iter} sweeps"
-    told = f"{estimator.solver.upper()} with {estimator.n_factors} factors{sweeps}"
+    kind = "" if isinstance(estimator, FMRegressor) else f" of {type(estimator).__name__}"
+    told = f"{estimator.solver.upper()}{kind} with {estimator.n_factors} factors{sweeps}"
     return (
         f"{told}, from ids, features and what was rated beside" if with_partners else f"{told}, from ids and features"
     )

@@ -128,18 +128,18 @@ class Fitted(BaseEstimator):
         if len(user) != len(item):
             raise InputError(f"users and items must be of one length, got {len(user):,} and {len(item):,}")
         model, told = self.model_, self._context(context, len(user))
-        expected = self.scores(user, item, told)
         if not isinstance(model, RatingModel):
             if return_std:
                 raise InputError("a ranker of clicks tells no standard deviation: return_std is for ratings")
-            return expected
-        expected = np.clip(expected, model.lowest, model.highest)
-        if not return_std:
-            return expected
-        if not model.users.var_vectors.shape[1]:
+            return self.scores(user, item, told)
+        if return_std and not model.users.var_vectors.shape[1]:
             raise InputError("only MCMC and VB tell a standard deviation: leave model='auto', or give one of these")
-        deviation = model.deviations(model.asked(model.find(user), told), item)
-        return expected, np.sqrt(np.square(deviation) + model.noise_of(user, item))
+        mean, deviation = np.empty(len(user), np.float32), np.empty(len(user), np.float32)
+        for first in range(0, len(user), ROWS_AT_ONCE):
+            some = slice(first, first + ROWS_AT_ONCE)
+            asked = model.asked(model.find(user[some]), None if told is None else told[some])
+            mean[some], deviation[some] = model.ratings(asked, item[some])
+        return (mean, deviation) if return_std else mean
 
     def score_pairs(self, pairs: Any, *, context: Any = None) -> pa.Table:
         """A table of users and items with a column `score` more, what `predict` gives.

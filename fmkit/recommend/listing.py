@@ -250,8 +250,7 @@ class Listing(Explaining):
             columns["title"] = self.items_.titles.take(pa.array(item))
         columns["score"] = pa.array(scores[row, rank])
         if isinstance(model, RatingModel):
-            expected = model.scores(asked.select(row), item)
-            columns["predicted"] = pa.array(np.clip(expected, model.lowest, model.highest))
+            columns["predicted"] = pa.array(model.ratings(asked.select(row), item)[0])
         return pa.RecordBatch.from_pydict(columns), row, item
 
     def _of_one(self, rated: Mapping[Any, float], likes: Any, context: Any) -> Ratings:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fmkit.estimators import FMRegressor
+from fmkit.estimators import FMClassifier
 from fmkit.linalg import row_dots
 from fmkit.machine import FactorizationMachine
 from fmkit.ranking.pairs import Pairs
@@ -18,11 +18,13 @@ from fmkit.ranking.topn import Arranged, Doubt, top_n
 from fmkit.recommend.model import Codes, Floats
 from fmkit.recommend.rating_design import RatingDesign, pairs_of
 from fmkit.recommend.rating_side import RatingSide
+from fmkit.recommend.scale import Scale
 from fmkit.solvers.fold import fold_columns
 from fmkit.tables.levels import unit_rows
 from fmkit.threads import count_threads
 
 ROWS_AT_ONCE = 1 << 17  # of contexts: some 20 MB
+ROUNDS = 20  # of classes and what they stand for in turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,24 +65,29 @@ class Asked:
         Sums of factors of the user and the context, and a 1 for the item's weight.
     level : ndarray of shape (n,), float32
     spreads : ndarray of shape (n, 4 k + 2), float32
-        A rating's variance is the product with the item's; (n, 0) if the model tells none.
+        A rating's variance is the product with the item's.
+    noise : ndarray of shape (n,), float32
+        Noise precision of each one's ratings, as a multiple of what it is without.
     """
 
     vectors: Floats
     level: Floats
     spreads: Floats
+    noise: Floats
 
     def __len__(self) -> int:
         return len(self.level)
 
     def select(self, rows: Any) -> Self:
         """Some of them, in this order."""
-        return type(self)(self.vectors[rows], self.level[rows], self.spreads[rows])
+        return type(self)(self.vectors[rows], self.level[rows], self.spreads[rows], self.noise[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class RatingModel:
-    """y = bias + c_user + c_item + c_context + the products of the three's vectors; c holds the pairs inside of each.
+    """f = bias + c_user + c_item + c_context + the products of the three's vectors, and ratings on the scale of f.
+
+    Weights c hold the pairs inside of each, of the context's columns too.
 
     Parameters
     ----------
@@ -92,8 +99,7 @@ class RatingModel:
         The mean over the rows of the fit of what contexts come to: of one that nobody tells.
     noise : float
         Precision of a rating.
-    lowest, highest : float
-        Range of the ratings of the fit.
+    scale : Scale
     """
 
     bias: float
@@ -102,20 +108,21 @@ class RatingModel:
     context: Floats
     usual: Floats
     noise: float
-    lowest: float
-    highest: float
+    scale: Scale
 
     @classmethod
-    def fit(cls, design: RatingDesign, ratings: Ratings, estimator: FMRegressor) -> Self:
+    def fit(cls, design: RatingDesign, ratings: Ratings, estimator: Any) -> Self:
         """Fit an estimator to ratings, and take its machine apart."""
         rows = design.rows(ratings.users, ratings.items, ratings.context)
         model = estimator.fit(rows, ratings.values, ratings.weights)
         n_threads = count_threads(estimator.n_jobs)
         of_users, of_items = rows.blocks
-        users = RatingSide.of_block(of_users, design.users, model, n_threads)
-        items = RatingSide.of_block(of_items, design.items, model, n_threads)
+        one = isinstance(model, FMClassifier)  # of one machine a class, which of two classes is one
+        machine, posterior = (model.machines_[0], model.posterior_[0]) if one else (model.machine_, model.posterior_)
+        learned = machine, posterior, getattr(model, "penalties_", None), n_threads
+        users = RatingSide.of_block(of_users, design.users, *learned)
+        items = RatingSide.of_block(of_items, design.items, *learned)
         n_context = int(of_users.columns[0])
-        machine = model.machine_
         context = np.column_stack([machine.factors[:n_context], machine.linear[:n_context]])
         usual = np.zeros(context.shape[1], np.float32)
         if ratings.context is not None:
@@ -124,15 +131,16 @@ class RatingModel:
                 total += sums_of(ratings.context[first : first + step], context).sum(axis=0, dtype=np.float64)
             usual = (total / n).astype(np.float32)
         noise = 1.0
-        if model.posterior_ is not None:
-            noise = model.posterior_.noise
+        if posterior is not None:
+            logistic = one and model.likelihood_ == "logistic"
+            noise = np.pi / 8 if logistic else posterior.noise  # as a probit's (MacKay)
         else:  # a ridge regression's penalties are in units of the noise; an item's weight is as sure as its ratings
             variance = float(np.square(ratings.values - model.predict(rows)).mean())
             items = replace(items, variance=variance)
             counts = np.bincount(ratings.items, ratings.weights, len(items)).astype(np.float32)
             items = replace(items, var_weights=items.doubt(counts))
-        low, high = float(ratings.values.min()), float(ratings.values.max())
-        return cls(float(machine.bias), users, items, context, usual, noise, low, high)
+        scale = Scale.of(ratings.values, model)
+        return cls(float(machine.bias), users, items, context, usual, noise, scale)
 
     @cached_property
     def item_vectors(self) -> Floats:
@@ -179,7 +187,7 @@ class RatingModel:
         q, c = told[:, :-1], told[:, -1]
         level = np.float32(self.bias) + users.weights + c + row_dots(users.vectors, q)
         vectors = np.column_stack([users.vectors + q, np.ones(n, np.float32)])
-        return Asked(vectors, level, self._spreads(users, vectors))
+        return Asked(vectors, level, self._spreads(users, vectors), users.noise)
 
     def _spreads(self, users: RatingSide, vectors: Floats) -> Floats:
         """Factors of the variances, of independent users and items (`fmkit.posterior.spread_rows`)."""
@@ -243,13 +251,15 @@ class RatingModel:
             spreads[items < 0] = self._spreads_of(self.items.find(np.array([-1])))
         return np.sqrt(np.maximum(row_dots(asked.spreads, spreads), 0))
 
-    def noise_of(self, users: Codes, items: Codes) -> Floats:
-        """Variance of the noise of ratings."""
-        levels = [
-            np.where(codes < 0, np.float32(1), side.noise[codes])
-            for side, codes in ((self.users, users), (self.items, items))
-        ]
-        return np.asarray(1 / (self.noise * levels[0] * levels[1]), np.float32)
+    def noise_of(self, asked: Asked, items: Codes) -> Floats:
+        """Variance of the noise of a rating of an item each."""
+        levels = np.where(items < 0, np.float32(1), self.items.noise[items])
+        return np.asarray(1 / (self.noise * asked.noise * levels), np.float32)
+
+    def ratings(self, asked: Asked, items: Codes) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of a rating of an item each."""
+        f, noise = self.scores(asked, items), self.noise_of(asked, items)
+        return self.scale.ratings(f, np.square(self.deviations(asked, items)), noise)
 
     def fold(
         self, of: RatingSide, others: RatingSide, rows: sparse.csr_array, own: Codes, other: Codes, ratings: Ratings
@@ -276,20 +286,21 @@ class RatingModel:
             V = V + told[:, :-1]
         entries = np.ones(len(other), np.float32), columns, np.arange(len(other) + 1)
         X = sparse.csr_array(entries, shape=(len(other), len(w)))
-        expected, counts = of.expected(rows), np.bincount(own, weights, n).astype(np.float32)
-        folded, levels = fold_columns(
-            X,
-            ratings.values - np.float32(self.bias),
-            np.asarray(weights * others.noise[other] * np.float32(self.noise), np.float32),
-            own.astype(np.int32),
-            counts,
-            FactorizationMachine(0.0, np.ascontiguousarray(w), np.ascontiguousarray(V)),
-            np.ascontiguousarray(np.broadcast_to(of.precision, expected.shape)),
-            expected,
-            of.noise_shape,
-            n_threads,
-            variances=of.var_vectors.shape[1] > 0,
-        )
+        expected = of.expected(rows)
+        known = FactorizationMachine(0.0, np.ascontiguousarray(w), np.ascontiguousarray(V))
+        precision = np.ascontiguousarray(np.broadcast_to(of.precision, expected.shape))
+        codes = own.astype(np.int32)
+        levels = np.asarray(others.noise[other] * np.float32(self.noise), np.float32)
+        counts = np.bincount(own, weights, n).astype(np.float32)
+        f, of_rows = np.full(len(own), self.bias, np.float32), known.predict(X, n_threads)
+        for _ in range(ROUNDS if self.scale.ordered else 1):
+            targets = self.scale.targets(ratings.values, f, np.float32(1) / levels) - np.float32(self.bias)
+            omega = np.asarray(weights * levels, np.float32)
+            state = X, targets, omega, codes, counts, known, precision, expected, of.noise_shape, n_threads
+            folded, noise = fold_columns(*state, variances=of.var_vectors.shape[1] > 0)
+            if self.scale.ordered:  # what a class stands for depends on the value that it is a class of
+                Q = np.asarray(X @ V, np.float32)
+                f = np.float32(self.bias) + of_rows + folded.w[own] + row_dots(folded.V[own], Q)
         k = of.var_vectors.shape[1]
         if not k:
             return replace(of.certain(np.column_stack([folded.V, folded.w]), of.doubt(counts)), rows=rows)
@@ -300,7 +311,7 @@ class RatingModel:
             var_vectors=folded.var_v[:, :k],
             covariance=folded.cov[:, :k],
             var_weights=folded.var_w,
-            noise=levels,
+            noise=noise,
             rows=rows,
         )
 

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.design import Block
-from fmkit.estimators import FMRegressor
-from fmkit.posterior import block_spreads
+from fmkit.estimators.folding import column_priors
+from fmkit.machine import FactorizationMachine
+from fmkit.posterior import Posterior, block_spreads
+from fmkit.solvers.penalties import Penalties
 
 Floats = NDArray[np.float32]
 
@@ -67,14 +69,21 @@ class RatingSide:
         return len(self.weights)
 
     @classmethod
-    def of_block(cls, block: Block, rows: sparse.csr_array, model: FMRegressor, n_threads: int) -> Self:
-        """From a fitted model and a block of its design: ids first, then the columns of `rows`."""
-        n, machine = block.table.n_rows, model.machine_
+    def of_block(
+        cls,
+        block: Block,
+        rows: sparse.csr_array,
+        machine: FactorizationMachine,
+        posterior: Posterior | None,
+        penalties: Penalties | None,
+        n_threads: int,
+    ) -> Self:
+        """From a fitted machine and a block of its design: ids first, then the columns of `rows`."""
+        n = block.table.n_rows
         own, others = block.columns[:n], block.columns[n:]
         q, c = machine.block_rows(block, n_threads)
-        (precision,), (centre,) = model.prior_of(own[:1])
+        (precision,), (centre,) = column_priors(machine, posterior, penalties, own[:1])
         members = np.column_stack([machine.factors[others], machine.linear[others]])
-        posterior = model.posterior_
         if posterior is None:
             nothing = np.zeros((n, 0), np.float32)
             certain = nothing, nothing, np.zeros(n, np.float32), np.ones(n, np.float32)

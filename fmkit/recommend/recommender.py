@@ -13,8 +13,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
-from fmkit.estimators import FMRanker, FMRegressor
-from fmkit.recommend.defaults import Feedback, Quality, clicks_ranker, feedback_of, in_brief, regressor
+from fmkit.recommend.defaults import Feedback, Quality, check_model, clicks_ranker, feedback_of, in_brief, regressor
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.fitted import History
 from fmkit.recommend.interactions import Columns, Interactions
@@ -50,8 +49,10 @@ class Recommender(Listing):
 
     Parameters
     ----------
-    model : "auto", FMRegressor or FMRanker, default="auto"
-        An estimator of one's own: a regressor foretells ratings, a ranker ranks interactions.
+    model : "auto", FMRegressor, FMOrdinal, FMClassifier or FMRanker, default="auto"
+        An estimator of one's own. The first three foretell ratings, as numbers, as ordered classes, or (by MCMC or VB)
+        as one of two; scores are then on the latent scale, `predicted` is the rating expected. A ranker ranks
+        interactions.
     feedback : {"auto", "explicit", "implicit"}, default="auto"
         "explicit": ratings say what is liked. "implicit": views, plays, purchases; all rows speak for their item.
         "auto" goes by whether there is a column of ratings that differ.
@@ -350,10 +351,8 @@ class Recommender(Listing):
             if getattr(self, name) not in allowed:
                 options = ", ".join(map(repr, allowed))
                 raise InputError(f"{name} must be one of {options}, got {getattr(self, name)!r}")
-        if self.model != "auto" and not isinstance(self.model, FMRegressor | FMRanker):
-            raise InputError(
-                f"model must be 'auto', an FMRegressor (ratings) or an FMRanker (clicks), got {self.model!r}"
-            )
+        if self.model != "auto":
+            check_model(self.model)
 
     def _check_schema(self, context: Sequence[str]) -> None:
         known = [*context]
@@ -391,8 +390,8 @@ class Recommender(Listing):
             return {}
         some = np.random.default_rng(0).integers(0, len(ratings), SAMPLE)
         users, items = ratings.users[some], ratings.items[some]
-        unknown = np.square(self.model_.deviations(self.model_.asked(self.model_.find(users)), items))
-        return {"rmse by its own reckoning": float(np.sqrt(np.mean(unknown + self.model_.noise_of(users, items))))}
+        _, deviations = self.model_.ratings(self.model_.asked(self.model_.find(users)), items)
+        return {"rmse by its own reckoning": float(np.sqrt(np.mean(np.square(deviations))))}
 
     def _ratings_of(self, interactions: Interactions) -> Ratings:
         values = interactions.ratings

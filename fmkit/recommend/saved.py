@@ -24,13 +24,14 @@ from fmkit.recommend.ranking_model import RankingModel
 from fmkit.recommend.rating_design import known_of, pairs_of
 from fmkit.recommend.rating_model import RatingModel
 from fmkit.recommend.rating_side import OWN, RatingSide
+from fmkit.recommend.scale import Scale
 from fmkit.recommend.vocabulary import Vocabulary
 from fmkit.tables import TableEncoder
 
 Arrays = dict[str, NDArray[Any]]
 
 SIDES = ("users", "items")
-SCALARS = ("bias", "noise", "lowest", "highest")
+SCALARS = ("bias", "noise")
 SHARED = ("members", "precision", "centre")  # of a side
 
 
@@ -122,7 +123,9 @@ def pack_model(model: Model) -> tuple[dict[str, Any], Arrays]:
         return {"ranker": facts, "n_features": model.n_features}, prefixed(arrays, "ranker.")
     assert isinstance(model, RatingModel)
     arrays = {"model.context": model.context, "model.usual": model.usual}
+    arrays |= {f"model.{name}": getattr(model.scale, name) for name in ("classes", "cutpoints")}
     facts = {name: float(getattr(model, name)) for name in SCALARS}
+    facts |= {name: float(getattr(model.scale, name)) for name in ("lowest", "highest")}
     for name in SIDES:
         side = getattr(model, name)
         arrays |= {f"model.{name}.{part}": getattr(side, part) for part in (*OWN, *SHARED)}
@@ -157,13 +160,20 @@ def unpack_model(facts: dict[str, Any], arrays: Arrays, users: Entities, items: 
         shape, variance = float(facts[f"{name}_shape"]), float(facts[f"{name}_variance"])
         sides.append(RatingSide(**parts, rows=rows, noise_shape=shape, variance=variance))
     scalars = {name: float(facts[name]) for name in SCALARS}
+    classes, cutpoints = (
+        checked_array(arrays, f"model.{name}", np.float64, (None,)) for name in ("classes", "cutpoints")
+    )
+    if len(cutpoints) != max(len(classes) - 1, 0) or (np.diff(cutpoints) < 0).any():
+        raise InputError("its cutpoints do not part its classes")
+    scale = Scale(float(facts["lowest"]), float(facts["highest"]), classes, cutpoints)
     of_sides = [value for side in sides for value in (side.noise_shape, side.variance)]
-    if not np.isfinite([*scalars.values(), *of_sides]).all() or scalars["noise"] <= 0 or min(of_sides) < 0:
+    finite = np.isfinite([scale.lowest, scale.highest, *scalars.values(), *of_sides]).all()
+    if not finite or scalars["noise"] <= 0 or min(of_sides) < 0:
         raise InputError("its bias, noise or range of ratings are not finite")
     k = {side.var_vectors.shape[1] for side in sides}
     if len(k) > 1 or max(k) > d:  # they are multiplied with each other
         raise InputError("its variances of users and of items are of different lengths")
-    return RatingModel(users=sides[0], items=sides[1], context=context, usual=usual, **scalars)
+    return RatingModel(users=sides[0], items=sides[1], context=context, usual=usual, scale=scale, **scalars)
 
 
 def prefixed(arrays: Arrays, name: str) -> Arrays:
