@@ -1,10 +1,12 @@
 """Vectors, likeness and predictions of a recommender."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from fmkit import FMRegressor
+import fmkit
+from fmkit import FMClassifier, FMOrdinal, FMRegressor
 from fmkit.errors import InputError
 from fmkit.recommend import Recommender
 from tests.films import FILMS, PEOPLE, some_ratings
@@ -65,3 +67,41 @@ def test_a_title_that_is_no_text_is_none():
     films = {"item": list(range(22)), "title": [["a", "b"]] * 22}
     assert "title" not in fit(items=films).recommend([1]).column_names
     assert fit(items={**films, "title": list(range(22))}).recommend([1], n=1)["title"].type == pa.string()
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [
+        (FMOrdinal(3, max_iter=20, random_state=0), 0.5),
+        (FMClassifier(3, solver="mcmc", max_iter=20, random_state=0), 0),
+    ],
+)
+def test_ordered_classes_are_listed_explained_and_saved_too(model, least, tmp_path):
+    rows = some_ratings()
+    if least == 0:
+        rows["rating"] = [float(one > 3) for one in rows["rating"]]
+    recommender = Recommender(model).fit(rows, users=PEOPLE, items=FILMS, context=["device", "hour"])
+    table = recommender.recommend(n=4, explain=True)
+    assert least <= min(table["predicted"].to_pylist()) <= max(table["predicted"].to_pylist()) <= max(rows["rating"])
+    parts, scores = recommender.explain([3, 5], [1, 7]), recommender.scores(np.array([3, 5]), np.array([1, 7]))
+    sums = pd.Series(parts["value"]).groupby(pd.Series(parts["user"])).sum()
+    np.testing.assert_allclose(sums, scores, atol=1e-5)
+    fmkit.save(recommender, tmp_path / "m.fmkit")
+    loaded = fmkit.load(tmp_path / "m.fmkit")
+    assert loaded.recommend(n=4, explain=True).equals(table)
+    today = {"user": [3, 99], "item": [5, 98], "rating": rows["rating"][:2], "device": ["tv"] * 2, "hour": [2, 3]}
+    assert (
+        loaded.partial_fit(today)
+        .forget(4)
+        .recommend(n=2)
+        .equals(recommender.partial_fit(today).forget(4).recommend(n=2))
+    )
+    assert len(recommender.recommend_for({3: rows["rating"][0], 4: rows["rating"][1]}, n=5)) == 5
+
+
+def test_rows_of_no_weight_say_nothing():
+    rows = {**some_ratings(), "weight": [0] + [1] * 299}
+    recommender = Recommender(FMRegressor(2, max_iter=5, random_state=0)).fit(rows, weight="weight")
+    (reason,) = recommender.reasons(0, [3])
+    assert np.isfinite(reason.score)
+    assert reason.influences[reason.rated == 0].tolist() == [0]

@@ -86,11 +86,11 @@ def reasons(model: RatingModel, user: RatingSide, ratings: Ratings, items: NDArr
     q = q + told[:, :-1]
     Z = np.column_stack([q, np.ones(len(q))])
     omega = model.noise * user.noise * others.noise.astype(np.float64)
-    if ratings.weights is not None:
-        omega = omega * ratings.weights
     q_u, c_u = user.vectors[0].astype(np.float64), float(user.weights[0])
     f = np.asarray(model.bias + c + c_u + Z[:, :-1] @ q_u, np.float32)
     surprise = model.scale.targets(ratings.values, f, np.asarray(1 / omega, np.float32)) - model.bias - c - Z @ m
+    if ratings.weights is not None:
+        omega = omega * ratings.weights
     system = (Z.T * omega) @ Z + np.diag(user.precision.astype(np.float64))
     theta = np.linalg.lstsq(system, (Z * (omega * surprise)[:, None]).T)[0]  # a column a rating
     asked = model.items.select(items)
