@@ -266,6 +266,22 @@ def test_exploring_draws_what_the_ratings_allow(fitted):
     assert often == pytest.approx((score[:, 0] > score[:, 1]).mean(), abs=0.1)
 
 
+def test_draws_have_the_moments_of_what_is_known(fitted):
+    side = fitted.model_.users
+    many = side.select(np.full(40_000, 3)).drawn(np.random.default_rng(0))
+    k = side.var_vectors.shape[1]
+    q, c = many.vectors[:, :k].astype(np.float64), many.weights.astype(np.float64)
+    scale = np.sqrt(side.var_vectors[3]), np.sqrt(side.var_weights[3])
+    np.testing.assert_allclose((q.mean(axis=0) - side.vectors[3, :k]) / scale[0], 0, atol=0.03)
+    assert (c.mean() - side.weights[3]) / scale[1] == pytest.approx(0, abs=0.03)
+    np.testing.assert_allclose(q.std(axis=0) / scale[0], 1, atol=0.03)
+    correlation = ((q - q.mean(axis=0)) * (c - c.mean())[:, None]).mean(axis=0) / (scale[0] * scale[1])
+    np.testing.assert_allclose(correlation, side.covariance[3] / (scale[0] * scale[1]), atol=0.03)
+    assert np.abs(side.covariance[3] / (scale[0] * scale[1])).max() > 0.1
+    own = np.square(side.covariance[3]) / side.var_vectors[3]  # of independent dimensions
+    assert c.var() == pytest.approx(max(side.var_weights[3], own.sum()), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
