@@ -76,7 +76,7 @@ def test_a_model_takes_in_todays_rows(model, tmp_path):
     today.write_text("user,movie,stars\nme,1,5\nme,2,4\nme,a new film,1\n")
     done = run("recommend", today, "--model", model, "--user", "me", "--top", 100, "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "fmkit: 3 new rows: 1 users and 1 items are new\n"
+    assert done.stderr == "fmkit: 3 rows more, with 1 new user and 1 new item\n"
     items = {row["item"] for row in json.loads(done.stdout)}
     assert len(items) == 100
     assert not items & {"1", "2", "a new film"}

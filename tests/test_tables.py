@@ -1,4 +1,4 @@
-"""Rating tables: found columns, ids that come out as they went in, and the line of every fault."""
+"""Files of interactions: found columns, ids that come out as they went in, and the line of every fault."""
 
 import gzip
 
@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmkit.errors import InputError
-from fmkit.recommend import RatingsTable, read_ratings, read_titles
+from fmkit.recommend import read_titles
 from fmkit.recommend import tables as tables_module
 from fmkit.recommend.columns import find_columns
+from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.vocabulary import Vocabulary
 
 
 def triples(table):
-    """(user, item, rating) of every rating, in order of codes."""
+    """(user, item, rating) of every row, in order."""
     users = table.users.decode(table.user_codes).to_pylist()
     return list(zip(users, table.items.decode(table.item_codes).to_pylist(), table.ratings.tolist(), strict=True))
 
@@ -38,13 +39,13 @@ def write(path, text):
     ],
 )
 def test_columns_are_found_by_their_usual_names(tmp_path, header):
-    table = read_ratings(write(tmp_path / "r.csv", f"{header},timestamp\n7,12,3.5,0\n7,4,1,0\n"))
+    table = Interactions.of(write(tmp_path / "r.csv", f"{header},timestamp\n7,12,3.5,0\n7,4,1,0\n"))
     assert triples(table) == [(7, 12, 3.5), (7, 4, 1.0)]
 
 
 def test_columns_that_are_named_go_before_the_usual_ones(tmp_path):
     path = write(tmp_path / "r.csv", "user,who,what,rating\n1,ann,x,5\n2,bob,y,4\n")
-    table = read_ratings(path, {"user": "who", "item": "what"})
+    table = Interactions.of(path, Columns(user="who", item="what"))
     assert triples(table) == [("ann", "x", 5.0), ("bob", "y", 4.0)]
 
 
@@ -64,12 +65,12 @@ def test_text_tables_of_every_delimiter_compressed_or_not(tmp_path, delimiter, p
     content = "\ufeff" + "\r\n".join(rows).replace(",", delimiter)
     path = tmp_path / ("r.txt.gz" if pack else "r.txt")
     path.write_bytes(pack(content.encode()) if pack else content.encode())
-    assert triples(read_ratings(path)) == [("ann", "Müller", 4.5), ("bob", "Ørsted", 2.0)]
+    assert triples(Interactions.of(path)) == [("ann", "Müller", 4.5), ("bob", "Ørsted", 2.0)]
 
 
 def test_quoted_fields_may_hold_delimiters_and_line_breaks(tmp_path):
     path = write(tmp_path / "r.csv", 'user,item,rating,review\n"Doe, J.",a,5,"good\nvery good"\nx,b,1,no\n')
-    assert triples(read_ratings(path)) == [("Doe, J.", "a", 5.0), ("x", "b", 1.0)]
+    assert triples(Interactions.of(path)) == [("Doe, J.", "a", 5.0), ("x", "b", 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_quoted_fields_may_hold_delimiters_and_line_breaks(tmp_path):
 )
 def test_ids_come_out_as_they_went_in(tmp_path, ids, expected):
     lines = [f"{user},i{row},1" for row, user in enumerate(ids)]
-    table = read_ratings(write(tmp_path / "r.csv", "\n".join(["user,item,rating", *lines])))
+    table = Interactions.of(write(tmp_path / "r.csv", "\n".join(["user,item,rating", *lines])))
     assert sorted(u for u, _, _ in triples(table)) == sorted(expected)
 
 
@@ -103,15 +104,15 @@ def test_ids_come_out_as_they_went_in(tmp_path, ids, expected):
 def test_parquet_of_any_type_of_id_is_the_same_table_as_text(tmp_path, users, ratings):
     path = tmp_path / "anything"
     pa.parquet.write_table(pa.table({"user_id": users, "item": ["a", "b", "b"], "rating": ratings}), path)
-    assert triples(read_ratings(path)) == [(3, "a", 1.0), (3, "b", 3.0), (1, "b", 2.0)]
+    assert triples(Interactions.of(path)) == [(3, "a", 1.0), (1, "b", 2.0), (3, "b", 3.0)]
 
 
 def test_several_files_are_one_table_and_the_last_rating_of_a_pair_counts(tmp_path):
     first = write(tmp_path / "a.csv", "user,item,rating\n1,x,1\n1,x,2\n2,y,5\n")
     second = tmp_path / "b.parquet"
     pa.parquet.write_table(pa.table({"item": ["x", "z"], "rating": [4.5, 3.0], "user": [1, 2]}), second)
-    table = read_ratings([first, second])
-    assert triples(table) == [(1, "x", 4.5), (2, "y", 5.0), (2, "z", 3.0)]
+    table = Interactions.of([first, second])
+    assert triples(table) == [(2, "y", 5.0), (1, "x", 4.5), (2, "z", 3.0)]
     assert table.n_replaced == 2
 
 
@@ -122,14 +123,10 @@ def test_several_files_are_one_table_and_the_last_rating_of_a_pair_counts(tmp_pa
     )
 )
 def test_a_table_holds_the_last_rating_of_every_pair(rows):
-    table = RatingsTable.from_arrays(*zip(*rows, strict=True))
+    table = Interactions.of(dict(zip(("user", "item", "rating"), map(list, zip(*rows, strict=True)), strict=True)))
     expected = {(user, item.strip()): rating for user, item, rating in rows}
     assert {(user, str(item)): rating for user, item, rating in triples(table)} == expected
     assert table.n_replaced == len(rows) - len(expected)
-    assert table.indptr[0] == 0
-    assert table.indptr[-1] == len(table)
-    starts = table.indptr[1:-1]
-    assert np.all((np.diff(table.item_codes) > 0) | np.isin(np.arange(1, len(table)), starts))
 
 
 def test_the_parts_of_a_large_file_share_their_codes(tmp_path, monkeypatch):
@@ -139,10 +136,10 @@ def test_the_parts_of_a_large_file_share_their_codes(tmp_path, monkeypatch):
     ratings = rng.integers(1, 11, 5000) / 2
     lines = [f"{u},{i},{r}" for u, i, r in zip(users, items, ratings, strict=True)]
     parts = []
-    table = read_ratings(write(tmp_path / "r.csv", "\n".join(["user,item,rating", *lines])), on_rows=parts.append)
+    table = Interactions.of(write(tmp_path / "r.csv", "\n".join(["user,item,rating", *lines])), on_rows=parts.append)
     assert len(parts) > 5
     assert sum(parts) == 5000
-    assert sorted(triples(table)) == sorted(triples(RatingsTable.from_arrays(users, items, ratings)))
+    assert triples(table) == triples(Interactions.of({"user": users, "item": items, "rating": ratings}))
 
 
 def test_vocabulary_codes():
@@ -166,7 +163,7 @@ FAULTS = {
     "too many fields": ("1,2,3\n1,2,3,4\n", "line 3: the line has 4 fields, the header has 3"),
     "after a field over two lines": ('"a\nb",2,3\n1,2,x\n', "line 4: 'x' is no number"),
     "a quote that is not closed": (f'1,"{"x" * 200_000},3\n', "line 2: a field has more than 131,072 letters"),
-    "only a header": ("", "the table holds no ratings, only a header"),
+    "only a header": ("", "the table holds no interactions, only a header"),
 }
 
 
@@ -174,7 +171,7 @@ FAULTS = {
 def test_a_fault_is_told_with_file_line_and_column(tmp_path, rows):
     content, message = FAULTS[rows]
     with pytest.raises(InputError) as caught:
-        read_ratings(write(tmp_path / "r.csv", "user,item,rating\n" + content))
+        Interactions.of(write(tmp_path / "r.csv", "user,item,rating\n" + content))
     assert str(caught.value).startswith(str(tmp_path / "r.csv"))
     assert message in str(caught.value)
 
@@ -183,7 +180,7 @@ def test_a_fault_far_down_and_in_a_compressed_file_is_found(tmp_path):
     path = tmp_path / "r.csv.gz"
     path.write_bytes(gzip.compress(b"user,item,rating\n" + b"1,2,3\n" * 200_000 + b"1,2,?\n"))
     with pytest.raises(InputError, match=r"r.csv.gz, line 200002: '\?' is no number in column 'rating'"):
-        read_ratings(path)
+        Interactions.of(path)
 
 
 @pytest.mark.parametrize(
@@ -201,14 +198,14 @@ def test_files_that_are_no_tables(tmp_path, content, message):
     path = tmp_path / "r.csv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_ratings(path)
+        Interactions.of(path)
 
 
 def test_a_truncated_archive(tmp_path):
     path = tmp_path / "r.csv.gz"
     path.write_bytes(gzip.compress(b"user,item,rating\n" + bytes(str(list(range(99999))), "ascii"))[:-2000])
     with pytest.raises(InputError, match=r"r\.csv\.gz"):
-        read_ratings(path)
+        Interactions.of(path)
 
 
 @pytest.mark.parametrize(
@@ -225,21 +222,22 @@ def test_a_truncated_archive(tmp_path):
 def test_faults_of_parquet_tables(tmp_path, columns, message):
     pa.parquet.write_table(pa.table(columns), tmp_path / "r.parquet")
     with pytest.raises(InputError, match=message):
-        read_ratings(tmp_path / "r.parquet")
+        Interactions.of(tmp_path / "r.parquet")
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (([1], [1, 2], [3]), "columns of the same length, got 1, 2"),
-        (([], [], []), "at least one rating is needed"),
-        (([1], [1], [np.nan]), "ratings must be finite, row 0"),
-        (([None], ["a"], [1]), "at least one is missing"),
+        (([1], [1, 2], [3]), "columns must be of one length, got user 1, item 2, rating 1"),
+        (([], [], []), "the table holds no interactions"),
+        (([1], [1], [np.nan]), "row 1 has no finite number in column 'rating'"),
+        (([None], ["a"], [1]), "row 1 has no id in column 'user'"),
+        (([7, 8], ["a", " "], [1, 2]), "row 2 has no id in column 'item'"),
     ],
 )
 def test_faults_of_arrays(arrays, message):
     with pytest.raises(InputError, match=message):
-        RatingsTable.from_arrays(*arrays)
+        Interactions.of(dict(zip(("user", "item", "rating"), arrays, strict=True)))
 
 
 def test_titles_are_found_by_item_whatever_the_types(tmp_path):

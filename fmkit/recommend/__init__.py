@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from fmkit.recommend.evaluation import Evaluation, evaluate
     from fmkit.recommend.metrics import RankMetrics, evaluate_scores, rank_metrics
     from fmkit.recommend.rating_accuracy import RatingMetrics, rating_metrics
-    from fmkit.recommend.ratings import RatingsTable, read_ratings
     from fmkit.recommend.reasons import Reason
     from fmkit.recommend.recommender import Recommender
     from fmkit.recommend.rivals import BaselineRecommender
@@ -43,7 +42,6 @@ _HOME = {
     "Popularity": "baselines",
     "RankMetrics": "metrics",
     "RatingMetrics": "rating_accuracy",
-    "RatingsTable": "ratings",
     "Reason": "reasons",
     "Recommender": "recommender",
     "Split": "splits",
@@ -61,7 +59,6 @@ _HOME = {
     "paired_test": "significance",
     "rank_metrics": "metrics",
     "rating_metrics": "rating_accuracy",
-    "read_ratings": "ratings",
     "read_titles": "titles",
     "split": "splits",
     "tune": "tuning",
@@ -80,7 +77,6 @@ __all__ = [
     "Popularity",
     "RankMetrics",
     "RatingMetrics",
-    "RatingsTable",
     "Reason",
     "Recommender",
     "Split",
@@ -98,7 +94,6 @@ __all__ = [
     "paired_test",
     "rank_metrics",
     "rating_metrics",
-    "read_ratings",
     "read_titles",
     "split",
     "tune",

@@ -17,7 +17,7 @@ from fmkit.errors import InputError
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.evaluation import USUAL, Evaluation, evaluate
-from fmkit.recommend.interactions import Columns, Interactions, timed
+from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.parts import Parts
 from fmkit.recommend.rivals import BASELINES, BaselineRecommender, feasible
 from fmkit.recommend.significance import Comparison, PairedTest, compare_models, holm, paired_test
@@ -189,7 +189,7 @@ def compare(
     named, by_default = _named(recommenders), relevant is None
     if not isinstance(interactions, Interactions):
         columns = Columns(user, item, rating, weight, time, tuple(context or ()))
-        interactions, _ = timed(interactions, columns)
+        interactions, _ = Interactions.in_time(interactions, columns)
     parts = Parts.of(interactions, how, test, random_state)
     names, left_out = _asked(baselines, parts.train)
     clash = [name for name in named if name in names]

@@ -104,12 +104,13 @@ class Entities:
             )
         known = pa.concat_arrays([ids.ids.cast(pa.string()), texts.filter(pa.array(codes < 0))])
         codes[codes < 0] = np.arange(len(ids), len(known))
-        encoder, rows = None, sparse.csr_array((len(codes), 0), dtype=np.float32)
         described = table.drop_columns([column])
-        if described.num_columns:
-            own = {name: kind for name, kind in (schema or {}).items() if name in described.column_names}
-            encoder = TableEncoder(own or None).fit(described)
-            rows = encoder.transform(described)
+        if not described.num_columns:
+            nothing = sparse.csr_array((len(known), 0), dtype=np.float32)
+            return cls(Vocabulary(plain_ids(known)), nothing, id_column=column, n_replaced=n_replaced)
+        own = {name: kind for name, kind in (schema or {}).items() if name in described.column_names}
+        encoder = TableEncoder(own or None).fit(described)
+        rows = encoder.transform(described)
         entries = np.ones(len(codes), np.float32), (codes, np.arange(len(codes)))
         place = sparse.csr_array(entries, shape=(len(known), len(codes)))
         row_of = np.full(len(known), -1)
@@ -120,12 +121,15 @@ class Entities:
 
     @cached_property
     def titles(self) -> pa.Array | None:
-        """What each is called, where the table has a column of names."""
+        """What each is called, where the table has a column of names; lists of them are none."""
         column = None if self.table is None else usual_column(self.table.column_names, "title")
         if column is None:
             return None
         assert self.table is not None
-        return self.table.column(column).combine_chunks().cast(pa.string())
+        try:
+            return self.table.column(column).combine_chunks().cast(pa.string())
+        except pa.ArrowException:
+            return None
 
     @property
     def feature_names(self) -> list[str]:

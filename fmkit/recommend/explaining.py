@@ -17,7 +17,7 @@ from fmkit.recommend.model import Codes
 from fmkit.recommend.ranking_model import RankingModel
 from fmkit.recommend.rating_model import RatingModel, Ratings
 from fmkit.recommend.reasons import Reason, in_words, reasons
-from fmkit.recommend.vocabulary import plain_ids
+from fmkit.recommend.vocabulary import as_texts
 
 SHORT = 40  # letters of a title inside a reason
 
@@ -46,9 +46,10 @@ class Explaining(Fitted):
             Columns user, item, part, value; the values of a pair add up to its score.
         """
         check_is_fitted(self, "model_")
-        asked = [np.atleast_1d(np.asarray(given)) for given in (users, items)]
-        users, items = np.broadcast_arrays(*asked)
         user, item = known_codes(self.users_, users, "user"), known_codes(self.items_, items, "item")
+        if len(user) != len(item) and 1 not in (len(user), len(item)):
+            raise InputError(f"users and items must be of one length, got {len(user):,} and {len(item):,}")
+        user, item = np.broadcast_arrays(user, item)
         told = self._context(context, len(user))
         tables = []
         for row in range(len(user)):
@@ -137,5 +138,5 @@ def known_codes(entities: Entities, ids: Any, role: str) -> NDArray[np.int32]:
     """Codes of ids; an InputError that names the first unknown one."""
     codes = entities.ids.encode(ids)
     if (codes < 0).any():
-        raise InputError(f"{role} {plain_ids(ids)[int(np.argmin(codes))]} is unknown to the model")
+        raise InputError(f"{role} {as_texts(ids)[int(np.argmin(codes))]} is unknown to the model")
     return codes

@@ -56,7 +56,12 @@ def matching(table: pa.Table | None, n: int, given: Any) -> NDArray[np.bool_]:
         mask = np.ones(n, bool)
         for name, wanted in given.items():
             allowed = list(wanted) if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
-            mask &= _mask(_is_in(_column(_known(table), str(name)), allowed, f"filter on '{name}'"))
+            column = _column(_known(table), str(name))
+            try:
+                mask &= _mask(_is_in(column, allowed, str(name)))
+            except (pa.ArrowException, TypeError, OverflowError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"the filter on '{name}' compares what cannot be compared: {reason}") from None
     else:
         mask = _mask(given(_known(table)) if callable(given) else given)
     if mask.shape != (n,):
@@ -72,12 +77,10 @@ def _known(table: pa.Table | None) -> pa.Table:
 
 def _of_text(table: pa.Table, text: str) -> NDArray[np.bool_]:
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+        result = _value(ast.parse(text.strip(), mode="eval").body, table, text)
+    except (SyntaxError, RecursionError, MemoryError):  # the latter two of thousands of brackets
         raise _no_condition(text) from None
-    try:
-        result = _value(tree, table, text)
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the filter {text!r} compares what cannot be compared: {reason}") from None
     if not isinstance(result, pa.Array | pa.ChunkedArray) or not pa.types.is_boolean(result.type):
@@ -86,8 +89,9 @@ def _of_text(table: pa.Table, text: str) -> NDArray[np.bool_]:
 
 
 def _no_condition(text: str) -> InputError:
+    shown = text if len(text) <= 80 else text[:79] + "…"
     return InputError(
-        f"the filter {text!r} is no condition: write comparisons of columns as in year >= 1990 and 'Comedy' in genres"
+        f"the filter {shown!r} is no condition: write comparisons of columns as in year >= 1990 and 'Comedy' in genres"
     )
 
 
@@ -142,7 +146,7 @@ def _is_in(column: Any, allowed: Any, text: str) -> Any:
 
 
 def _contains(column: Any, member: Any, text: str) -> Any:
-    """Whether a list holds a value, or a text a part between separators."""
+    """Whether a list holds a value, or a text another."""
     if not isinstance(column, pa.ChunkedArray) or isinstance(member, pa.ChunkedArray):
         raise _no_condition(text)
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
@@ -160,8 +164,8 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _mask(given: Any) -> NDArray[np.bool_]:
-    if isinstance(given, pa.Array | pa.ChunkedArray):
-        return np.asarray(pc.fill_null(given, False).to_numpy(), bool)
+    if isinstance(given, pa.Array | pa.ChunkedArray) and pa.types.is_boolean(given.type):
+        return np.array(pc.fill_null(given, False).to_pylist(), bool)
     mask = np.asarray(given)
     if mask.dtype != np.bool_:
         raise InputError(f"a filter must give booleans, got {mask.dtype}")

@@ -12,7 +12,7 @@ from scipy import sparse
 from fmkit.errors import InputError
 from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.entities import Entities
-from fmkit.recommend.interactions import Columns, Interactions, timed
+from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.splits import check_no_leak
 
 
@@ -68,7 +68,7 @@ class HeldOut:
             Whether training must end before the test begins.
         """
         if not isinstance(test, Interactions):
-            test, _ = timed(test, getattr(recommender, "columns_", Columns()))
+            test, _ = Interactions.in_time(test, getattr(recommender, "columns_", Columns()))
         explicit = recommender.feedback_ == "explicit"
         if explicit and test.ratings is None:
             raise InputError("the recommender was fitted to ratings, but the test has no column of them: add one")

@@ -124,6 +124,22 @@ class Interactions:
         )
         return whole if whole.ratings is None else whole.without_replaced()
 
+    @classmethod
+    def in_time(cls, source: Source, columns: Columns) -> tuple[Interactions, str | None]:
+        """Read interactions, in order of time by a column of a usual name where none is given; also the name of it."""
+        if columns.time is not None:
+            return cls.of(source, columns), columns.time
+        paths = _paths(source)
+        source = as_arrow(source) if paths is None else source
+        present = source.column_names if paths is None else TableFile.open(paths[0]).names
+        guess = usual_column(present, "time")
+        if guess is not None and guess not in columns.context:
+            try:
+                return cls.of(source, replace(columns, time=guess)), guess
+            except InputError:
+                pass  # whatever the column holds, nobody said that it is a time
+        return cls.of(source, columns), None
+
     def select(self, rows: NDArray[Any]) -> Interactions:
         """Some of the rows, by a mask or by positions; users and items keep their codes."""
         rows = np.asarray(rows)
@@ -184,7 +200,7 @@ class Interactions:
             ratings=_joined([part.ratings for part in (self, later)]),
             weights=_joined([part.weights for part in (self, later)]),
             times=times,
-            context=None if self.context is None else pa.concat_tables([self.context, later.context]),
+            context=None if self.context is None else _in_one_form(self.context, later.context),
             n_replaced=self.n_replaced,
         )
         return whole if whole.ratings is None else whole.without_replaced()
@@ -194,7 +210,10 @@ class Interactions:
         pair = self.user_codes.astype(np.int64) * len(self.items) + self.item_codes
         if self.context is not None:
             for column in self.context.columns:
-                codes = column.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
+                texts = plain(column.combine_chunks())
+                if pa.types.is_nested(texts.type):  # sets, of which Arrow makes no codes
+                    texts = pa.array([None if one is None else repr(one) for one in texts.to_pylist()])
+                codes = texts.dictionary_encode(null_encoding="encode").indices.to_numpy()
                 pair = np.unique(pair, return_inverse=True)[1] * (int(codes.max(initial=0)) + 1) + codes
         if self.times is None:
             order = np.argsort(pair, kind="stable")
@@ -205,30 +224,6 @@ class Interactions:
             return self
         kept = self.select(np.sort(order[last]))
         return replace(kept, n_replaced=self.n_replaced + len(self) - len(kept))
-
-
-def timed(source: Source, columns: Columns) -> tuple[Interactions, str | None]:
-    """Interactions, with their times where a column of a usual name holds some and none is named; its name.
-
-    Parameters
-    ----------
-    source, columns
-        As of `Interactions.of`.
-    """
-    if columns.time is None:
-        first = source[0] if isinstance(source, list | tuple) and len(source) else source
-        if isinstance(first, str | Path):
-            present = TableFile.open(first).names
-        else:
-            source = as_arrow(source)
-            present = source.column_names
-        guess = usual_column(present, "time")
-        if guess is not None and guess not in columns.context:
-            try:
-                return Interactions.of(source, replace(columns, time=guess)), guess
-            except InputError:
-                pass  # whatever the column holds, it was not said to be a time
-    return Interactions.of(source, columns), columns.time
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +251,7 @@ class _Part:
             None if rating is None else _numbers(column(rating), rating),
             None if columns.weight is None else _weights(column(columns.weight), columns.weight),
             None if columns.time is None else _times(column(columns.time), columns.time),
-            table.select(columns.context) if columns.context else None,
+            _context(table.select(columns.context)) if columns.context else None,
         )
 
     @classmethod
@@ -332,6 +327,34 @@ def _times(column: pa.Array, name: str) -> NDArray[np.float64]:
         return as_seconds(as_times(column, zone="UTC"))
     except InputError as error:
         raise InputError(f"column '{name}': {error}") from None
+
+
+def _context(table: pa.Table) -> pa.Table:
+    """Categories in the one form that Arrow joins."""
+    columns = [
+        plain(column.combine_chunks()).dictionary_encode() if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.Table.from_arrays(columns, table.column_names)
+
+
+def _in_one_form(known: pa.Table, later: pa.Table) -> pa.Table:
+    """The context of earlier and of later rows, of the types that the earlier have; numbers may become decimals."""
+    columns = []
+    for name in known.column_names:
+        before, after = known.column(name), plain(later.column(name).combine_chunks())
+        kind = before.type
+        try:
+            if pa.types.is_dictionary(kind):
+                after = after.cast(kind.value_type).dictionary_encode()
+            elif pa.types.is_null(kind) or (pa.types.is_integer(kind) and pa.types.is_floating(after.type)):
+                before = before.cast(after.type)
+            else:
+                after = after.cast(kind)
+        except pa.ArrowException:
+            raise InputError(f"column '{name}' holds {after.type}, in the fit it held {kind}") from None
+        columns.append(pa.chunked_array([*before.chunks, after]))
+    return pa.Table.from_arrays(columns, known.column_names)
 
 
 def _decoded(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:

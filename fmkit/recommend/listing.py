@@ -174,7 +174,7 @@ class Listing(Explaining):
         else:
             if likes is not None:
                 raise InputError("likes are one person's: give them, or a table of interactions")
-            came = Interactions.of(ratings, self.columns_)
+            came, _ = Interactions.in_time(ratings, self.columns_)
             ids, told = came.users.ids, self._as_ratings(came)
         n_people = 1 if ids is None else len(ids)
         people = self.model_.folded(told, self._features_of(features, n_people))
@@ -202,10 +202,12 @@ class Listing(Explaining):
         pyarrow.Table
             Columns item, rank, similar, title (of the similar one, if known), similarity: the cosine, float32.
         """
+        check_is_fitted(self, "model_")
         return self._similar("item", self.items_, self.model_.item_factors, items, n)
 
     def similar_users(self, users: Any, n: int = 10) -> pa.Table:
         """Users whose factors point the same way, as `similar_items`."""
+        check_is_fitted(self, "model_")
         return self._similar("user", self.users_, self.model_.user_factors, users, n)
 
     def vectors(self, side: Literal["items", "users"] = "items") -> pa.Table:
@@ -257,18 +259,19 @@ class Listing(Explaining):
         high = 1.0
         if liked and self.interactions_.ratings is not None:
             high = float(np.quantile(self.interactions_.ratings, LIKED))
-        values = np.array([*rated.values(), *[high] * len(liked)], np.float32)
+        try:
+            values = np.array([*rated.values(), *[high] * len(liked)], np.float32)
+        except (TypeError, ValueError):  # text, or a table as a mapping of columns
+            values = np.array([np.nan], np.float32)
         if not np.isfinite(values).all():
-            raise InputError("ratings must be finite numbers")
+            raise InputError("ratings must be finite numbers, one for each item: {item: rating}")
         items = self.items_.ids.encode(plain_ids([*rated, *liked])) if len(values) else np.empty(0, np.int32)
         known = np.flatnonzero(items >= 0)
         if len(values) and not len(known):
             raise InputError(
                 f"none of the items is known, {[*rated, *liked][0]!r} is the first: are ids written alike?"
             )
-        told = None if context is None else self._context(context, 1)
-        if self.context_encoder_ is not None and told is None:
-            told = self.usual_context_
+        told = self._context(context, 1)
         told = None if told is None else told[np.zeros(len(known), np.intp)]
         return Ratings(np.zeros(len(known), np.int32), items[known], values[known], None, told)
 
@@ -280,10 +283,8 @@ class Listing(Explaining):
         return self.users_.encoded([given] * n)
 
     def _similar(self, role: str, entities: Entities, factors: Floats, ids: Any, n: int) -> pa.Table:
-        check_is_fitted(self, "model_")
         if n < 1:
             raise InputError(f"n must be at least 1, got {n}")
-        ids = np.atleast_1d(np.asarray(ids))
         codes = known_codes(entities, ids, role)
         length = np.linalg.norm(factors, axis=1, keepdims=True)
         factors = factors / np.maximum(length, np.float32(1e-12))

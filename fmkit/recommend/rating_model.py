@@ -23,6 +23,7 @@ from fmkit.solvers.fold import fold_columns
 from fmkit.tables.levels import unit_rows
 from fmkit.threads import count_threads
 
+ROWS_AT_ONCE = 1 << 17  # of contexts: some 20 MB
 ROUNDS = 20  # of classes and what they stand for in turn
 
 
@@ -86,6 +87,8 @@ class Asked:
 class RatingModel:
     """f = bias + c_user + c_item + c_context + the products of the three's vectors, and ratings on the scale of f.
 
+    Weights c hold the pairs inside of each, of the context's columns too.
+
     Parameters
     ----------
     bias : float
@@ -93,7 +96,7 @@ class RatingModel:
     context : ndarray of shape (n_context, d + 1), float32
         Factors and weight of each column of the context.
     usual : ndarray of shape (d + 1,), float32
-        Their mean over the rows of the fit: of a context that nobody tells.
+        The mean over the rows of the fit of what contexts come to: of one that nobody tells.
     noise : float
         Precision of a rating.
     scale : Scale
@@ -123,15 +126,19 @@ class RatingModel:
         context = np.column_stack([machine.factors[:n_context], machine.linear[:n_context]])
         usual = np.zeros(context.shape[1], np.float32)
         if ratings.context is not None:
-            usual = np.asarray(ratings.context.mean(axis=0) @ context, np.float32)
+            total, n, step = np.zeros(context.shape[1]), len(ratings), ROWS_AT_ONCE
+            for first in range(0, n, step):
+                total += sums_of(ratings.context[first : first + step], context).sum(axis=0, dtype=np.float64)
+            usual = (total / n).astype(np.float32)
         noise = 1.0
         if posterior is not None:
             logistic = one and model.likelihood_ == "logistic"
             noise = np.pi / 8 if logistic else posterior.noise  # as a probit's (MacKay)
         else:  # a ridge regression's penalties are in units of the noise; an item's weight is as sure as its ratings
             variance = float(np.square(ratings.values - model.predict(rows)).mean())
-            evidence = np.bincount(ratings.items, minlength=len(items)) + items.precision[-1]
-            items = replace(items, var_weights=np.asarray(variance / evidence, np.float32))
+            items = replace(items, variance=variance)
+            counts = np.bincount(ratings.items, ratings.weights, len(items)).astype(np.float32)
+            items = replace(items, var_weights=items.doubt(counts))
         scale = Scale.of(ratings.values, model)
         return cls(float(machine.bias), users, items, context, usual, noise, scale)
 
@@ -154,6 +161,12 @@ class RatingModel:
         """Users of the fit; -1 stands for one of whom nothing is known."""
         return self.users.find(codes)
 
+    def in_context(self, context: sparse.csr_array | None, n: int) -> Floats:
+        """What n contexts come to, factors and then the weight; of the usual one for None."""
+        if context is None:
+            return np.broadcast_to(self.usual, (n, len(self.usual)))
+        return sums_of(context, self.context)
+
     def drawn(self, rng: np.random.Generator) -> Self:
         """The model with a draw of the items from what is known of them."""
         return replace(self, items=self.items.drawn(rng))
@@ -169,9 +182,9 @@ class RatingModel:
 
     def asked(self, users: RatingSide, context: sparse.csr_array | None = None) -> Asked:
         """What is asked for users, in a context each or in the usual one."""
-        n, d = users.vectors.shape
-        told = np.broadcast_to(self.usual, (n, d + 1)) if context is None else context @ self.context
-        q, c = np.asarray(told[:, :-1], np.float32), np.asarray(told[:, -1], np.float32)
+        n = len(users)
+        told = self.in_context(context, n)
+        q, c = told[:, :-1], told[:, -1]
         level = np.float32(self.bias) + users.weights + c + row_dots(users.vectors, q)
         vectors = np.column_stack([users.vectors + q, np.ones(n, np.float32)])
         return Asked(vectors, level, self._spreads(users, vectors), users.noise)
@@ -265,40 +278,48 @@ class RatingModel:
         """
         n, n_threads = rows.shape[0], count_threads(None)
         weights = np.ones(len(own), np.float32) if ratings.weights is None else ratings.weights
-        entries = np.ones(len(other), np.float32), other.astype(np.int32), np.arange(len(other) + 1)
-        X = sparse.csr_array(entries, shape=(len(other), len(others)))
-        w, V = others.weights, others.vectors
-        if ratings.context is not None:
-            X = sparse.hstack([X, ratings.context], format="csr")
-            w, V = np.append(w, self.context[:, -1]), np.concatenate([V, self.context[:, :-1]])
-            X.sort_indices()
+        w, V, columns = others.weights, others.vectors, other.astype(np.int32)
+        if len(self.context):  # what a rating is of and its context are one column, the rating's own
+            told = self.in_context(ratings.context, len(other))
+            V, columns = V[other], np.arange(len(other), dtype=np.int32)
+            w = w[other] + told[:, -1] + row_dots(V, np.ascontiguousarray(told[:, :-1]))
+            V = V + told[:, :-1]
+        entries = np.ones(len(other), np.float32), columns, np.arange(len(other) + 1)
+        X = sparse.csr_array(entries, shape=(len(other), len(w)))
         expected = of.expected(rows)
         known = FactorizationMachine(0.0, np.ascontiguousarray(w), np.ascontiguousarray(V))
         precision = np.ascontiguousarray(np.broadcast_to(of.precision, expected.shape))
         codes = own.astype(np.int32)
         levels = np.asarray(others.noise[other] * np.float32(self.noise), np.float32)
         counts = np.bincount(own, weights, n).astype(np.float32)
-        told = of.var_vectors.shape[1] > 0
         f, of_rows = np.full(len(own), self.bias, np.float32), known.predict(X, n_threads)
         for _ in range(ROUNDS if self.scale.ordered else 1):
             targets = self.scale.targets(ratings.values, f, np.float32(1) / levels) - np.float32(self.bias)
             omega = np.asarray(weights * levels, np.float32)
             state = X, targets, omega, codes, counts, known, precision, expected, of.noise_shape, n_threads
-            folded, noise = fold_columns(*state, variances=told)
+            folded, noise = fold_columns(*state, variances=of.var_vectors.shape[1] > 0)
             if self.scale.ordered:  # what a class stands for depends on the value that it is a class of
                 Q = np.asarray(X @ V, np.float32)
                 f = np.float32(self.bias) + of_rows + folded.w[own] + row_dots(folded.V[own], Q)
         k = of.var_vectors.shape[1]
-        spreads = folded.var_v[:, :k], folded.cov[:, :k], folded.var_w
         if not k:
-            spreads = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.float32), np.zeros(n, np.float32)
+            return replace(of.certain(np.column_stack([folded.V, folded.w]), of.doubt(counts)), rows=rows)
         return replace(
             of,
             vectors=folded.V,
             weights=folded.w,
-            var_vectors=spreads[0],
-            covariance=spreads[1],
-            var_weights=spreads[2],
+            var_vectors=folded.var_v[:, :k],
+            covariance=folded.cov[:, :k],
+            var_weights=folded.var_w,
             noise=noise,
             rows=rows,
         )
+
+
+def sums_of(rows: sparse.csr_array, members: Floats) -> Floats:
+    """Of each row the sum of factors, then the weight with the pairs inside the row; (n, d + 1), float32."""
+    V = members[:, :-1].astype(np.float64)
+    sums = np.asarray(rows @ members.astype(np.float64))
+    of_itself = np.asarray(rows.multiply(rows) @ np.square(V).sum(axis=1))
+    sums[:, -1] += (np.square(sums[:, :-1]).sum(axis=1) - of_itself) / 2
+    return sums.astype(np.float32)

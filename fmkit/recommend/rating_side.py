@@ -47,6 +47,9 @@ class RatingSide:
         Of the prior of (q, c) about the sum of the members.
     noise_shape : float
         c of the Gamma(c, c) prior of the noise levels; 0: all are 1.
+    variance : float
+        Of a rating, where the fit tells no variances (k = 0) and weights are as sure as their ratings make them; 0:
+        weights are taken for sure.
     """
 
     vectors: Floats
@@ -60,6 +63,7 @@ class RatingSide:
     precision: Floats
     centre: Floats
     noise_shape: float
+    variance: float = 0.0
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -100,6 +104,8 @@ class RatingSide:
     def unrated(self, rows: sparse.csr_array) -> Self:
         """Those of whom nothing but such rows is known: their prior."""
         T, (n, k) = self.expected(rows), (rows.shape[0], self.var_vectors.shape[1])
+        if not k:
+            return replace(self.certain(T, self.doubt(np.zeros(n, np.float32))), rows=rows)
         spread: Floats = np.broadcast_to(1 / self.precision, T.shape).astype(np.float32)
         return replace(
             self,
@@ -111,6 +117,24 @@ class RatingSide:
             noise=np.ones(n, np.float32),
             rows=rows,
         )
+
+    def certain(self, T: Floats, var_weights: Floats) -> Self:
+        """Those whose q and c stand side by side, without variances of q."""
+        n = len(T)
+        nothing = np.zeros((n, 0), np.float32)
+        return replace(
+            self,
+            vectors=T[:, :-1],
+            weights=T[:, -1],
+            var_vectors=nothing,
+            covariance=nothing,
+            var_weights=var_weights,
+            noise=np.ones(n, np.float32),
+        )
+
+    def doubt(self, counts: Floats) -> Floats:
+        """Variances of the weights of those with so many ratings, where the fit tells none."""
+        return np.asarray(self.variance / (counts + self.precision[-1]), np.float32)
 
     def find(self, codes: NDArray[Any]) -> Self:
         """As `select`, where -1 stands for one of whom nothing is known."""

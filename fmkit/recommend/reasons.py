@@ -81,17 +81,16 @@ def reasons(model: RatingModel, user: RatingSide, ratings: Ratings, items: NDArr
     """
     others, (m,) = model.items.select(ratings.items), user.expected(user.rows).astype(np.float64)
     q, c = others.vectors.astype(np.float64), others.weights.astype(np.float64)
-    if ratings.context is not None:
-        told = np.asarray(ratings.context @ model.context, np.float64)
-        c = c + told[:, -1] + np.einsum("ij,ij->i", q, told[:, :-1])
-        q = q + told[:, :-1]
+    told = model.in_context(ratings.context, len(q)).astype(np.float64)
+    c = c + told[:, -1] + np.einsum("ij,ij->i", q, told[:, :-1])
+    q = q + told[:, :-1]
     Z = np.column_stack([q, np.ones(len(q))])
     omega = model.noise * user.noise * others.noise.astype(np.float64)
-    if ratings.weights is not None:
-        omega = omega * ratings.weights
     q_u, c_u = user.vectors[0].astype(np.float64), float(user.weights[0])
     f = np.asarray(model.bias + c + c_u + Z[:, :-1] @ q_u, np.float32)
     surprise = model.scale.targets(ratings.values, f, np.asarray(1 / omega, np.float32)) - model.bias - c - Z @ m
+    if ratings.weights is not None:
+        omega = omega * ratings.weights
     system = (Z.T * omega) @ Z + np.diag(user.precision.astype(np.float64))
     theta = np.linalg.lstsq(system, (Z * (omega * surprise)[:, None]).T)[0]  # a column a rating
     asked = model.items.select(items)

@@ -9,7 +9,6 @@ from time import monotonic
 from typing import Any, Self, get_args
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,7 +16,7 @@ from fmkit.errors import InputError
 from fmkit.recommend.defaults import Feedback, Quality, check_model, clicks_ranker, feedback_of, in_brief, regressor
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.fitted import History
-from fmkit.recommend.interactions import Columns, Interactions, timed
+from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.listing import Listing
 from fmkit.recommend.model import Model
 from fmkit.recommend.ranking_model import RankingModel
@@ -269,7 +268,8 @@ class Recommender(Listing):
         ----------
         users : id, or array-like of ids
         """
-        codes = np.unique(self.users_.ids.encode(np.atleast_1d(np.asarray(users))))
+        check_is_fitted(self, "model_")
+        codes = np.unique(self.users_.ids.encode(users))
         codes = codes[codes >= 0]
         if not len(codes):
             return self
@@ -296,7 +296,11 @@ class Recommender(Listing):
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
         check_is_fitted(self, "model_")
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "verbose"}
+        parameters = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.get_params(deep=False).items()
+            if name != "verbose"
+        }
         parameters["model"] = "auto"  # what became of it is what counts
         schema = self.schema and {name: _listed(kind) for name, kind in self.schema.items()}
         facts = {
@@ -363,7 +367,7 @@ class Recommender(Listing):
         """Interactions, in order of time if a column tells it."""
         if isinstance(source, Interactions):
             return source
-        came, by = timed(source, columns)
+        came, by = Interactions.in_time(source, columns)
         if came.n_replaced:
             self.told_.append(
                 f"{came.n_replaced:,} ratings were left out because the same user rated the same item again later, "
@@ -402,10 +406,6 @@ class Recommender(Listing):
         """What lists leave out and reasons go by."""
         ratings = self._ratings_of(self.interactions_)
         self.history_ = History(ratings, len(self.users_), len(self.items_))
-        self.usual_context_ = None
-        if ratings.context is not None:
-            mean = np.asarray(ratings.context.mean(axis=0), np.float32)
-            self.usual_context_ = sparse.csr_array(mean[None, :])
         return ratings
 
 

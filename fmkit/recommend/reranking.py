@@ -37,6 +37,7 @@ def rerank(
     vectors: Floats,
     diversity: float,
     groups: Groups | None,
+    before: NDArray[np.int32],
     n_threads: int,
 ) -> NDArray[np.int64]:
     """Places of the items to keep in each long list, best first.
@@ -56,6 +57,8 @@ def rerank(
         In [0, 1].
     groups : Groups, or None
         A list stays within them.
+    before : ndarray of codes
+        Items that stand in every list already: they count in their groups, and others are like them.
     n_threads : int
 
     Returns
@@ -68,7 +71,7 @@ def rerank(
     most = np.empty(0, np.int64) if groups is None else groups.most
     indptr, indices = members.indptr.astype(np.int64), members.indices.astype(np.int64)
     places = np.full((len(codes), n), -1, np.int64)
-    state = (codes, scores, vectors, np.float32(diversity), indptr, indices, most, places)
+    state = (codes, scores, vectors, np.float32(diversity), indptr, indices, most, before, places)
     for_each(_take, [(a, b, *state) for a, b in even_cuts(np.arange(len(codes) + 1), n_threads)], n_threads)
     return places
 
@@ -84,6 +87,7 @@ def _take(
     indptr: Any,
     indices: Any,
     most: Any,
+    before: Any,
     places: Any,
 ) -> None:
     long, n = codes.shape[1], places.shape[1]
@@ -102,6 +106,11 @@ def _take(
             alike[p] = 0
             open_[p] = True
         taken[:] = 0
+        for b in range(len(before)):
+            for e in range(indptr[before[b]], indptr[before[b] + 1]):
+                taken[indices[e]] += 1
+            if diversity > 0:
+                _compare(alike, open_, length, codes[r], vectors, before[b])
         for place in range(n):
             best, best_value = -1, np.float32(-np.inf)
             for p in range(length):
@@ -125,9 +134,15 @@ def _take(
             for e in range(indptr[codes[r, best]], indptr[codes[r, best] + 1]):
                 taken[indices[e]] += 1
             if diversity > 0:
-                for p in range(length):
-                    if open_[p]:
-                        cosine = np.float32(0)
-                        for f in range(vectors.shape[1]):
-                            cosine += vectors[codes[r, p], f] * vectors[codes[r, best], f]
-                        alike[p] = max(alike[p], cosine)
+                _compare(alike, open_, length, codes[r], vectors, codes[r, best])
+
+
+@kernel
+def _compare(alike: Any, open_: Any, length: int, codes: Any, vectors: Any, with_: int) -> None:
+    """Largest cosine of each open item, with one more that was taken."""
+    for p in range(length):
+        if open_[p]:
+            cosine = np.float32(0)
+            for f in range(vectors.shape[1]):
+                cosine += vectors[codes[p], f] * vectors[with_, f]
+            alike[p] = max(alike[p], cosine)

@@ -16,7 +16,7 @@ from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.topn import top_n_of_scores
 from fmkit.recommend.baselines import EASE, ItemKNN, Popularity, UserItemMeans
 from fmkit.recommend.entities import Entities
-from fmkit.recommend.interactions import Columns, Interactions, timed
+from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.threads import count_threads
 
 MOST_PRODUCTS = 1e10  # of pairs of a user's items: about a minute of one core
@@ -89,7 +89,7 @@ class BaselineRecommender(BaseEstimator):
             Columns of ids of these tables; by default those of usual names.
         """
         if not isinstance(interactions, Interactions):
-            interactions, _ = timed(interactions, Columns(user, item))
+            interactions, _ = Interactions.in_time(interactions, Columns(user, item))
         self.interactions_ = interactions
         self.users_, self.items_ = (
             told if isinstance(told, Entities) else Entities.of(ids, told, role, column)

@@ -129,7 +129,7 @@ def pack_model(model: Model) -> tuple[dict[str, Any], Arrays]:
     for name in SIDES:
         side = getattr(model, name)
         arrays |= {f"model.{name}.{part}": getattr(side, part) for part in (*OWN, *SHARED)}
-        facts[f"{name}_shape"] = float(side.noise_shape)
+        facts[f"{name}_shape"], facts[f"{name}_variance"] = float(side.noise_shape), float(side.variance)
     return facts, arrays
 
 
@@ -157,7 +157,8 @@ def unpack_model(facts: dict[str, Any], arrays: Arrays, users: Entities, items: 
         if n_members not in (n_features, n_features + met.shape[1]):
             raise InputError(f"the {name} have {n_members} columns, which are neither features nor partners")
         rows = entities.features if n_members == n_features else known_of(entities, met)
-        sides.append(RatingSide(**parts, rows=rows, noise_shape=float(facts[f"{name}_shape"])))
+        shape, variance = float(facts[f"{name}_shape"]), float(facts[f"{name}_variance"])
+        sides.append(RatingSide(**parts, rows=rows, noise_shape=shape, variance=variance))
     scalars = {name: float(facts[name]) for name in SCALARS}
     classes, cutpoints = (
         checked_array(arrays, f"model.{name}", np.float64, (None,)) for name in ("classes", "cutpoints")
@@ -165,11 +166,13 @@ def unpack_model(facts: dict[str, Any], arrays: Arrays, users: Entities, items: 
     if len(cutpoints) != max(len(classes) - 1, 0) or (np.diff(cutpoints) < 0).any():
         raise InputError("its cutpoints do not part its classes")
     scale = Scale(float(facts["lowest"]), float(facts["highest"]), classes, cutpoints)
-    if (
-        not np.isfinite([scale.lowest, scale.highest, *scalars.values(), *(side.noise_shape for side in sides)]).all()
-        or scalars["noise"] <= 0
-    ):
+    of_sides = [value for side in sides for value in (side.noise_shape, side.variance)]
+    finite = np.isfinite([scale.lowest, scale.highest, *scalars.values(), *of_sides]).all()
+    if not finite or scalars["noise"] <= 0 or min(of_sides) < 0:
         raise InputError("its bias, noise or range of ratings are not finite")
+    k = {side.var_vectors.shape[1] for side in sides}
+    if len(k) > 1 or max(k) > d:  # they are multiplied with each other
+        raise InputError("its variances of users and of items are of different lengths")
     return RatingModel(users=sides[0], items=sides[1], context=context, usual=usual, scale=scale, **scalars)
 
 
@@ -197,6 +200,10 @@ def checked_array(arrays: Arrays, name: str, dtype: DTypeLike, shape: tuple[int 
 
 
 def _bytes(table: pa.Table) -> NDArray[np.uint8]:
+    for j, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type):  # which may hold what no row has: values of users who were forgotten
+            values = column.cast(column.type.value_type).combine_chunks()
+            table = table.set_column(j, table.column_names[j], values.dictionary_encode())
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

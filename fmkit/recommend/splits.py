@@ -171,7 +171,7 @@ def check_no_leak(
     >>> check_no_leak([0, 1], [3, 4], [0, 1], [4, 4])
     Traceback (most recent call last):
     ...
-    ValueError: 1 of 2 tested rows is a pair that was trained on, the first user 1 with item 4
+    fmkit.errors.InputError: 1 of 2 tested rows is a pair that was trained on, the first user 1 with item 4
     """
     sizes = [np.asarray(given).size for given in (train_users, train_items, test_users, test_items)]
     n_train, n_test = sizes[0], sizes[2]

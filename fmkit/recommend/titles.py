@@ -30,7 +30,7 @@ def read_titles(path: str | Path, items: Vocabulary, columns: Mapping[str, str] 
     Raises
     ------
     OSError, InputError
-        As `read_ratings` does.
+        If the file cannot be read, or is not as it should be.
     """
     file = TableFile.open(path)
     given = {role: name for role, name in (columns or {}).items() if role == "title" or name in file.names}

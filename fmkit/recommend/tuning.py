@@ -22,7 +22,7 @@ from fmkit.fitting import FitInterrupted
 from fmkit.recommend.comparison import LOWER_IS_BETTER
 from fmkit.recommend.evaluation import evaluate
 from fmkit.recommend.halving import EFFORTS, best_first, drawn, halve
-from fmkit.recommend.interactions import Columns, Interactions, timed
+from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.parts import Parts, compacted
 from fmkit.recommend.splits import How
 from fmkit.recommend.trail import Settings, Trail, Trial, fingerprint
@@ -165,7 +165,7 @@ def tune(
     """
     if not isinstance(interactions, Interactions):
         columns = Columns(user, item, rating, weight, time, tuple(context or ()))
-        interactions, _ = timed(interactions, columns)
+        interactions, _ = Interactions.in_time(interactions, columns)
     explicit = interactions.ratings is not None and getattr(recommender, "feedback", "auto") != "implicit"
     space = _checked_space(space, recommender, "explicit" if explicit else "implicit", effort)
     if minutes is None and trials is None:

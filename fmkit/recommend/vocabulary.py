@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -35,9 +36,9 @@ class Vocabulary:
     def encode(self, ids: Any) -> NDArray[np.int32]:
         """Codes of ids (an array-like of integers or text, or one); -1 where an id is unknown.
 
-        Ids are compared as they are written: 7 and "7" are the same, "007" is another.
+        Ids are compared as they are written: 7 and "7" are the same, "007" is another; spaces around are no part of it.
         """
-        texts = as_texts(ids)
+        texts = pc.utf8_trim_whitespace(as_texts(ids))
         if len(texts) < FEW and len(self) < MANY:  # Arrow makes its table of the known ones anew each time
             codes = self._code_of
             return np.fromiter((codes.get(text, -1) for text in texts.to_pylist()), np.int32, len(texts))
@@ -76,7 +77,7 @@ def as_texts(ids: Any) -> pa.Array:
     """Ids as text, one alone as an array of one; those that are neither integers nor text are refused."""
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
-    column = ids if isinstance(ids, pa.Array) else _array(np.atleast_1d(np.asarray(ids)))
+    column = ids if isinstance(ids, pa.Array) else _array(id_array(ids))
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):
@@ -92,14 +93,25 @@ def as_texts(ids: Any) -> pa.Array:
     return column.cast(pa.string())
 
 
+def id_array(ids: Any) -> NDArray[Any]:
+    """An id, or an array-like or a set of ids, as an array of one dimension."""
+    return np.atleast_1d(np.asarray(list(ids) if isinstance(ids, set | frozenset) else ids))
+
+
 def _array(ids: NDArray[Any]) -> pa.Array:
-    """Fixed-width text of numpy has no counterpart in Arrow, numbers have."""
-    return pa.array(ids if ids.dtype.kind in "iuf" else ids.tolist())
+    """As in a table: text of a fixed width has no counterpart in Arrow, UUIDs and ids of several types are text."""
+    if ids.dtype.kind in "iuf":
+        return pa.array(ids)
+    objects = [str(one) if isinstance(one, UUID) else one for one in ids.tolist()]
+    try:
+        return pa.array(objects)
+    except (pa.ArrowException, TypeError, OverflowError):
+        return pa.array([None if one is None else str(one) for one in objects], pa.string())
 
 
 def plain_ids(ids: Any) -> pa.Array:
     """Ids as int64 if all of them are integers written the usual way, as text else."""
-    texts = as_texts(ids)
+    texts = pc.utf8_trim_whitespace(as_texts(ids))
     try:
         integers = texts.cast(pa.int64())
     except pa.ArrowInvalid:

@@ -17,7 +17,7 @@ from fmkit.recommend.entities import Entities
 from fmkit.recommend.filters import matching
 from fmkit.recommend.model import Model
 from fmkit.recommend.reranking import Groups, rerank
-from fmkit.recommend.vocabulary import plain_ids
+from fmkit.recommend.vocabulary import as_texts
 
 POOL = 10  # times n items are looked at where lists are to be diverse
 
@@ -76,10 +76,10 @@ class Wishes:
         """
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
             raise InputError(f"n must be at least 1, an integer, got {n!r}")
-        if not 0 <= diversity <= 1:
+        if not (_is_number(diversity) and 0 <= diversity <= 1):
             raise InputError(f"diversity must lie between 0 (none) and 1, got {diversity!r}")
-        explore = isinstance(risk, str)
-        if explore and risk != "explore":
+        explore = isinstance(risk, str) and risk == "explore"
+        if not (explore or risk is None or _is_number(risk)):
             raise InputError(f"risk must be a number of standard deviations or 'explore', got {risk!r}")
         among = None
         if candidates is not None:
@@ -117,22 +117,10 @@ class Wishes:
         among = self.among
         if len(self.pinned):
             among = np.setdiff1d(np.arange(n_items) if among is None else among, self.pinned)
-        long = n if not self.diversity and self.groups is None else POOL * n
-        while True:
-            long = max(1, min(long, n_items if among is None else len(among)))
-            codes, scores = model.lists(asked, long, seen, risk=self.risk, among=among, n_threads=n_threads)
-            if not self.diversity and self.groups is None:
-                codes, scores = codes[:, :n], scores[:, :n]
-                break
-            vectors = model.item_factors / np.maximum(np.linalg.norm(model.item_factors, axis=1)[:, None], 1e-12)
-            places = rerank(codes, scores, n, vectors.astype(np.float32), self.diversity, self.groups, n_threads)
-            more = (codes[:, -1] >= 0) & (places[:, -1] < 0)  # a group is full, and there are others further down
-            if not more.any() or long == (n_items if among is None else len(among)):
-                at = np.maximum(places, 0)
-                codes = np.where(places < 0, -1, np.take_along_axis(codes, at, axis=1)).astype(np.int32)
-                scores = np.where(places < 0, -np.inf, np.take_along_axis(scores, at, axis=1)).astype(np.float32)
-                break
-            long *= 4
+        if n and (among is None or len(among)):
+            codes, scores = self._best(model, asked, seen, n, among, n_threads)
+        else:
+            codes, scores = np.full((len(asked), n), -1, np.int32), np.full((len(asked), n), -np.inf, np.float32)
         if not len(self.pinned):
             return codes, scores
         first = np.broadcast_to(self.pinned[: self.n], (len(codes), self.n - n))
@@ -140,12 +128,40 @@ class Wishes:
         of_first = model.scores(asked.select(row), first.ravel()).reshape(first.shape)
         return np.hstack([first, codes]), np.hstack([of_first, scores])
 
+    def _best(
+        self, model: Model, asked: Any, seen: Pairs, n: int, among: NDArray[np.int64] | None, n_threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """What follows the pinned items."""
+        most = model.item_vectors.shape[0] if among is None else len(among)
+        plain = not self.diversity and self.groups is None
+        long = n if plain else POOL * n
+        while True:
+            long = min(long, most)
+            codes, scores = model.lists(asked, long, seen, risk=self.risk, among=among, n_threads=n_threads)
+            if plain:
+                end = ((0, 0), (0, n - long))
+                return np.pad(codes, end, constant_values=-1), np.pad(scores, end, constant_values=-np.inf)
+            vectors = model.item_factors / np.maximum(np.linalg.norm(model.item_factors, axis=1)[:, None], 1e-12)
+            vectors = vectors.astype(np.float32)
+            places = rerank(codes, scores, n, vectors, self.diversity, self.groups, self.pinned, n_threads)
+            more = (codes[:, -1] >= 0) & (places[:, -1] < 0)  # a group is full, and there are others further down
+            if not more.any() or long == most:
+                at = np.maximum(places, 0)
+                codes = np.where(places < 0, -1, np.take_along_axis(codes, at, axis=1)).astype(np.int32)
+                scores = np.where(places < 0, -np.inf, np.take_along_axis(scores, at, axis=1)).astype(np.float32)
+                return codes, scores
+            long *= 4
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+
 
 def _codes(items: Entities, ids: Any, name: str) -> NDArray[np.int32]:
     codes = items.ids.encode(ids)
     if (codes < 0).any():
-        wrong = plain_ids(ids)[int(np.argmin(codes))].as_py()
-        raise InputError(f"{name} holds {wrong!r}, which is none of the {len(items):,} items")
+        unknown = as_texts(ids)[int(np.argmin(codes))].as_py()
+        raise InputError(f"{name} holds {unknown!r}, which is none of the {len(items):,} items")
     if name == "pinned" and len(np.unique(codes)) < len(codes):
         raise InputError("pinned holds an item twice")
     return codes

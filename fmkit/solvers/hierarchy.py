@@ -258,8 +258,8 @@ def regress_members(
                 rows[r] = holders[start + r]
                 if len(x):
                     values[r] = x[start + r]
-            # A loop of its own: beside stores it is compiled twice, for arrays that overlap and for others, with sums of
-            # another order; and which it is, is told by addresses that reach beyond an array.
+            # A loop of its own: beside stores it is compiled twice, for arrays that overlap and for others, with sums
+            # of another order; and which it is, is told by addresses that reach beyond an array.
             for r in range(n):
                 square += values[r] * values[r]
             for b in range(0, width, LANES):

@@ -65,7 +65,8 @@ def _of_rows(rows: NDArray[Any]) -> pa.Table:
 def _of_frame(X: Any) -> pa.Table:
     import narwhals as nw
 
-    _check_names([str(name) for name in getattr(X, "columns", ())])  # before narwhals does, in other words
+    names = X.collect_schema().names() if hasattr(X, "collect_schema") else getattr(X, "columns", ())
+    _check_names([str(name) for name in names])  # before narwhals does, in other words
     try:
         frame = nw.from_native(X)
     except TypeError:

@@ -1,0 +1,119 @@
+"""Conditions on items: what they let through, and the sentence about those that are none."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fmkit.errors import InputError
+from fmkit.recommend.filters import matching
+
+BOOKS = pa.table(
+    {
+        "year": [1990, 2001, None, 1975],
+        "price": [9.5, 20.0, 3.25, None],
+        "genres": ["Crime|Comedy", "Comedy", "Crime", None],
+        "tags": pa.array([["new", "thin"], [], None, ["thin"]]),
+        "language": pa.array(["en", "fr", "en", None]).dictionary_encode(),
+        "out": pa.array([dt.date(1990, 5, 1), dt.date(2001, 1, 1), None, dt.date(1975, 3, 3)]),
+        "used": [True, False, True, None],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("year > 1980", [1, 1, 0, 0]),
+        ("1980 < year <= 2001", [1, 1, 0, 0]),
+        ("not year > 1980", [0, 0, 0, 1]),
+        ("year != 1990", [0, 1, 0, 1]),
+        ("year == 1990 or price < 4", [1, 0, 1, 0]),
+        ("price * 1 > 2 and year", None),
+        ("'Comedy' in genres and 'Crime' in genres", [1, 0, 0, 0]),
+        ("'Comedy' not in genres", [0, 0, 1, 0]),
+        ("'thin' in tags", [1, 0, 0, 1]),
+        ("language in ('en', 'de')", [1, 0, 1, 0]),
+        ("language not in ['en']", [0, 1, 0, 1]),
+        ("out >= '1990-05-01'", [1, 1, 0, 0]),
+        ("'1990-05-01' < out", [0, 1, 0, 0]),
+        ("used", [1, 0, 1, 0]),
+        ("not used and language == 'fr'", [0, 1, 0, 0]),
+        ({"language": "en", "year": [1990, 2001]}, [1, 0, 0, 0]),
+        ({"language": {"fr", "de"}}, [0, 1, 0, 0]),
+        ({"year": ()}, [0, 0, 0, 0]),
+        ({}, [1, 1, 1, 1]),
+        (lambda books: books["price"].to_pandas() > 5, [1, 1, 0, 0]),
+        ([True, False, False, True], [1, 0, 0, 1]),
+        (pd.Series([True, False, False, True], index=[4, 3, 2, 1]), [1, 0, 0, 1]),
+        (pa.array([True, None, False, True]), [1, 0, 0, 1]),
+    ],
+)
+def test_conditions(condition, expected):
+    if expected is None:
+        with pytest.raises(InputError, match="is no condition"):
+            matching(BOOKS, 4, condition)
+    else:
+        assert matching(BOOKS, 4, condition).tolist() == [bool(one) for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("author == 'x'", "names the column 'author', the table of items has 'year', 'price'"),
+        ({"author": "x"}, "names the column 'author', the table of items has 'year', 'price'"),
+        ("year >", "the filter 'year >' is no condition: write comparisons of columns as in year >= 1990"),
+        ("1 < 2", "is no condition"),
+        ("year", "is no condition"),
+        ("", "is no condition"),
+        ("year is None", "is no condition"),
+        ("__import__('os').remove('x')", "is no condition"),
+        ("year.__class__ == 1", "is no condition"),
+        ("[x for x in year] == 1", "is no condition"),
+        ("(" * 9999 + "year" + ")" * 9999, "is no condition"),
+        ("not " * 9999 + "used", "is no condition"),
+        ("a\0b", "is no condition"),
+        ("year > 'soon'", "the filter .* compares what cannot be compared"),
+        ("used and year", "compares what cannot be compared"),
+        ("out > 'yesterday'", "compares what cannot be compared"),
+        ("year in ('a', 1)", "compares what cannot be compared"),
+        ({"year": "late"}, "the filter on 'year' compares what cannot be compared"),
+        ({"year": 1990.5}, "the filter on 'year' compares what cannot be compared"),
+        ({"tags": "thin"}, "the filter on 'tags' compares what cannot be compared"),
+        ([True], r"must say yes or no to each of 4 items, got shape \(1,\)"),
+        ([1, 0, 0, 1], "a filter must give booleans, got int64"),
+        (lambda books: books["year"], "a filter must give booleans"),
+    ],
+)
+def test_what_is_no_condition_is_told(condition, message):
+    with pytest.raises(InputError, match=message) as caught:
+        matching(BOOKS, 4, condition)
+    assert len(str(caught.value)) < 400
+
+
+def test_columns_need_a_table_and_masks_do_not():
+    with pytest.raises(InputError, match="a filter on columns needs a table of items: give items= to fit"):
+        matching(None, 2, "year > 3")
+    assert matching(None, 2, [True, False]).tolist() == [True, False]
+
+
+COMPARISONS = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["<", "<=", "==", "!=", ">"]), st.integers(0, 3))
+CONDITIONS = st.recursive(
+    COMPARISONS.map(lambda parts: "{} {} {}".format(*parts)),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda parts: "({} {} {})".format(*parts)),
+        inner.map(lambda one: f"not ({one})"),
+    ),
+    max_leaves=6,
+)
+
+
+@given(CONDITIONS, st.integers(0, 99))
+def test_conditions_mean_what_they_mean_in_python(condition, seed):
+    a, b = np.random.default_rng(seed).integers(0, 4, (2, 20)).tolist()
+    expected = [eval(condition, {"a": x, "b": y}) for x, y in zip(a, b, strict=True)]
+    assert matching(pa.table({"a": a, "b": b}), 20, condition).tolist() == expected
