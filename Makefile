@@ -13,6 +13,9 @@ endif
 RUN := .venv/bin/python
 ENVIRONMENT := .venv/installed
 
+OLDER_PANDAS := 'pandas<3' pytz tzdata
+TABLES := tests/test_table_encoder.py tests/test_recommend_input.py tests/test_asking.py
+
 # An environment holds absolute paths: one that came along with a copied or renamed folder is of no use.
 ifneq ($(shell cat $(ENVIRONMENT) 2>/dev/null),$(shell pwd -P))
 .PHONY: $(ENVIRONMENT)
@@ -36,7 +39,9 @@ test: $(ENVIRONMENT)
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	$(RUN) -m mypy build/typed/fmkit
 	find fmkit -name '*.nb[ci]' -delete # numba compiles anew when a kernel's own file changed, not one that it calls
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/pandas2 $(OLDER_PANDAS)
+	PYTHONPATH=build/pandas2 $(RUN) -m pytest -q $(TABLES) # the tables of the older pandas, too
 
 $(ENVIRONMENT): pyproject.toml
 	@'$(PYTHON)' -c '$(FIT)' 2>/dev/null || { \

@@ -10,12 +10,14 @@ implicit's; twenty ratings of somebody new; NDCG@10 of 10 million interactions. 
 user's list in a Parquet file by one command, with its memory.
 """
 
+import io
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import click
@@ -83,7 +85,8 @@ def myfm_error(user, item, rating, test):
 
     model = myfm.MyFMRegressor(rank=8, random_seed=42)
     sizes = [n for table in tables for n in (table.shape[0], table.shape[1] - table.shape[0])]
-    model.fit(None, rating[~test], X_rel=blocks(~test), n_iter=512, n_kept_samples=400, group_shapes=sizes)
+    with redirect_stderr(io.StringIO()):  # its progress bar
+        model.fit(None, rating[~test], X_rel=blocks(~test), n_iter=512, n_kept_samples=400, group_shapes=sizes)
     return rmse(model.predict(None, blocks(test)), rating[test])
 
 

@@ -173,7 +173,7 @@ def test_what_a_person_may_wonder_about_is_told_on_stderr(small):
     assert header.split() == ["rank", "item", "score", "predicted", "reason"]
     assert set(rule) == {"-", " "}
     told = done.stderr.splitlines()
-    assert "fmkit: 1 ratings were left out because the same user rated the same item again later, further down" in told
+    assert "fmkit: left out: 1 rating, because the same user rated the same item again later, further down" in told
     assert "fmkit: nothing is left to recommend to user ann" in told
     assert any(line.startswith("fmkit: this was a fast fit") for line in told)
 

@@ -158,7 +158,7 @@ def test_today_and_the_forgotten(kind, tmp_path):
     people = {**PEOPLE, "user": [f"reader-{u}-{u * 7919}" for u in PEOPLE["user"]]}
     recommender = fit(kind, named, users=people, items=FILMS)
     recommender.partial_fit(pd.DataFrame({"user": ["zoe", "zoe", "reader-3-23757"], "item": [4, 99, 21]}))
-    assert recommender.told_[-1] == "3 new rows: 1 users and 1 items are new"
+    assert recommender.told_[-1] == "3 rows more, with 1 new user and 1 new item"
     assert len(recommender.recommend(["zoe"], n=3)) == 3
     assert 21 not in recommender.recommend(["reader-3-23757"], n=99)["item"].to_pylist()
     assert 99 in recommender.recommend(["reader-3-23757"], n=99)["item"].to_pylist()

@@ -78,12 +78,13 @@ def test_what_was_found_is_told():
     films = {name: [*values, values[0]] for name, values in FILMS.items()}
     recommender = fit(rows, users=PEOPLE, items={**films, "new": [True, False] * 11 + [True]})
     assert recommender.told_ == [
-        "58 ratings were left out because the same user rated the same item again later, by 'timestamp'",
+        "left out: 58 ratings, because the same user rated the same item again later, by 'timestamp'",
         "242 rows of explicit feedback: there are ratings from 0.5 to 5",
         "features of users: city (category), age (number)",
         "the table of items tells of 1 twice: the last row counts",
         "features of items: title (text), year (number), genres (set), author (category), new (category)",
         "ratings are foretold by MCMC with 8 factors and 5 sweeps, from ids, features and what was rated beside",
+        "lists are of what would be rated best; feedback='implicit' makes those of what is chosen",
     ]
     assert {name: len(found) for name, found in recommender.features_.items()} == {"users": 2, "items": 5, "context": 0}
     fitted = recommender.fitted_
@@ -228,7 +229,7 @@ def test_of_several_ratings_the_last_by_time_counts():
         assert sorted(recommender.interactions_.ratings) == sorted([kept, 3, 4])
         by = f"by '{next(iter(when))}'" if kept == 5 else "further down"
         assert recommender.told_[0] == (
-            f"1 ratings were left out because the same user rated the same item again later, {by}"
+            f"left out: 1 rating, because the same user rated the same item again later, {by}"
         )
     with pytest.raises(InputError, match="column 'date': dates are needed"):
         fit({**rows, "date": ["soon", "later", "never", "now"]}, time="date")

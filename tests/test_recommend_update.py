@@ -65,7 +65,7 @@ def test_users_and_items_touched_have_the_solution_of_all_their_ratings(which):
     after, ratings = recommender.model_, recommender.history_.ratings
     users = np.unique(recommender.users_.ids.encode(TODAY["user"]))
     items = np.unique(recommender.items_.ids.encode(TODAY["item"]))
-    assert recommender.told_[-1].startswith("6 new rows: 2 users and ")
+    assert recommender.told_[-1].startswith("6 rows more, with 2 new users and ")
     # Users come last: they answer to the items as these are now.
     expected = solved(after, ratings, "users", after.users, users, after.users.noise)
     np.testing.assert_allclose(after.users.vectors[users], expected[:, :-1], atol=1e-4)
@@ -123,7 +123,7 @@ def test_rows_that_are_known_already_touch_nobody():
     recommender = fit("mcmc")
     before = recommender.model_
     recommender.partial_fit(some_ratings())
-    assert recommender.told_[-1] == "0 new rows: 0 users and 0 items are new"
+    assert recommender.told_[-1] == "0 rows more, with 0 new users and 0 new items"
     unchanged(before.users, recommender.model_.users, np.arange(N_USERS))
     unchanged(before.items, recommender.model_.items, np.arange(N_FILMS))
 
@@ -212,7 +212,7 @@ def test_whoever_is_forgotten_is_gone_with_rows_vectors_and_what_they_taught(wit
     kept = np.setdiff1d(np.arange(N_USERS), gone)
     assert with_names.users_.ids.ids.to_pylist() == [named(u) for u in kept]
     assert len(with_names.interactions_) == len(ratings) - n_rows
-    assert with_names.told_[-1] == f"2 users were forgotten, with {n_rows} rows"
+    assert with_names.told_[-1] == f"forgotten: 2 users with {n_rows} rows"
     for name in OWN:
         np.testing.assert_array_equal(getattr(before.users, name)[kept], getattr(after.users, name))
     unchanged(before.items, after.items, np.setdiff1d(np.arange(N_FILMS), touched))

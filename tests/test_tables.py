@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmkit.errors import InputError
-from fmkit.recommend import read_titles
 from fmkit.recommend import tables as tables_module
 from fmkit.recommend.columns import find_columns
 from fmkit.recommend.interactions import Columns, Interactions
@@ -238,14 +237,3 @@ def test_faults_of_parquet_tables(tmp_path, columns, message):
 def test_faults_of_arrays(arrays, message):
     with pytest.raises(InputError, match=message):
         Interactions.of(dict(zip(("user", "item", "rating"), arrays, strict=True)))
-
-
-def test_titles_are_found_by_item_whatever_the_types(tmp_path):
-    items = Vocabulary(pa.array([30, 10, 20]))
-    path = write(tmp_path / "movies.csv", 'movieId,title,genres\n10,"Heat, The",x\n99,Other,y\n30,Alien,\n20,,z\n')
-    assert read_titles(path, items).to_pylist() == ["Alien", "Heat, The", None]
-    path = write(tmp_path / "books.tsv", "code\tName\tisbn\n10\tHeat\tB\n")
-    assert read_titles(path, items, {"item": "code", "user": "who"}).to_pylist() == [None, "Heat", None]
-    assert read_titles(path, Vocabulary(pa.array(["A", "B"])), {"item": "elsewhere"}).to_pylist() == [None, "Heat"]
-    with pytest.raises(InputError, match="no column for title was found"):
-        read_titles(write(tmp_path / "x.csv", "item,rating\n1,2\n"), items)

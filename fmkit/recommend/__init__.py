@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         paired_test,
     )
     from fmkit.recommend.splits import Split, check_no_leak, split
-    from fmkit.recommend.titles import read_titles
     from fmkit.recommend.tuning import Tuned, tune
     from fmkit.recommend.vocabulary import Vocabulary
 
@@ -59,7 +58,6 @@ _HOME = {
     "paired_test": "significance",
     "rank_metrics": "metrics",
     "rating_metrics": "rating_accuracy",
-    "read_titles": "titles",
     "split": "splits",
     "tune": "tuning",
 }
@@ -94,7 +92,6 @@ __all__ = [
     "paired_test",
     "rank_metrics",
     "rating_metrics",
-    "read_titles",
     "split",
     "tune",
 ]

@@ -182,7 +182,7 @@ class Recommender(Listing):
         self.told_ = []
         self.columns_, came = given, self._read(interactions, given)
         self.feedback_, why = feedback_of(came.ratings, self.feedback, self.model)
-        self.told_.append(f"{len(came):,} rows of {self.feedback_} feedback: {why}")
+        self.told_.append(f"{_counted(len(came), 'row')} of {self.feedback_} feedback: {why}")
         if self.feedback_ == "implicit" and names:
             raise InputError("a context is for ratings: clicks are ranked without one; leave context=None")
         self.users_ = Entities.of(came.users, users, "user", user, self.schema)
@@ -203,6 +203,9 @@ class Recommender(Listing):
                 estimator = clone(self.model)
             with_partners = estimator.solver in ("mcmc", "vb")  # the others know no prior for sets of hundreds
             self.told_.append("ratings are foretold by " + in_brief(estimator, with_partners))
+            self.told_.append(
+                "lists are of what would be rated best; feedback='implicit' makes those of what is chosen"
+            )
             design = RatingDesign.of(self.users_, self.items_, ratings.users, ratings.items, with_partners)
             self.model_ = RatingModel.fit(design, ratings, estimator)
         else:
@@ -370,7 +373,7 @@ class Recommender(Listing):
         came, by = Interactions.in_time(source, columns)
         if came.n_replaced:
             self.told_.append(
-                f"{came.n_replaced:,} ratings were left out because the same user rated the same item again later, "
+                f"left out: {_counted(came.n_replaced, 'rating')}, because the same user rated the same item again later, "
                 + (f"by '{by}'" if by else "further down")
             )
         return came

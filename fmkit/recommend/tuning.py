@@ -29,8 +29,8 @@ from fmkit.recommend.trail import Settings, Trail, Trial, fingerprint
 from fmkit.tables.frames import as_arrow
 
 SPACES: dict[str, dict[str, list[Any]]] = {
-    "explicit": {"n_factors": [8, 16, 32, 64, 128], "max_iter": [20, 50, 100]},
-    "implicit": {"n_factors": [32, 64, 128, 256], "max_iter": [10, 20, 40]},
+    "explicit": {"n_factors": [4, 8, 16, 32], "max_iter": [100, 200, 500]},
+    "implicit": {"n_factors": [64, 96, 128, 192, 256]},
 }
 """What is searched if nothing else is asked for, of the parameters that the recommender has."""
 
