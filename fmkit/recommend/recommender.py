@@ -38,6 +38,7 @@ from fmkit.recommend.updating import forgotten, renewed
 from fmkit.tables import TableEncoder
 
 SAMPLE = 10_000  # ratings by which a model judges itself
+LISTS = "lists are of what would be rated best; feedback='implicit' makes those of what is chosen"
 
 
 class Recommender(Listing):
@@ -372,10 +373,8 @@ class Recommender(Listing):
             return source
         came, by = Interactions.in_time(source, columns)
         if came.n_replaced:
-            self.told_.append(
-                f"left out: {_counted(came.n_replaced, 'rating')}, because the same user rated the same item again later, "
-                + (f"by '{by}'" if by else "further down")
-            )
+            left_out, order = _counted(came.n_replaced, "rating"), f"by '{by}'" if by else "further down"
+            self.told_.append(f"left out: {left_out}, because the same user rated the same item again later, {order}")
         return came
 
     def _tell_entities(self) -> None:
