@@ -196,28 +196,7 @@ class Recommender(Listing):
         self._check_schema(names)
         self.interactions_ = replace(came, users=self.users_.ids, items=self.items_.ids)
         ratings = self._remember()
-        how = {"n_jobs": self.n_jobs, "random_state": self.random_state, "verbose": self.verbose}
-        if self.feedback_ == "explicit":
-            if self.model == "auto":
-                estimator = regressor(len(ratings), self.quality, self.n_factors, self.max_iter, **how)
-            else:
-                estimator = clone(self.model)
-            with_partners = estimator.solver in ("mcmc", "vb")  # the others know no prior for sets of hundreds
-            self.told_.append("ratings are foretold by " + in_brief(estimator, with_partners))
-            self.told_.append(
-                "lists are of what would be rated best; feedback='implicit' makes those of what is chosen"
-            )
-            design = RatingDesign.of(self.users_, self.items_, ratings.users, ratings.items, with_partners)
-            self.model_ = RatingModel.fit(design, ratings, estimator)
-        else:
-            ranker = (
-                self.model
-                if self.model != "auto"
-                else clicks_ranker(len(ratings), self.quality, self.n_factors, self.max_iter, **how)
-            )
-            self.model_ = RankingModel.fit(self.users_.features, self.items_.features, ratings, clone(ranker))
-            weights = self.model_.ranker.weights_
-            self.told_.append("clicks are ranked by " + ", ".join(f"{name} ({w:.2f})" for name, w in weights.items()))
+        self.model_ = self._fit_model(ratings)
         self.fitted_ = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "rows": len(ratings),
@@ -384,6 +363,22 @@ class Recommender(Listing):
             if side.encoder is not None:
                 kinds = ", ".join(f"{one.column} ({one.kind})" for one in side.encoder.features_)
                 self.told_.append(f"features of {name}: {kinds}")
+
+    def _fit_model(self, ratings: Ratings) -> Model:
+        """The model that was given, or the one that the data ask for."""
+        how = {"n_jobs": self.n_jobs, "random_state": self.random_state, "verbose": self.verbose}
+        settings = len(ratings), self.quality, self.n_factors, self.max_iter
+        if self.feedback_ == "explicit":
+            estimator = regressor(*settings, **how) if self.model == "auto" else clone(self.model)
+            with_partners = estimator.solver in ("mcmc", "vb")  # the others know no prior for sets of hundreds
+            self.told_ += ["ratings are foretold by " + in_brief(estimator, with_partners), LISTS]
+            design = RatingDesign.of(self.users_, self.items_, ratings.users, ratings.items, with_partners)
+            return RatingModel.fit(design, ratings, estimator)
+        ranker = clicks_ranker(*settings, **how) if self.model == "auto" else clone(self.model)
+        model = RankingModel.fit(self.users_.features, self.items_.features, ratings, ranker)
+        weights = ", ".join(f"{name} ({weight:.2f})" for name, weight in ranker.weights_.items())
+        self.told_.append(f"clicks are ranked by {weights}")
+        return model
 
     def _how_good(self, ratings: Ratings) -> dict[str, float]:
         if isinstance(self.model_, RankingModel):
