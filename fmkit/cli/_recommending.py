@@ -165,11 +165,17 @@ def loaded(path: Path) -> Recommender:
 
 def with_items(recommender: Recommender, path: Path, notes: Notes) -> None:
     """Let a loaded recommender name and filter its items by a table that its fit did not have."""
+    import pyarrow.compute as pc
+
     from fmkit.recommend.entities import Entities
 
     known = recommender.items_
     told = Entities.of(known.ids, path, "item", recommender.columns_.item)
     assert told.table is not None
+    known_too = len(told.table) - len(known)  # ids that only the table has follow
+    described = int(pc.sum(pc.is_valid(told.table.column(0).slice(0, len(known)))).as_py() or 0)
+    if described < len(known) / 2:
+        notes(f"{path} tells of {described:,} of the {len(known):,} items, and of {known_too:,} others: is it theirs?")
     recommender.items_ = replace(known, table=told.table.slice(0, len(known)))
 
 

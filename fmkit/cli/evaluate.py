@@ -20,6 +20,7 @@ from fmkit.cli._recommending import (
 )
 from fmkit.cli._tables import print_table
 
+DRAWN = (".png", ".svg", ".pdf")
 RULES = ("random", "time", "time-per-user", "leave-last-out", "cold-users", "cold-items")
 
 
@@ -59,6 +60,8 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
     fmkit evaluate ratings.csv --split random --test 0.1 --plot models.png
     fmkit evaluate tomorrow.csv --model movies.fmkit
     """
+    if options["plot"] and options["plot"].suffix not in DRAWN:
+        raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {options['plot'].name} is none")
     notes = Notes(options["quiet"])
     context = context_of(options["context"])
     tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)

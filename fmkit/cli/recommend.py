@@ -206,9 +206,11 @@ def _print_new(
 
     path = options["new_user"]
     people: Any = path
-    if usual_column(TableFile.open(path).names, "user") is None and recommender.columns_.user is None:
-        table = read_whole(path)  # of one person, who needs no name
-        people = table.append_column("user", [["new"] * len(table)])
+    names, user = TableFile.open(path).names, recommender.columns_.user
+    if user not in names and usual_column(names, "user") is None:
+        item = recommender.columns_.item or usual_column(names, "item")
+        table = read_whole(path, [item] if item in names else [])  # of one person, who needs no name
+        people = table.append_column(user or "user", [["new"] * len(table)])
     lists = recommender.recommend_for(people, context=asked, explain=options["why"] is not False, **wishes)
     _print(lists, options["form"])
 

@@ -59,5 +59,5 @@ def tune(ratings: tuple[Path, ...], **options: Any) -> None:
     print_table(result.trail.column_names, [list(row.values()) for row in result.trail.to_pylist()], options["form"])
     for sentence in result.notes:
         notes(sentence)
-    best = ", ".join(f"{name}={value!r}" for name, value in result.best.items())
+    best = ", ".join(f"{name}={value!r}" for name, value in result.best.items()) or "the settings as given"
     notes(f"the best, {best}, is in {options['save_path']}")

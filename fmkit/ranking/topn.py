@@ -46,11 +46,14 @@ class Doubt:
     queries : ndarray of shape (n_queries, s), float32
     items : ndarray of shape (n_items, s), float32, or Arranged
         Their products are variances; one below 0 counts as 0.
+    most : float
+        The largest variance that there can be.
     """
 
     risk: float
     queries: NDArray[np.float32]
     items: NDArray[np.float32] | Arranged
+    most: float = np.inf
 
 
 def top_n(
@@ -95,7 +98,7 @@ def top_n(
     chunk = (n_queries // (4 * n_threads * HEIGHT) + 1) * HEIGHT
     doubt = doubt or Doubt(0.0, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))
     of_queries, of_items = Arranged(doubt.queries, HEIGHT), _arranged(doubt.items)
-    spreads = np.float32(doubt.risk), of_queries.groups, of_items.groups, of_items.n_dimensions
+    spreads = np.float32(doubt.risk), np.float32(doubt.most), of_queries.groups, of_items.groups, of_items.n_dimensions
     vectors = Arranged(queries, HEIGHT).groups, among.groups, among.n_dimensions
     arguments = (*vectors, *spreads, n_items, seen_before, seen, codes, scores)
     ranges = [(first, min(first + chunk, n_queries), *arguments) for first in range(0, n_queries, chunk)]
@@ -143,6 +146,7 @@ def _select(
     items: Any,
     n_dimensions: int,
     risk: Any,
+    most: Any,
     query_spreads: Any,
     item_spreads: Any,
     n_spreads: int,
@@ -180,7 +184,7 @@ def _select(
                     )
                 for h in range(height):
                     for j in range(width):
-                        tile[h, j] -= risk * np.sqrt(max(variances[h, j], np.float32(0)))
+                        tile[h, j] -= risk * np.sqrt(min(max(variances[h, j], np.float32(0)), most))
             for h in range(height):
                 r = top + h
                 seen_at = next_seen[r - first]

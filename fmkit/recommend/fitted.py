@@ -93,7 +93,7 @@ class Fitted(BaseEstimator):
         """
         exclude = self.history_.seen_by(users) if exclude is None else exclude
         asked = self.model_.asked(self.model_.find(users), None)
-        return self.model_.lists(asked, n, exclude, risk=self._usual_risk, n_threads=count_threads(self.n_jobs))
+        return self.model_.lists(asked, n, exclude, risk=self._usual_risk or 0.0, n_threads=count_threads(self.n_jobs))
 
     def scores(self, users: Codes, items: Codes, context: sparse.csr_array | None = None) -> Floats:
         """Ratings expected, or scores, by code, pair by pair; -1 for one of whom nothing is known."""
@@ -173,7 +173,8 @@ class Fitted(BaseEstimator):
         table = as_arrow(given)
         missing = [name for name in names if name not in table.column_names]
         if missing:
-            raise InputError(f"the context has the columns {', '.join(map(repr, names))}, {missing[0]!r} is missing")
+            wanted, got = (", ".join(map(repr, columns)) for columns in (names, table.column_names))
+            raise InputError(f"the context has the columns {wanted}; got {got}")
         rows = self.context_encoder_.transform(table.select(names))
         if rows.shape[0] not in (1, n):
             raise InputError(f"the context must have one row, or one for each of {n:,}, got {rows.shape[0]:,}")
@@ -192,5 +193,6 @@ class Fitted(BaseEstimator):
         return Ratings(came.user_codes, items, values, came.weights, context).select(np.flatnonzero(known))
 
     @property
-    def _usual_risk(self) -> float:
-        return CAUTION if isinstance(self.model_, RatingModel) else 0.0
+    def _usual_risk(self) -> float | None:
+        """None where there is no deviation."""
+        return CAUTION if isinstance(self.model_, RatingModel) else None

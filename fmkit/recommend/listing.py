@@ -273,7 +273,11 @@ class Listing(Explaining):
             )
         told = self._context(context, 1)
         told = None if told is None else told[np.zeros(len(known), np.intp)]
-        return Ratings(np.zeros(len(known), np.int32), items[known], values[known], None, told)
+        weights = None
+        if self.feedback_ == "implicit":  # what a click counts; one of 0 is none
+            known = known[values[known] > 0]
+            weights = values[known]
+        return Ratings(np.zeros(len(known), np.int32), items[known], values[known], weights, told)
 
     def _features_of(self, given: Mapping[str, Any] | None, n: int) -> sparse.csr_array:
         if given is None:

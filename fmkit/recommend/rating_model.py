@@ -139,8 +139,39 @@ class RatingModel:
             items = replace(items, variance=variance)
             counts = np.bincount(ratings.items, ratings.weights, len(items)).astype(np.float32)
             items = replace(items, var_weights=items.doubt(counts))
-        scale = Scale.of(ratings.values, model)
-        return cls(float(machine.bias), users, items, context, usual, noise, scale)
+        fitted = cls(float(machine.bias), users, items, context, usual, noise, Scale.of(ratings.values, model))
+        if posterior is None:
+            return fitted
+        shifts = [
+            np.asarray(posterior.means[block.columns] @ machine.factors[block.columns], np.float32)
+            for block in (of_users, of_items)
+        ]
+        return fitted.about(shifts[0], shifts[1], ratings)
+
+    def about(self, of_users: Floats, of_items: Floats, ratings: Ratings) -> Self:
+        """The same values with users' and items' vectors less a shift each, and weights whose means are 0.
+
+        A fit takes columns that all rows have about their means, and knows how sure it is of what is left: a word in
+        every title would else be a part of all items' vectors, of which nothing is known that the bias does not offset.
+        """
+        level = []
+        for side, codes, shift, other in (
+            (self.users, ratings.users, of_users, of_items),
+            (self.items, ratings.items, of_items, of_users),
+        ):
+            weights = side.weights + (side.vectors - shift) @ other
+            level.append(float(np.average(weights, weights=np.bincount(codes, minlength=len(side)))))
+        context, usual = self.context.copy(), self.usual.copy()
+        context[:, -1] += context[:, :-1] @ (of_users + of_items)
+        usual[-1] += usual[:-1] @ (of_users + of_items)
+        return replace(
+            self,
+            bias=self.bias + float(of_users @ of_items) + sum(level),
+            users=self.users.moved(of_users, of_items, level[0]),
+            items=self.items.moved(of_items, of_users, level[1]),
+            context=context,
+            usual=usual,
+        )
 
     @cached_property
     def item_vectors(self) -> Floats:
@@ -230,7 +261,7 @@ class RatingModel:
             vectors, spreads = self._arranged
         else:
             exclude, vectors, spreads = exclude.among(among), self.item_vectors[among], self.item_spreads[among]
-        doubt = Doubt(risk, asked.spreads, spreads) if risk else None
+        doubt = Doubt(risk, asked.spreads, spreads, self.scale.most_variance) if risk else None
         codes, scores = top_n(asked.vectors, vectors, n, exclude.before, exclude.items, n_threads, doubt)
         if among is not None:
             codes = np.where(codes < 0, np.int32(-1), among.astype(np.int32)[codes])
@@ -249,7 +280,7 @@ class RatingModel:
         spreads = self.item_spreads[items]
         if (items < 0).any():
             spreads[items < 0] = self._spreads_of(self.items.find(np.array([-1])))
-        return np.sqrt(np.maximum(row_dots(asked.spreads, spreads), 0))
+        return np.sqrt(np.clip(row_dots(asked.spreads, spreads), 0, np.float32(self.scale.most_variance)))
 
     def noise_of(self, asked: Asked, items: Codes) -> Floats:
         """Variance of the noise of a rating of an item each."""

@@ -101,6 +101,19 @@ class RatingSide:
         """Prior means of (q, c), of rows of what is known, of shape (n, d + 1)."""
         return np.asarray(self.centre + rows @ self.members, np.float32)
 
+    def moved(self, shift: Floats, of_others: Floats, level: float) -> Self:
+        """With q less a shift, of which `of_others` is the other side's, and c less a level: of the same values.
+
+        <q_u, q_i> is <q_u - s, q_i - t> + <s, q_i - t> + <q_u - s, t> + <s, t>: what a shift takes away is in the
+        weights of the other side, and in the bias.
+        """
+        vectors, members, centre = self.vectors - shift, self.members.copy(), self.centre.copy()
+        members[:, -1] += members[:, :-1] @ of_others
+        centre[:-1] -= shift
+        centre[-1] += centre[:-1] @ of_others - np.float32(level)
+        weights = np.asarray(self.weights + vectors @ of_others - np.float32(level), np.float32)
+        return replace(self, vectors=vectors, weights=weights, members=members, centre=centre)
+
     def unrated(self, rows: sparse.csr_array) -> Self:
         """Those of whom nothing but such rows is known: their prior."""
         T, (n, k) = self.expected(rows), (rows.shape[0], self.var_vectors.shape[1])

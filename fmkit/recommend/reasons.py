@@ -117,8 +117,8 @@ def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
         Gives the name of an item's code.
     """
     parts = []
-    if reason.match >= WORTH_SAYING:
-        usual = min(reason.ratings.mean(), reason.bias) if len(reason.ratings) else 0.0
+    if reason.match >= WORTH_SAYING and len(reason.ratings):
+        usual = min(reason.ratings.mean(), reason.bias)
         gave = [
             f"{'only ' * bool(rating < usual)}{rating:g} to {name_of(int(item))}"
             for item, rating in ((reason.rated[i], reason.ratings[i]) for i in reason.strongest(2))

@@ -194,6 +194,8 @@ class Recommender(Listing):
             own = {name: kind for name, kind in (self.schema or {}).items() if name in names}
             self.context_encoder_ = TableEncoder(own or None).fit(came.context)
         self._check_schema(names)
+        if self.feedback_ == "implicit":
+            came = replace(came, ratings=None)  # which later rows need not have
         self.interactions_ = replace(came, users=self.users_.ids, items=self.items_.ids)
         ratings = self._remember()
         self.model_ = self._fit_model(ratings)
@@ -224,6 +226,8 @@ class Recommender(Listing):
         came = self._read(interactions, self.columns_)
         before = len(self.users_), len(self.items_)
         users, items = self.users_.taking_in(came.users.ids), self.items_.taking_in(came.items.ids)
+        if self.feedback_ == "implicit":
+            came = replace(came, ratings=None)
         came = came.recoded(users.ids, items.ids)
         if self.feedback_ == "explicit":
             came = came.beside(self.interactions_)
@@ -255,6 +259,7 @@ class Recommender(Listing):
         codes = np.unique(self.users_.ids.encode(users))
         codes = codes[codes >= 0]
         if not len(codes):
+            self.told_.append("forgotten: 0 users, none of these was known")
             return self
         kept = np.setdiff1d(np.arange(len(self.users_)), codes)
         gone = np.isin(self.interactions_.user_codes, codes)
@@ -335,6 +340,10 @@ class Recommender(Listing):
             if getattr(self, name) not in allowed:
                 options = ", ".join(map(repr, allowed))
                 raise InputError(f"{name} must be one of {options}, got {getattr(self, name)!r}")
+        for name in ("n_factors", "max_iter"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1):
+                raise InputError(f"{name} must be an integer of at least 1, or None, got {value!r}")
         if self.model != "auto":
             check_model(self.model)
 
@@ -366,7 +375,7 @@ class Recommender(Listing):
 
     def _fit_model(self, ratings: Ratings) -> Model:
         """The model that was given, or the one that the data ask for."""
-        how = {"n_jobs": self.n_jobs, "random_state": self.random_state, "verbose": self.verbose}
+        how: dict[str, Any] = {"n_jobs": self.n_jobs, "random_state": self.random_state, "verbose": self.verbose}
         settings = len(ratings), self.quality, self.n_factors, self.max_iter
         if self.feedback_ == "explicit":
             estimator = regressor(*settings, **how) if self.model == "auto" else clone(self.model)

@@ -46,6 +46,11 @@ class Scale:
         """Whether ratings are classes."""
         return len(self.classes) > 0
 
+    @property
+    def most_variance(self) -> float:
+        """The largest that a number within the range can have; of few ratings little is known, but that."""
+        return np.inf if self.ordered else ((self.highest - self.lowest) / 2) ** 2
+
     def ratings(self, f: Floats, variance: Floats, noise: Floats) -> tuple[Floats, Floats]:
         """Mean, within the range, and standard deviation of ratings.
 
@@ -57,7 +62,8 @@ class Scale:
             Variance of the noise.
         """
         if not self.ordered:
-            return np.clip(f, self.lowest, self.highest), np.sqrt(variance + noise)
+            most = np.float32(self.most_variance) if self.highest > self.lowest else np.float32(np.inf)
+            return np.clip(f, self.lowest, self.highest), np.sqrt(np.minimum(variance + noise, most))
         f, variance, noise = (np.ascontiguousarray(part, np.float32) for part in (f, variance, noise))
         precision = np.asarray(1 / noise, np.float32)
         mean, spread = class_moments(self.cutpoints, self.classes, f, variance, precision)

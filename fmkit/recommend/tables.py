@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.parquet
 from fmkit.errors import InputError
 from fmkit.recommend.faults import first_fault
 from fmkit.recommend.vocabulary import as_texts
+from fmkit.tables.frames import as_arrow
 
 BLOCK = 4 << 20  # bytes of CSV at once: measured, larger ones parse no faster
 HEAD = 1 << 16  # bytes that must hold the header
@@ -149,6 +151,11 @@ class TableFile:
             if fault is not None:
                 return InputError(fault[1], path=self.path, line=fault[0])
         return InputError(sentence, path=self.path)
+
+
+def whole(table: Any) -> pa.Table:
+    """A table in memory, or one that a path names."""
+    return read_whole(table) if isinstance(table, str | Path) else as_arrow(table)
 
 
 def read_whole(path: str | Path, texts: Sequence[str] = ()) -> pa.Table:

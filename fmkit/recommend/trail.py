@@ -15,7 +15,7 @@ import pyarrow as pa
 from fmkit.errors import InputError
 from fmkit.files import check_writable, written_beside
 from fmkit.recommend.interactions import Interactions
-from fmkit.tables.frames import as_arrow
+from fmkit.recommend.tables import whole
 
 Settings = dict[str, Any]
 
@@ -122,7 +122,7 @@ def fingerprint(interactions: Interactions, tables: Mapping[str, Any]) -> str:
         digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
     of_ids = [pa.table({"id": vocabulary.ids}) for vocabulary in (interactions.users, interactions.items)]
     context = [] if interactions.context is None else [interactions.context]
-    for table in [*of_ids, *context, *(as_arrow(tables[name]) for name in sorted(tables))]:
+    for table in [*of_ids, *context, *(whole(tables[name]) for name in sorted(tables))]:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
             writer.write_table(table.replace_schema_metadata(None).combine_chunks())

@@ -16,6 +16,7 @@ from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.filters import matching
 from fmkit.recommend.model import Model
+from fmkit.recommend.rating_model import RatingModel
 from fmkit.recommend.reranking import Groups, rerank
 from fmkit.recommend.vocabulary import as_texts
 
@@ -56,7 +57,7 @@ class Wishes:
         cls,
         items: Entities,
         n: int,
-        usual_risk: float,
+        usual_risk: float | None,
         *,
         exclude_seen: bool = True,
         candidates: Any = None,
@@ -81,6 +82,8 @@ class Wishes:
         explore = isinstance(risk, str) and risk == "explore"
         if not (explore or risk is None or _is_number(risk)):
             raise InputError(f"risk must be a number of standard deviations or 'explore', got {risk!r}")
+        if risk is not None and usual_risk is None:
+            raise InputError("a ranker of clicks tells no deviation: leave risk=None, it is for ratings")
         among = None
         if candidates is not None:
             among = np.unique(_codes(items, candidates, "candidates")).astype(np.int64)
@@ -94,7 +97,7 @@ class Wishes:
             pinned=_codes(items, pinned, "pinned") if pinned is not None else np.empty(0, np.int32),
             diversity=float(diversity),
             groups=_groups(items, at_most) if at_most else None,
-            risk=0.0 if explore else usual_risk if risk is None else float(risk),
+            risk=0.0 if explore else (usual_risk or 0.0) if risk is None else float(risk),
             explore=explore,
             explain=explain,
         )
@@ -125,7 +128,11 @@ class Wishes:
             return codes, scores
         first = np.broadcast_to(self.pinned[: self.n], (len(codes), self.n - n))
         row = np.repeat(np.arange(len(codes)), first.shape[1])
-        of_first = model.scores(asked.select(row), first.ravel()).reshape(first.shape)
+        alone = asked.select(row)
+        of_first = model.scores(alone, first.ravel())
+        if self.risk and isinstance(model, RatingModel):
+            of_first = of_first - np.float32(self.risk) * model.deviations(alone, first.ravel())
+        of_first = of_first.reshape(first.shape)
         return np.hstack([first, codes]), np.hstack([of_first, scores])
 
     def _best(

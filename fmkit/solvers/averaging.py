@@ -40,6 +40,44 @@ def uninterrupted() -> Iterator[None]:
         before(*pressed[0])
 
 
+def centred(
+    machine: FactorizationMachine,
+    pair: tuple[slice, slice],
+    counts: NDArray[Any],
+    members: tuple[NDArray[np.int32], NDArray[np.int32]],
+) -> FactorizationMachine:
+    """A machine of the same values whose two sides have means of 0, rows weighted alike.
+
+    Rows of two sides tell a + <p_u, q_i> + b_u + c_i. A shift of all p is one of the c by its products with q, a shift
+    of all b one of a: a chain drifts among machines that differ by these alone. Told of columns apart, the drift would
+    count as what is not known of each of them, though every rating knows the sum.
+
+    Parameters
+    ----------
+    machine : FactorizationMachine
+    pair : tuple of two slices
+        The columns of the sides.
+    counts : ndarray of shape (n_features,)
+        Rows of each column.
+    members : tuple of two arrays of columns
+        Those that tell where the columns of a side are expected: of a hierarchical block.
+    """
+    w, V, bias = machine.linear.copy(), machine.factors.copy(), float(machine.bias)
+    weights = [counts[side] / max(float(counts[side].sum()), 1e-30) for side in pair]
+    means = [(share @ V[side]).astype(np.float32) for share, side in zip(weights, pair, strict=True)]
+    for side, mean in zip(pair, means, strict=True):
+        V[side] -= mean
+    for side, tell, other in zip(pair, members, means[::-1], strict=True):
+        w[side] += V[side] @ other
+        w[tell] += V[tell] @ other
+    bias += float(means[0] @ means[1])
+    for side, share in zip(pair, weights, strict=True):
+        level = float(share @ w[side])
+        w[side] -= np.float32(level)
+        bias += level
+    return FactorizationMachine(bias, w, V)
+
+
 class RunningMoments:
     """Mean and variance of draws of a machine.
 

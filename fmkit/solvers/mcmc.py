@@ -21,7 +21,7 @@ from fmkit.design import Design
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
 from fmkit.progress import Progress
-from fmkit.solvers.averaging import RunningMoments, uninterrupted
+from fmkit.solvers.averaging import RunningMoments, centred, uninterrupted
 from fmkit.solvers.hierarchy import Hierarchies, Hierarchy
 from fmkit.solvers.latent import LatentRows, noise_levels
 from fmkit.solvers.likelihood import Likelihood
@@ -204,6 +204,8 @@ class Chain:
             linear = np.concatenate([machine.linear, *(table.c for table in tables if table)])
             factors = np.concatenate([machine.factors, *(table.q for table in tables if table)])
             machine = FactorizationMachine(machine.bias, linear, factors)
+        elif pair := self._pair():
+            machine = centred(machine, pair, self._counts(machine.n_features), self._members())
         self.moments.add(machine)
         share = 1 / self.moments.count
         if self.rows is not None:
@@ -342,6 +344,13 @@ class Chain:
                     return None
                 slices.append(slice(first, last + 1))
         return slices[0], slices[1]
+
+    def _members(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Columns that tell where those of each of two sides are expected."""
+        found = [self.hierarchies.of_side.get(s) for s in range(2)]
+        nothing = np.empty(0, np.int32)
+        first, second = (nothing if one is None else one.members.columns for one in found)
+        return first, second
 
     def _counts(self, n: int) -> NDArray[np.int64]:
         """Rows of each column of a field and of each table row; 0 for a table's columns."""
