@@ -36,7 +36,7 @@ def test_one_id_alone_is_asked_for_as_a_list_of_one(fitted):
 
 def test_the_id_that_is_wrong_is_named_whatever_holds_it(fitted):
     wrong = pd.Series([1, 99], index=[7, 8])
-    with pytest.raises(InputError, match="candidates holds 99, which is none of the 4 items"):
+    with pytest.raises(InputError, match="candidates holds '99', which is none of the 4 items"):
         fitted.recommend("ann", candidates=wrong)
     with pytest.raises(InputError, match="item 99 is unknown to the model"):
         fitted.reasons("ann", wrong)

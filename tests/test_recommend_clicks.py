@@ -77,7 +77,8 @@ def test_wishes_go_with_clicks_too(fitted, seen):
     assert table["item"].to_pylist() == expected
     assert len(fitted.recommend([5], n=5, diversity=0.5)) == 5
     assert len(fitted.recommend([5], candidates=[])) == 0
-    assert fitted.recommend([5], risk="explore").equals(fitted.recommend([5]))  # there is nothing to draw from
+    with pytest.raises(InputError, match="a ranker of clicks tells no deviation"):
+        fitted.recommend([5], risk="explore")
 
 
 def test_parts_sum_to_the_score_and_name_what_the_user_has(fitted, seen):

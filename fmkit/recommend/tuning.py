@@ -30,7 +30,7 @@ from fmkit.tables.frames import as_arrow
 
 SPACES: dict[str, dict[str, list[Any]]] = {
     "explicit": {"n_factors": [4, 8, 16, 32], "max_iter": [100, 200, 500]},
-    "implicit": {"n_factors": [64, 96, 128, 192, 256]},
+    "implicit": {"n_factors": [64, 96, 128, 192, 256], "max_iter": [16, 30, 60]},
 }
 """What is searched if nothing else is asked for, of the parameters that the recommender has."""
 
