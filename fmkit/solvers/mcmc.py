@@ -204,7 +204,7 @@ class Chain:
             linear = np.concatenate([machine.linear, *(table.c for table in tables if table)])
             factors = np.concatenate([machine.factors, *(table.q for table in tables if table)])
             machine = FactorizationMachine(machine.bias, linear, factors)
-        elif pair := self._pair():
+        elif self.hierarchies.of_side and (pair := self._pair()):  # members drift more than ids, by orders
             machine = centred(machine, pair, self._counts(machine.n_features), self._members())
         self.moments.add(machine)
         share = 1 / self.moments.count
