@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -60,6 +60,15 @@ def takes_settings(command: Command) -> Command:
     return command
 
 
+takes_quality = click.option(
+    "--quality",
+    type=click.Choice(["fast", "balanced", "best"]),
+    default="balanced",
+    show_default=True,
+    help="How well it is fitted.",
+)
+
+
 def prints(command: Command) -> Command:
     """Options that say what is printed."""
     command = click.option("--quiet", is_flag=True, help="No notes and no progress bars on stderr.")(command)
@@ -99,6 +108,13 @@ class Tables:
     columns: dict[str, str]
     context: dict[str, str | None]
 
+    @classmethod
+    def of(cls, ratings: Sequence[Path], options: Mapping[str, Any]) -> Self:
+        """From a command's arguments and options; contexts are NAME or NAME=VALUE."""
+        pairs = [one.partition("=") for one in options.get("context", ())]
+        context = {name: value if equals else None for name, equals, value in pairs}
+        return cls(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+
     @property
     def asked(self) -> dict[str, str] | None:
         """The context that lists are for."""
@@ -109,9 +125,10 @@ class Tables:
         return told or None
 
     def given(self) -> dict[str, Any]:
-        """Arguments of `Recommender.fit` beside the interactions."""
+        """Arguments of `Recommender.fit` beside the interactions, as far as there are any."""
         names: dict[str, Any] = {role: name for role, name in self.columns.items() if role != "title"}
-        return {**names, "users": self.users, "items": self._items(), "context": list(self.context) or None}
+        tables = {"users": self.users, "items": self._items(), "context": list(self.context) or None}
+        return names | {name: table for name, table in tables.items() if table is not None}
 
     def _items(self) -> Any:
         """The table of items, whose titles may stand in a column of an unusual name."""
@@ -132,21 +149,25 @@ class Tables:
         return [*self.ratings, *(path for path in (self.users, self.items) if path is not None)]
 
 
-def fitted(
-    tables: Tables, notes: Notes, feedback: str, quality: str, factors: int | None, sweeps: int | None, **how: Any
-) -> Recommender:
-    """A recommender of the tables; what it found and chose goes to stderr."""
+def unfitted(options: Mapping[str, Any], **others: Any) -> Recommender:
+    """A recommender of a command's settings."""
     from fmkit.recommend import Recommender
 
-    recommender = Recommender(
-        feedback=feedback,  # type: ignore[arg-type]
-        quality=quality,  # type: ignore[arg-type]
-        n_factors=factors,
-        max_iter=sweeps,
-        n_jobs=how["jobs"],
-        random_state=how["seed"],
-        verbose=int(not notes.quiet and sys.stderr.isatty()),
-    ).fit(tables.ratings, **tables.given())
+    return Recommender(
+        feedback=options["feedback"],
+        quality=options.get("quality", "balanced"),
+        n_factors=options["factors"],
+        max_iter=options["sweeps"],
+        n_jobs=options["jobs"],
+        random_state=options["seed"],
+        **others,
+    )
+
+
+def fitted(tables: Tables, notes: Notes, options: Mapping[str, Any]) -> Recommender:
+    """A recommender of the tables; what it found and chose goes to stderr."""
+    recommender = unfitted(options, verbose=int(not notes.quiet and sys.stderr.isatty()))
+    recommender.fit(tables.ratings, **tables.given())
     for told in recommender.told_:
         notes(told)
     return recommender
@@ -193,12 +214,6 @@ def expanded(paths: Sequence[Path]) -> list[Path]:
         else:
             found.append(path)
     return found
-
-
-def context_of(given: Sequence[str]) -> dict[str, str | None]:
-    """NAME or NAME=VALUE, as often as given."""
-    pairs = [one.partition("=") for one in given]
-    return {name: value if equals else None for name, equals, value in pairs}
 
 
 def _pairs(given: str | None, option: str, allowed: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,10 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMATS = ("table", "csv", "json")
 
@@ -32,6 +35,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str
                 colalign=["right" if number else "left" for number in numeric],
             )
         )
+
+
+def print_arrow(table: "pa.Table", form: str, digits: int | None = None) -> None:
+    """Print an Arrow table, numbers to so many digits: those of float32 after the fourth are noise."""
+    rows = [
+        [round(value, digits) if digits is not None and isinstance(value, float) else value for value in row.values()]
+        for row in table.to_pylist()
+    ]
+    print_table(table.column_names, rows, form)
 
 
 def _json_value(value: Any) -> Any:

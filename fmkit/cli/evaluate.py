@@ -11,14 +11,14 @@ from fmkit.cli._recommending import (
     FILE,
     Notes,
     Tables,
-    context_of,
-    expanded,
     loaded,
     prints,
+    takes_quality,
     takes_settings,
     takes_tables,
+    unfitted,
 )
-from fmkit.cli._tables import print_table
+from fmkit.cli._tables import print_arrow
 
 DRAWN = (".png", ".svg", ".pdf")
 RULES = ("random", "time", "time-per-user", "leave-last-out", "cold-users", "cold-items")
@@ -37,13 +37,7 @@ RULES = ("random", "time", "time-per-user", "leave-last-out", "cold-users", "col
 @click.option("--relevant", type=float, metavar="R", help="Least rating that counts as liked; by default the median.")
 @click.option("--sampled", type=click.IntRange(min=1), metavar="N", help="Rank among N drawn items: quick, and biased.")
 @click.option("--no-baselines", is_flag=True, help="The recommender alone.")
-@click.option(
-    "--quality",
-    type=click.Choice(["fast", "balanced", "best"]),
-    default="balanced",
-    show_default=True,
-    help="How well it is fitted.",
-)
+@takes_quality
 @click.option("--context", multiple=True, metavar="NAME", help="A column of the context.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the comparison (.png, .svg, .pdf).")
 @takes_tables
@@ -63,8 +57,7 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
     if options["plot"] and options["plot"].suffix not in DRAWN:
         raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {options['plot'].name} is none")
     notes = Notes(options["quiet"])
-    context = context_of(options["context"])
-    tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+    tables = Tables.of(ratings, options)
     common = {"k": options["top"], "relevant": options["relevant"], "sampled": options["sampled"]}
     common |= {"n_jobs": options["jobs"], "random_state": options["seed"]}
     if options["model_path"]:
@@ -74,19 +67,12 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
 
         result: Any = judge(loaded(options["model_path"]), tables.ratings, **common)
     else:
-        from fmkit.recommend import Recommender, compare
+        from fmkit.recommend import compare
 
-        recommender = Recommender(
-            feedback=options["feedback"],
-            quality=options["quality"],
-            n_factors=options["factors"],
-            max_iter=options["sweeps"],
-            n_jobs=options["jobs"],
-            random_state=options["seed"],
-        )
+        recommender = unfitted(options)
         common |= {"how": options["how"], "test": options["test"], "baselines": not options["no_baselines"]}
-        given = {name: value for name, value in tables.given().items() if value is not None}
-        result = compare({"fmkit": recommender}, tables.ratings, verbose=int(not notes.quiet), **given, **common)
+        common |= {"verbose": int(not notes.quiet), **tables.given()}
+        result = compare({"fmkit": recommender}, tables.ratings, **common)
     if options["plot"]:
         from fmkit.files import written_beside
 
@@ -96,7 +82,6 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
     if options["form"] == "table":
         print(result)
         return
-    table = result.to_table()
-    print_table(table.column_names, [list(row.values()) for row in table.to_pylist()], options["form"])
+    print_arrow(result.to_table(), options["form"])
     for sentence in result.notes:
         notes(sentence)

@@ -13,8 +13,6 @@ from fmkit.cli._recommending import (
     FILE,
     Notes,
     Tables,
-    context_of,
-    expanded,
     fitted,
     loaded,
     prints,
@@ -22,12 +20,10 @@ from fmkit.cli._recommending import (
     takes_tables,
     with_items,
 )
-from fmkit.cli._tables import print_table
+from fmkit.cli._tables import print_arrow
 from fmkit.errors import InputError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fmkit.recommend import Recommender
 
 OF_A_FIT = ("feedback", "quality", "factors", "sweeps", "seed", "users_path")
@@ -78,8 +74,7 @@ def recommend(ratings: tuple[Path, ...], **options: Any) -> None:
     _check_usage(bool(ratings), options)
     _check_writable(options)
     notes = Notes(options["quiet"])
-    context = context_of(options["context"])
-    tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+    tables = Tables.of(ratings, options)
     out, save_path = options["out"], options["save_path"]
     _check_apart(tables, options)
     asked, wishes = tables.asked, _wishes(options)
@@ -168,8 +163,7 @@ def _recommender(tables: Tables, notes: Notes, options: dict[str, Any]) -> Recom
     if not options["model_path"]:
         kept = options["save_path"] or options["out"]
         quality = options["quality"] or ("balanced" if kept else "fast")
-        settings = {name: options[name] for name in ("feedback", "factors", "sweeps", "seed", "jobs")}
-        recommender = fitted(tables, notes, quality=quality, **settings)
+        recommender = fitted(tables, notes, {**options, "quality": quality})
         if not kept and options["quality"] is None and recommender.feedback_ == "explicit":
             notes("this was a fast fit for a first look: --quality balanced is more accurate")
         return recommender
@@ -195,7 +189,8 @@ def _print_known(
     for user in users:
         if user not in listed:
             notes(f"nothing is left to recommend to user {user}")
-    _print(lists.drop_columns(["user"]) if len(users) == 1 and options["form"] == "table" else lists, options["form"])
+    alone = len(users) == 1 and options["form"] == "table"
+    print_arrow(lists.drop_columns(["user"]) if alone else lists, options["form"], digits=4)
 
 
 def _print_new(
@@ -212,12 +207,7 @@ def _print_new(
         table = read_whole(path, [item] if item in names else [])  # of one person, who needs no name
         people = table.append_column(user or "user", [["new"] * len(table)])
     lists = recommender.recommend_for(people, context=asked, explain=options["why"] is not False, **wishes)
-    _print(lists, options["form"])
-
-
-def _print(lists: pa.Table, form: str) -> None:
-    rows = [[round(v, 4) if isinstance(v, float) else v for v in row.values()] for row in lists.to_pylist()]
-    print_table(lists.column_names, rows, form)
+    print_arrow(lists, options["form"], digits=4)
 
 
 def _write_lists(recommender: Recommender, wishes: dict[str, Any], asked: Any, options: dict[str, Any]) -> None:

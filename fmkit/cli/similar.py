@@ -7,8 +7,18 @@ from typing import Any
 
 import click
 
-from fmkit.cli._recommending import FILE, Notes, Tables, expanded, fitted, loaded, prints, takes_settings, takes_tables
-from fmkit.cli._tables import print_table
+from fmkit.cli._recommending import (
+    FILE,
+    Notes,
+    Tables,
+    fitted,
+    loaded,
+    prints,
+    takes_quality,
+    takes_settings,
+    takes_tables,
+)
+from fmkit.cli._tables import print_arrow
 
 
 @click.command()
@@ -17,13 +27,7 @@ from fmkit.cli._tables import print_table
 @click.option("--user", "users", multiple=True, metavar="ID", help="Or a user; may be repeated.")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), metavar="N", help="Of each.")
 @click.option("--model", "model_path", type=FILE, metavar="FILE", help="Use a saved model instead of fitting one.")
-@click.option(
-    "--quality",
-    type=click.Choice(["fast", "balanced", "best"]),
-    default="balanced",
-    show_default=True,
-    help="How well it is fitted.",
-)
+@takes_quality
 @takes_tables
 @takes_settings
 @prints
@@ -42,12 +46,9 @@ def similar(ratings: tuple[Path, ...], **options: Any) -> None:
     if options["model_path"]:
         recommender = loaded(options["model_path"])
     else:
-        tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], {})
-        settings = {name: options[name] for name in ("feedback", "quality", "factors", "sweeps", "seed", "jobs")}
-        recommender = fitted(tables, notes, **settings)
+        recommender = fitted(Tables.of(ratings, options), notes, options)
     if options["items"]:
         found = recommender.similar_items(list(options["items"]), options["top"])
     else:
         found = recommender.similar_users(list(options["users"]), options["top"])
-    rows = [[round(v, 4) if isinstance(v, float) else v for v in row.values()] for row in found.to_pylist()]
-    print_table(found.column_names, rows, options["form"])
+    print_arrow(found, options["form"], digits=4)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from fmkit.cli._recommending import FILE, Notes, Tables, context_of, expanded, prints, takes_settings, takes_tables
-from fmkit.cli._tables import print_table
+from fmkit.cli._recommending import FILE, Notes, Tables, prints, takes_settings, takes_tables, unfitted
+from fmkit.cli._tables import print_arrow
 from fmkit.cli.evaluate import RULES
 
 
@@ -35,28 +35,18 @@ def tune(ratings: tuple[Path, ...], **options: Any) -> None:
     fmkit tune ratings.csv --minutes 60 --state trials.jsonl --save movies.fmkit
     """
     notes = Notes(options["quiet"])
-    context = context_of(options["context"])
-    tables = Tables(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+    tables = Tables.of(ratings, options)
 
     from fmkit import save
     from fmkit.files import check_writable
-    from fmkit.recommend import Recommender
     from fmkit.recommend import tune as search
 
     check_writable(options["save_path"])
-    recommender = Recommender(
-        feedback=options["feedback"],
-        n_factors=options["factors"],
-        max_iter=options["sweeps"],
-        n_jobs=options["jobs"],
-        random_state=options["seed"],
-    )
-    given = {name: value for name, value in tables.given().items() if value is not None}
     how = {name: options[name] for name in ("minutes", "state", "how", "metric")}
     how |= {"n_jobs": options["jobs"], "random_state": options["seed"], "verbose": int(not notes.quiet)}
-    result = search(recommender, tables.ratings, **given, **how)
+    result = search(unfitted(options), tables.ratings, **tables.given(), **how)
     save(result.recommender_, options["save_path"])
-    print_table(result.trail.column_names, [list(row.values()) for row in result.trail.to_pylist()], options["form"])
+    print_arrow(result.trail, options["form"])
     for sentence in result.notes:
         notes(sentence)
     best = ", ".join(f"{name}={value!r}" for name, value in result.best.items()) or "the settings as given"
