@@ -27,6 +27,12 @@ HEIGHT = 8 if llvm.get_host_cpu_features().get("avx512f", False) else 4
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
+def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows divided by their lengths; those of zeros stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, np.float32(1e-12)), np.float32)
+
+
 def row_dots(A: NDArray[np.float32], B: NDArray[np.float32]) -> NDArray[np.float32]:
     """The dot product of each row of A with that of B; 0 for rows of no length.
 

@@ -4,17 +4,31 @@ import contextlib
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import fmkit.datasets
 from fmkit.cli import main
 
 RUN = [sys.executable, "-c", "import sys; from fmkit.cli import main; sys.argv[0] = 'fmkit'; main()"]
+
+SHIPPED = Path(fmkit.datasets.__file__).parent / "movielens_small"
+RATINGS, MOVIES = SHIPPED / "ratings.csv.gz", SHIPPED / "movies.csv.gz"
+QUICK = ["--factors", 4, "--sweeps", 10]
 
 
 def run(*arguments, **options):
     options = {"capture_output": True, "text": True, "timeout": 120, **options}
     return subprocess.run([*RUN, *map(str, arguments)], **options)
+
+
+def save_movies(folder):
+    """The path of a saved model of the films that ship, with their titles."""
+    path = folder / "movies.fmkit"
+    done = run("recommend", RATINGS, "--items", MOVIES, *QUICK, "--save", path, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return path
 
 
 def call(*arguments):

@@ -3,25 +3,17 @@
 import csv
 import io
 import json
-from pathlib import Path
 
 import pytest
 
 import fmkit
 import fmkit.datasets
-from tests.command_line import assert_one_sentence, run
-
-SHIPPED = Path(fmkit.datasets.__file__).parent / "movielens_small"
-RATINGS, MOVIES = SHIPPED / "ratings.csv.gz", SHIPPED / "movies.csv.gz"
-QUICK = ["--factors", 4, "--sweeps", 10]
+from tests.command_line import RATINGS, assert_one_sentence, run, save_movies
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "movies.fmkit"
-    done = run("recommend", RATINGS, "--items", MOVIES, *QUICK, "--save", path, "--quiet")
-    assert (done.returncode, done.stderr) == (0, "")
-    return path
+    return save_movies(tmp_path_factory.mktemp("model"))
 
 
 def test_evaluate_puts_the_recommender_beside_the_baselines(tmp_path):

@@ -16,21 +16,12 @@ import pytest
 
 import fmkit
 import fmkit.datasets
-from tests.command_line import RUN, assert_one_sentence, run, run_unprivileged
-
-SHIPPED = Path(fmkit.datasets.__file__).parent / "movielens_small"
-RATINGS, MOVIES = SHIPPED / "ratings.csv.gz", SHIPPED / "movies.csv.gz"
-
-QUICK = ["--factors", 4, "--sweeps", 10]
+from tests.command_line import MOVIES, QUICK, RATINGS, RUN, assert_one_sentence, run, run_unprivileged, save_movies
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A saved model of the shipped ratings."""
-    path = tmp_path_factory.mktemp("model") / "movies.fmkit"
-    done = run("recommend", RATINGS, "--items", MOVIES, *QUICK, "--save", path, "--quiet")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    return path
+    return save_movies(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -51,13 +51,15 @@ class Oracle(BaseEstimator):
     def scores(self, users, items):
         return self.table_[users, items]
 
+    @property
+    def tells_std(self):
+        return self.spread is not None
+
     def predict(self, users, items, *, context=None, return_std=False):
         pairs = zip(pa.array(users).to_pylist(), pa.array(items).to_pylist(), strict=True)
         mean = np.array([self.known.get(pair, 3.0) for pair in pairs], np.float32)
         if not return_std:
             return mean
-        if self.spread is None:
-            raise ValueError("return_std needs a posterior")
         return mean, np.full(len(mean), self.spread, np.float32)
 
     def top(self, users, n, *, exclude):

@@ -239,7 +239,11 @@ def test_no_array_of_other_bytes_breaks_more_than_the_file(fitted, tmp_path_fact
     except InputError:
         return
     with np.errstate(all="ignore"):
-        loaded.recommend(n=3, exclude_seen=False)
+        lists = loaded.recommend(n=3, exclude_seen=False)
+    # Numbers may be others; what is listed is still each user's, and of the items that the file names.
+    assert len(lists) == 3 * len(loaded.users_)
+    assert lists["user"].unique().equals(loaded.users_.ids.ids)
+    assert set(lists["item"].to_pylist()) <= set(loaded.items_.ids.ids.to_pylist())
 
 
 def test_lists_are_written_whole_or_not_at_all(of_ids, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -247,13 +246,9 @@ def _predicted(recommender: Any, held: HeldOut) -> tuple[NDArray[np.float64], ND
     test = held.test
     asked = test.users.decode(test.user_codes), test.items.decode(test.item_codes)
     options = {} if test.context is None else {"context": test.context}
-    if "return_std" in inspect.signature(recommender.predict).parameters:
-        try:
-            mean, std = recommender.predict(*asked, return_std=True, **options)
-        except (NotImplementedError, ValueError):  # a fit without a posterior; any other fault comes up again below
-            pass
-        else:
-            return np.asarray(mean, np.float64), None if std is None else np.asarray(std, np.float64)
+    if recommender.tells_std:
+        mean, std = recommender.predict(*asked, return_std=True, **options)
+        return np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return np.asarray(recommender.predict(*asked, **options), np.float64), None
 
 

@@ -110,13 +110,15 @@ class Explaining(Fitted):
             name = str(self.items_.ids.ids[code]) if title is None else str(title)
             return name if len(name) <= SHORT else name[: SHORT - 1].rstrip() + "…"
 
+        names: list[str] = []
+        if isinstance(model, RankingModel):
+            names = [name_of(code) for code in range(len(self.items_))] + self.users_.feature_names
         words: list[str] = []
         for person, history in enumerate(own):
             items, one = item[row == person], people.select(np.array([person]))
             if isinstance(model, RatingModel):
                 words += [in_words(reason, name_of) for reason in reasons(model, one, history, items)]
             elif isinstance(model, RankingModel):
-                names = [name_of(code) for code in range(len(self.items_))] + self.users_.feature_names
                 parts = ranking_parts(model, one, int(codes[person]), items, names)
                 words += strongest_in_words(parts, len(items))
         return pa.array(words, pa.string())

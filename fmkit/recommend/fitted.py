@@ -132,14 +132,22 @@ class Fitted(BaseEstimator):
             if return_std:
                 raise InputError("a ranker of clicks tells no standard deviation: return_std is for ratings")
             return self.scores(user, item, told)
-        if return_std and not model.users.var_vectors.shape[1]:
+        if return_std and not self.tells_std:
             raise InputError("only MCMC and VB tell a standard deviation: leave model='auto', or give one of these")
         mean, deviation = np.empty(len(user), np.float32), np.empty(len(user), np.float32)
         for first in range(0, len(user), ROWS_AT_ONCE):
             some = slice(first, first + ROWS_AT_ONCE)
             asked = model.asked(model.find(user[some]), None if told is None else told[some])
-            mean[some], deviation[some] = model.ratings(asked, item[some])
+            if return_std:
+                mean[some], deviation[some] = model.ratings(asked, item[some])
+            else:
+                mean[some] = model.expected(asked, item[some])
         return (mean, deviation) if return_std else mean
+
+    @property
+    def tells_std(self) -> bool:
+        """Whether `predict` tells standard deviations: of ratings, by MCMC or VB."""
+        return isinstance(self.model_, RatingModel) and self.model_.users.var_vectors.shape[1] > 0
 
     def score_pairs(self, pairs: Any, *, context: Any = None) -> pa.Table:
         """A table of users and items with a column `score` more, what `predict` gives.

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
+from fmkit.linalg import unit_length
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.topn import top_n
 from fmkit.recommend.entities import Entities
@@ -250,7 +251,7 @@ class Listing(Explaining):
             columns["title"] = self.items_.titles.take(pa.array(item))
         columns["score"] = pa.array(scores[row, rank])
         if isinstance(model, RatingModel):
-            columns["predicted"] = pa.array(model.ratings(asked.select(row), item)[0])
+            columns["predicted"] = pa.array(model.expected(asked.select(row), item))
         return pa.RecordBatch.from_pydict(columns), row, item
 
     def _of_one(self, rated: Mapping[Any, float], likes: Any, context: Any) -> Ratings:
@@ -290,8 +291,7 @@ class Listing(Explaining):
         if n < 1:
             raise InputError(f"n must be at least 1, got {n}")
         codes = known_codes(entities, ids, role)
-        length = np.linalg.norm(factors, axis=1, keepdims=True)
-        factors = factors / np.maximum(length, np.float32(1e-12))
+        factors = unit_length(factors)
         own = np.arange(len(codes) + 1)
         n_threads = count_threads(self.n_jobs)
         found, cosine = top_n(factors[codes], factors, min(n, len(entities)), own, codes, n_threads)

@@ -233,8 +233,12 @@ class RatingModel:
         return self._spreads_of(self.items)
 
     @cached_property
-    def _arranged(self) -> Any:
-        return Arranged(self.item_vectors), Arranged(self.item_spreads)
+    def _arranged_vectors(self) -> Arranged:
+        return Arranged(self.item_vectors)
+
+    @cached_property
+    def _arranged_spreads(self) -> Arranged:
+        return Arranged(self.item_spreads)
 
     def _spreads_of(self, items: RatingSide) -> Floats:
         mean = items.vectors[:, : items.var_vectors.shape[1]]
@@ -257,11 +261,11 @@ class RatingModel:
             Only these.
         n_threads : int
         """
-        if among is None:
-            vectors, spreads = self._arranged
-        else:
-            exclude, vectors, spreads = exclude.among(among), self.item_vectors[among], self.item_spreads[among]
-        doubt = Doubt(risk, asked.spreads, spreads, self.scale.most_variance) if risk else None
+        vectors: Floats | Arranged = self._arranged_vectors if among is None else self.item_vectors[among]
+        exclude, doubt = exclude if among is None else exclude.among(among), None
+        if risk:
+            spreads = self._arranged_spreads if among is None else self.item_spreads[among]
+            doubt = Doubt(risk, asked.spreads, spreads, self.scale.most_variance)
         codes, scores = top_n(asked.vectors, vectors, n, exclude.before, exclude.items, n_threads, doubt)
         if among is not None:
             codes = np.where(codes < 0, np.int32(-1), among.astype(np.int32)[codes])
@@ -286,6 +290,12 @@ class RatingModel:
         """Variance of the noise of a rating of an item each."""
         levels = np.where(items < 0, np.float32(1), self.items.noise[items])
         return np.asarray(1 / (self.noise * asked.noise * levels), np.float32)
+
+    def expected(self, asked: Asked, items: Codes) -> Floats:
+        """Mean of a rating of an item each: as of `ratings`, without deviations where the mean does without them."""
+        if self.scale.ordered:
+            return self.ratings(asked, items)[0]
+        return np.clip(self.scores(asked, items), self.scale.lowest, self.scale.highest)
 
     def ratings(self, asked: Asked, items: Codes) -> tuple[Floats, Floats]:
         """Mean and standard deviation of a rating of an item each."""

@@ -59,6 +59,8 @@ class BaselineRecommender(BaseEstimator):
     users_: Entities
     items_: Entities
 
+    tells_std = False
+
     def __init__(self, baseline: Any, *, relevant: float | None = None, n_jobs: int | None = None) -> None:
         self.baseline = baseline
         self.relevant = relevant

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
+from fmkit.linalg import unit_length
 from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.filters import matching
@@ -140,16 +141,15 @@ class Wishes:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """What follows the pinned items."""
         most = model.item_vectors.shape[0] if among is None else len(among)
-        plain = not self.diversity and self.groups is None
-        long = n if plain else POOL * n
+        how: dict[str, Any] = {"risk": self.risk, "among": among, "n_threads": n_threads}
+        if not self.diversity and self.groups is None:
+            codes, scores = model.lists(asked, min(n, most), seen, **how)
+            end = ((0, 0), (0, n - codes.shape[1]))
+            return np.pad(codes, end, constant_values=-1), np.pad(scores, end, constant_values=-np.inf)
+        long, vectors = POOL * n, unit_length(model.item_factors)
         while True:
             long = min(long, most)
-            codes, scores = model.lists(asked, long, seen, risk=self.risk, among=among, n_threads=n_threads)
-            if plain:
-                end = ((0, 0), (0, n - long))
-                return np.pad(codes, end, constant_values=-1), np.pad(scores, end, constant_values=-np.inf)
-            vectors = model.item_factors / np.maximum(np.linalg.norm(model.item_factors, axis=1)[:, None], 1e-12)
-            vectors = vectors.astype(np.float32)
+            codes, scores = model.lists(asked, long, seen, **how)
             places = rerank(codes, scores, n, vectors, self.diversity, self.groups, self.pinned, n_threads)
             more = (codes[:, -1] >= 0) & (places[:, -1] < 0)  # a group is full, and there are others further down
             if not more.any() or long == most:
