@@ -150,7 +150,12 @@ def _contains(column: Any, member: Any, text: str) -> Any:
     if not isinstance(column, pa.ChunkedArray) or isinstance(member, pa.ChunkedArray):
         raise _no_condition(text)
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return pa.chunked_array([[None if row is None else member in row for row in column.to_pylist()]], pa.bool_())
+        lists = column.combine_chunks()
+        found = pc.equal(pc.list_flatten(lists), pa.scalar(member).cast(lists.type.value_type))
+        holders = pc.list_parent_indices(lists).filter(pc.fill_null(found, False))
+        mask = np.zeros(len(lists), bool)
+        mask[holders.to_numpy()] = True
+        return pa.chunked_array([pa.array(mask, mask=np.asarray(pc.is_null(lists)))])
     return pc.match_substring(column, str(member))
 
 
@@ -165,7 +170,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _mask(given: Any) -> NDArray[np.bool_]:
     if isinstance(given, pa.Array | pa.ChunkedArray) and pa.types.is_boolean(given.type):
-        return np.array(pc.fill_null(given, False).to_pylist(), bool)
+        return np.asarray(pc.fill_null(given, False))
     mask = np.asarray(given)
     if mask.dtype != np.bool_:
         raise InputError(f"a filter must give booleans, got {mask.dtype}")
