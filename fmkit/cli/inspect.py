@@ -28,7 +28,7 @@ def inspect(model: Path, form: str, quiet: bool) -> None:
     header, loaded = read_header(model), load(model)
     facts: list[tuple[str, Any]] = [
         ("file", str(model)),
-        ("size", f"{model.stat().st_size / 1e6:.1f} MB"),
+        ("size", f"{model.stat().st_size / 1e3:,.0f} kB"),
         ("holds", type(loaded).__name__),
         ("written by", f"fmkit {header['fmkit']}"),
     ]
