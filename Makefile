@@ -10,6 +10,9 @@ ifneq ($(shell test -n "$$HOME" && test -w "$$HOME" && echo yes),yes)
 export HOME := $(CURDIR)/build/home
 endif
 
+# Where Python is told to keep no compiled modules, each of the commands that tests start would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 RUN := .venv/bin/python
 ENVIRONMENT := .venv/installed
 

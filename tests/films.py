@@ -63,7 +63,7 @@ def scores_of(model: Any, context: Any = None, risk: float = 0.0) -> NDArray[np.
     variance = users.var_weights[:, None] + items.var_weights.astype(np.float64)
     variance = variance + users.var_vectors @ (of_item**2 + items.var_vectors).T + (mean**2) @ items.var_vectors.T
     variance = variance + 2 * users.covariance @ of_item.T + 2 * mean @ items.covariance.T
-    return np.asarray(scores - risk * np.sqrt(np.maximum(variance, 0)))
+    return np.asarray(scores - risk * np.sqrt(np.clip(variance, 0, model.scale.most_variance)))
 
 
 def solution(model: Any, side: Any, others: Any, row: Any, codes: Any, values: Any, **told: Any) -> NDArray[np.float64]:

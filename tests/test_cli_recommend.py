@@ -57,7 +57,7 @@ def test_csv_and_json_say_the_same(model):
 
 def test_a_saved_model_gives_the_lists_of_the_fit_with_and_without_the_table(model):
     asked = ["--user", 7, "--top", 4, "--format", "json", "--quiet"]
-    fitted = run("recommend", RATINGS, "--items", MOVIES, *QUICK, *asked)
+    fitted = run("recommend", RATINGS, "--items", MOVIES, *QUICK, "--quality", "balanced", *asked)
     assert run("recommend", "--model", model, *asked).stdout == fitted.stdout
     assert run("recommend", RATINGS, "--model", model, *asked).stdout == fitted.stdout  # no row is new
 
@@ -135,7 +135,7 @@ def test_a_context_is_fitted_and_asked_for(tmp_path):
     table = tmp_path / "r.csv"
     rows = [f"u{n % 7},i{n % 5},{1 + (n % 5 == 0) * 3},{'day' if n % 2 else 'night'}" for n in range(200)]
     table.write_text("\n".join(["user,item,rating,when", *dict.fromkeys(rows)]))
-    asked = ["recommend", table, *QUICK, "--user", "u1", "--include-seen", "--format", "json", "--quiet"]
+    asked = ["recommend", table, *QUICK, "--quality", "balanced", "--user", "u1", "--include-seen", "--format", "json"]
     day, night, usual = (
         json.loads(run(*asked, "--context", given).stdout) for given in ("when=day", "when=night", "when")
     )

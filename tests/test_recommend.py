@@ -24,7 +24,7 @@ GROUPS = {
 
 @pytest.fixture(scope="module")
 def fitted():
-    recommender = Recommender(quality="fast", max_iter=12, n_jobs=2)
+    recommender = Recommender(n_factors=8, max_iter=12, n_jobs=2)
     return recommender.fit(some_ratings(), users=PEOPLE, items=FILMS, context="device")
 
 

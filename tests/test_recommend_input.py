@@ -83,7 +83,7 @@ def test_what_was_found_is_told():
         "features of users: city (category), age (number)",
         "the table of items tells of 1 twice: the last row counts",
         "features of items: title (text), year (number), genres (set), author (category), new (category)",
-        "ratings are foretold by MCMC with 8 factors and 5 sweeps, from ids, features and what was rated beside",
+        "ratings are foretold by VB with 8 factors and 5 sweeps, from ids, features and what was rated beside",
         "lists are of what would be rated best; feedback='implicit' makes those of what is chosen",
     ]
     assert {name: len(found) for name, found in recommender.features_.items()} == {"users": 2, "items": 5, "context": 0}

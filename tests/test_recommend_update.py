@@ -22,8 +22,9 @@ TODAY = {
     "hour": [1, 2, 3, 4, 5, 6],
 }
 HOW = {
-    "mcmc": ({"quality": "fast", "max_iter": 12}, {"users": PEOPLE, "items": FILMS}),
-    "mcmc in a context": ({"quality": "fast", "max_iter": 12}, {"items": FILMS, "context": ["device", "hour"]}),
+    "vb": ({"quality": "fast", "max_iter": 12}, {"users": PEOPLE, "items": FILMS}),
+    "mcmc": ({"n_factors": 8, "max_iter": 12}, {"users": PEOPLE, "items": FILMS}),
+    "mcmc in a context": ({"n_factors": 8, "max_iter": 12}, {"items": FILMS, "context": ["device", "hour"]}),
     "als": ({"model": FMRegressor(3, max_iter=10, random_state=0)}, {"items": FILMS}),
     "weighted": ({"model": FMRegressor(3, max_iter=10, random_state=0)}, {"weight": "hour"}),
 }

@@ -13,7 +13,7 @@ from tests.films import FILMS, PEOPLE, some_ratings
 
 
 def fit(model="auto", **tables):
-    return Recommender(model, quality="fast", max_iter=5).fit(some_ratings(120), **tables)
+    return Recommender(model, n_factors=8, max_iter=5).fit(some_ratings(120), **tables)
 
 
 def test_similar_items_and_users_are_the_largest_cosines():

@@ -9,7 +9,8 @@ HEAVY = {"implicit", "llvmlite", "numba", "numpy", "pandas", "pyarrow", "pyvips"
 
 TELL_MODULES = """
 import atexit, sys
-atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+imported = lambda: [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
+atexit.register(lambda: print(*imported(), file=sys.stderr))
 from fmkit.cli import main
 sys.argv[0] = "fmkit"
 main()
@@ -51,6 +52,14 @@ def test_help_waits_for_nothing_heavy(command):
     imported = {module.partition(".")[0] for module in done.stderr.split()}
     assert "click" in imported
     assert imported & HEAVY == set()
+
+
+def test_a_command_waits_for_nothing_that_it_does_not_use(tmp_path):
+    table = tmp_path / "ratings.csv"
+    table.write_text("user,item,rating\nann,x,5\nann,y,1\nbob,y,2\nbob,z,4\n")
+    imported = set(run("-c", TELL_MODULES, "recommend", table, "--user", "ann").stderr.split())
+    assert {"numba", "sklearn", "pyarrow"} < imported
+    assert imported & {"pandas", "scipy.stats.distributions", "scipy.optimize", "torch", "matplotlib"} == set()
 
 
 def test_importing_fmkit_waits_for_nothing_heavy():

@@ -18,6 +18,7 @@ import click
 
 from fmkit import __version__
 from fmkit.cli._sentences import sentence_of
+from fmkit.cli._start import spare_imports
 from fmkit.errors import InputError
 
 
@@ -42,6 +43,7 @@ def fmkit() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 2 something to mend, 130 interrupted."""
+    spare_imports()
     if sys.stdout is None:  # closed by `>&-`
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (it stays open as long as the process)
     for stream in (sys.stdout, sys.stderr):

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.stats import rankdata
 
 from fmkit.ranking.judge import as_pairs
 from fmkit.ranking.metrics import checked_lists
@@ -93,6 +92,8 @@ def list_metrics(lists: ArrayLike, train: Any, *, features: Any = None) -> ListM
     """
     pairs = as_pairs(train, "train")
     n_items = pairs.n_items
+    from scipy.stats import rankdata  # half a second to import
+
     codes = checked_lists(lists, n_items)
     listed = codes >= 0
     sizes = listed.sum(axis=1)

@@ -100,7 +100,7 @@ class Fitted(BaseEstimator):
         out, step = np.empty(len(users), np.float32), ROWS_AT_ONCE
         for first in range(0, len(users), step):
             some = slice(first, first + step)
-            asked = self.model_.asked(self.model_.find(users[some]), None if context is None else context[some])
+            asked = self._asked(users[some], None if context is None else context[some])
             out[some] = self.model_.scores(asked, items[some])
         return out
 
@@ -137,12 +137,19 @@ class Fitted(BaseEstimator):
         mean, deviation = np.empty(len(user), np.float32), np.empty(len(user), np.float32)
         for first in range(0, len(user), ROWS_AT_ONCE):
             some = slice(first, first + ROWS_AT_ONCE)
-            asked = model.asked(model.find(user[some]), None if told is None else told[some])
+            asked = self._asked(user[some], None if told is None else told[some])
             if return_std:
                 mean[some], deviation[some] = model.ratings(asked, item[some])
             else:
                 mean[some] = model.expected(asked, item[some])
         return (mean, deviation) if return_std else mean
+
+    def _asked(self, users: Codes, context: sparse.csr_array | None = None) -> Any:
+        """What is asked for a user a pair; what a user has is looked up once, as users have many pairs."""
+        if context is not None:
+            return self.model_.asked(self.model_.find(users), context)
+        distinct, place = np.unique(users, return_inverse=True)
+        return self.model_.asked(self.model_.find(distinct)).select(place)
 
     @property
     def tells_std(self) -> bool:

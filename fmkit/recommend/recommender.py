@@ -45,8 +45,8 @@ class Recommender(Listing):
     """Lists from ratings or clicks, and from what is known of users and items, by factorization machines.
 
     Ratings are foretold by a machine of the user, the item, what each has rated or is rated by, and the columns of
-    their tables, in two hierarchical blocks, by MCMC: the fit tells how sure it is, and lists take account of that.
-    Clicks are ranked by `FMRanker`. What was chosen, and why, is in `told_`.
+    their tables, in two hierarchical blocks, by MCMC (VB if "fast"): the fit tells how sure it is, and lists take
+    account of that. Clicks are ranked by `FMRanker`. What was chosen, and why, is in `told_`.
 
     Parameters
     ----------
@@ -397,7 +397,7 @@ class Recommender(Listing):
             return {}
         some = np.random.default_rng(0).integers(0, len(ratings), SAMPLE)
         users, items = ratings.users[some], ratings.items[some]
-        _, deviations = self.model_.ratings(self.model_.asked(self.model_.find(users)), items)
+        _, deviations = self.model_.ratings(self._asked(users), items)
         return {"rmse by its own reckoning": float(np.sqrt(np.mean(np.square(deviations))))}
 
     def _ratings_of(self, interactions: Interactions) -> Ratings:

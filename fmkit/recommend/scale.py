@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from fmkit.estimators import FMClassifier, FMOrdinal
 from fmkit.recommend.model import Floats
@@ -77,7 +77,7 @@ class Scale:
         code = np.abs(ratings[:, None] - self.classes).argmin(axis=1)
         deviation = np.sqrt(noise.astype(np.float64))
         low, high = (cuts[code] - f) / deviation, (cuts[code + 1] - f) / deviation
-        chance = norm.cdf(high) - norm.cdf(low)
-        mean = (norm.pdf(low) - norm.pdf(high)) / np.maximum(chance, 1e-300)
+        chance = ndtr(high) - ndtr(low)
+        mean = (np.exp(-(low**2) / 2) - np.exp(-(high**2) / 2)) / np.sqrt(2 * np.pi) / np.maximum(chance, 1e-300)
         inside = np.clip(np.where(chance > 1e-12, mean, 0.0), low, high)  # far off, the nearest end
         return np.asarray(f + deviation * inside, np.float32)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 # The paper asks 1.01 of four chains together. One chain has two halves only: of 1,000 autoregressive ones from their
 # stationary state, of an effective size of 100 (the least that is asked), a third exceed 1.01 by chance, 2 to 3 % 1.05.
@@ -195,6 +194,8 @@ def _split(chains: ArrayLike) -> NDArray[np.float64]:
 
 
 def _normal_scores(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.stats import rankdata  # half a second to import
+
     ranks = rankdata(x).reshape(x.shape)
     return np.asarray(ndtri((ranks - 0.375) / (x.size + 0.25)))
 
