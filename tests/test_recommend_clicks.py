@@ -148,8 +148,6 @@ def test_what_only_ratings_have_is_refused(fitted):
         fitted.reasons(1, [2])
     with pytest.raises(InputError, match="the fit had no context"):
         fitted.recommend([1], context={"device": "tv"})
-    with pytest.raises(InputError, match="a context is for ratings: clicks are ranked without one; leave context=None"):
-        Recommender(feedback="implicit").fit(some_ratings(), context="device")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -170,21 +170,28 @@ class Ranking:
         exclude: Pairs,
         n_threads: int,
         among: NDArray[np.int64] | None = None,
+        beside: tuple[Vectors, Vectors] | None = None,
     ) -> tuple[NDArray[np.int32], Vectors]:
         """The n best items of each query and their scores; -1 and -inf where fewer are left.
 
-        `among` are the codes, ascending, of the only items that may be listed.
+        `among` are the codes, ascending, of the only items that may be listed; `beside` are vectors of these queries
+        and of all items whose products add to the scores.
         """
         if among is not None:
             exclude = exclude.among(among)
         if not self._with_item_item:
-            items = self.item_vectors if among is None else self.item_vectors[among]
+            items = self.item_vectors
+            if beside is not None:
+                vectors, items = np.hstack([vectors, beside[0]]), np.hstack([items, beside[1]])
+            items = items if among is None else items[among]
             codes, values = top_n(vectors, items, n, exclude.before, exclude.items, n_threads)
         else:
             codes = np.full((len(vectors), n), -1, np.int32)
             values = np.full((len(vectors), n), -np.inf, np.float32)
             for some in self._blocks(len(vectors)):
                 scores, left_out = self.scores(vectors[some], histories.rows(some)), exclude.rows(some)
+                if beside is not None:
+                    scores += beside[0][some] @ beside[1].T
                 if among is not None:
                     scores = np.ascontiguousarray(scores[:, among])
                 best = top_n_of_scores(scores, n, left_out.before, left_out.items, n_threads)

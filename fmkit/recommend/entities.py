@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
@@ -176,3 +177,9 @@ def _last_of_each(texts: pa.StringArray) -> Any:
     last = np.zeros(int(codes.max()) + 1, np.int64)
     np.maximum.at(last, codes, np.arange(len(codes)))
     return np.sort(last)
+
+
+def feature_of_columns(encoder: TableEncoder | None) -> NDArray[np.intp]:
+    """Number of the feature that each column of a design tells."""
+    sizes = [] if encoder is None else [feature.n_columns for feature in encoder.features_]
+    return np.repeat(np.arange(len(sizes)), sizes)

@@ -85,7 +85,7 @@ def ranking_parts(model: RankingModel, asked: AskedRanking, code: int, items: ND
     row = ranking.queries[[code]] if code >= 0 else None
     start = 0
     for factors, Z in zip(ranking.factors, ranking.item_parts, strict=True):
-        own = asked.vectors[:, start : start + Z.shape[1]]
+        own = asked.of_users[:, start : start + Z.shape[1]]
         start += Z.shape[1]
         scale = float(own[0, -1])  # of a vector [V'x, 1], times what the machine counts in the blend
         z, V = Z[items, :-1].astype(np.float64), factors.machine.query_factors
@@ -110,6 +110,8 @@ def ranking_parts(model: RankingModel, asked: AskedRanking, code: int, items: ND
         deviation = max(float(B[histories.items].sum(axis=0).std()), 1e-10)
         for j in histories.items:
             _add(found, f"has {names[j]}", ranking.weights[-1] / deviation * B[j, items].astype(np.float64))
+    if model.lifts is not None and asked.of_contexts.any():
+        _add(found, "context", model.lifts.items[items].astype(np.float64) @ asked.of_contexts[0])
     rest = -sum(found.values()) + model.scores(asked.select(np.zeros(len(items), np.intp)), items).astype(np.float64)
     return [*found.items(), ("user", rest)]
 

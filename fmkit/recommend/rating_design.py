@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.design import Design, RelationBlock
-from fmkit.recommend.entities import Entities
+from fmkit.recommend.entities import Entities, feature_of_columns
 from fmkit.tables.levels import unit_rows
 
 
@@ -71,10 +71,7 @@ def known_of(entities: Entities, partners: sparse.csr_array) -> sparse.csr_array
 
 
 def _groups(entities: Entities, n_partners: int) -> NDArray[np.intp]:
-    sizes = [n_partners]
-    if entities.encoder is not None:
-        sizes += [feature.n_columns for feature in entities.encoder.features_ if feature.n_columns]
-    return np.repeat(np.arange(1, len(sizes) + 1), sizes)
+    return np.append(np.ones(n_partners, np.intp), feature_of_columns(entities.encoder) + 2)
 
 
 def _block(known: sparse.csr_array, groups: NDArray[np.intp], codes: Any) -> RelationBlock:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
 from fmkit.recommend.defaults import Feedback, Quality, check_model, clicks_ranker, feedback_of, in_brief, regressor
-from fmkit.recommend.entities import Entities
+from fmkit.recommend.entities import Entities, feature_of_columns
 from fmkit.recommend.fitted import History
 from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.listing import Listing
@@ -159,8 +159,9 @@ class Recommender(Listing):
             Column that says which of several ratings is the last; by default one of a usual name. It is no feature:
             make it one by `context`.
         context : str or sequence of str, optional
-            Columns that tell in what context a rating was given (weekday, device, ...). A fit with a context takes
-            several times as long.
+            Columns that tell in what context a rating or click was given (weekday, device, ...). A fit of ratings with
+            a context takes several times as long. Of clicks, what is chosen more often in a context than the histories
+            of who is there lead to expect goes up in its lists (`fmkit.ranking.lifts`).
 
         Raises
         ------
@@ -184,8 +185,6 @@ class Recommender(Listing):
         self.columns_, came = given, self._read(interactions, given)
         self.feedback_, why = feedback_of(came.ratings, self.feedback, self.model)
         self.told_.append(f"{_counted(len(came), 'row')} of {self.feedback_} feedback: {why}")
-        if self.feedback_ == "implicit" and names:
-            raise InputError("a context is for ratings: clicks are ranked without one; leave context=None")
         self.users_ = Entities.of(came.users, users, "user", user, self.schema)
         self.items_ = Entities.of(came.items, items, "item", item, self.schema)
         self._tell_entities()
@@ -198,7 +197,7 @@ class Recommender(Listing):
             came = replace(came, ratings=None)  # which later rows need not have
         self.interactions_ = replace(came, users=self.users_.ids, items=self.items_.ids)
         ratings = self._remember()
-        self.model_ = self._fit_model(ratings)
+        self.model_ = self._fit_model(ratings, names)
         self.fitted_ = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "rows": len(ratings),
@@ -234,7 +233,8 @@ class Recommender(Listing):
         joined = self.interactions_.joined(came)
         if isinstance(self.model_, RankingModel):
             codes = came.user_codes, came.item_codes
-            model: Model = self.model_.renewed(*codes, came.weights, (users, items))
+            ranked = self.model_.renewed(*codes, came.weights, (users, items))
+            model: Model = ranked.with_contexts_of(self._ratings_of(joined))
         else:
             assert isinstance(self.model_, RatingModel)
             ratings = self._ratings_of(joined)
@@ -272,7 +272,7 @@ class Recommender(Listing):
         entities = self.users_.select(kept)
         interactions = replace(left, users=entities.ids, user_codes=place[left.user_codes])
         if isinstance(self.model_, RankingModel):
-            self.model_ = self.model_.without(codes)
+            self.model_ = self.model_.without(codes).with_contexts_of(self._ratings_of(interactions))
         else:
             assert isinstance(self.model_, RatingModel)
             ratings = self._ratings_of(interactions)
@@ -325,7 +325,8 @@ class Recommender(Listing):
         if facts["context_encoder"] is not None:
             held = under(arrays, "context_encoder.")
             recommender.context_encoder_ = TableEncoder._from_file(facts["context_encoder"], held)
-        recommender.model_ = unpack_model(facts["model"], arrays, users, items, came)
+        n_context = len(feature_of_columns(recommender.context_encoder_))
+        recommender.model_ = unpack_model(facts["model"], arrays, users, items, came, n_context)
         recommender._remember()
         return recommender
 
@@ -373,7 +374,7 @@ class Recommender(Listing):
                 kinds = ", ".join(f"{one.column} ({one.kind})" for one in side.encoder.features_)
                 self.told_.append(f"features of {name}: {kinds}")
 
-    def _fit_model(self, ratings: Ratings) -> Model:
+    def _fit_model(self, ratings: Ratings, names: Sequence[str]) -> Model:
         """The model that was given, or the one that the data ask for."""
         how: dict[str, Any] = {"n_jobs": self.n_jobs, "random_state": self.random_state, "verbose": self.verbose}
         settings = len(ratings), self.quality, self.n_factors, self.max_iter
@@ -384,9 +385,12 @@ class Recommender(Listing):
             design = RatingDesign.of(self.users_, self.items_, ratings.users, ratings.items, with_partners)
             return RatingModel.fit(design, ratings, estimator)
         ranker = clicks_ranker(*settings, **how) if self.model == "auto" else clone(self.model)
-        model = RankingModel.fit(self.users_.features, self.items_.features, ratings, ranker)
+        sides = self.users_.features, self.items_.features
+        model = RankingModel.fit(*sides, ratings, ranker, feature_of_columns(self.context_encoder_))
         weights = ", ".join(f"{name} ({weight:.2f})" for name, weight in ranker.weights_.items())
         self.told_.append(f"clicks are ranked by {weights}")
+        if model.lifts is not None:
+            self.told_.append(f"what is chosen more often there counts more in a context: {', '.join(names)}")
         return model
 
     def _how_good(self, ratings: Ratings) -> dict[str, float]:

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from fmkit.errors import InputError
 from fmkit.estimators import FMRanker
 from fmkit.modelfile import pack_strings, unpack_strings
+from fmkit.ranking.lifts import Lifts
 from fmkit.ranking.saved import pack_table, unpack_table
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.interactions import Columns, Interactions
@@ -32,6 +33,7 @@ Arrays = dict[str, NDArray[Any]]
 
 SIDES = ("users", "items")
 SCALARS = ("bias", "noise")
+LIFTS = ("columns", "items", "groups", "weights")
 SHARED = ("members", "precision", "centre")  # of a side
 
 
@@ -120,7 +122,10 @@ def pack_model(model: Model) -> tuple[dict[str, Any], Arrays]:
     """The model; what users and items have met and their features stand elsewhere."""
     if isinstance(model, RankingModel):
         facts, arrays = model.ranker._to_file()
-        return {"ranker": facts, "n_features": model.n_features}, prefixed(arrays, "ranker.")
+        arrays = prefixed(arrays, "ranker.")
+        if model.lifts is not None:
+            arrays |= {f"lifts.{name}": getattr(model.lifts, name) for name in LIFTS}
+        return {"ranker": facts, "n_features": model.n_features}, arrays
     assert isinstance(model, RatingModel)
     arrays = {"model.context": model.context, "model.usual": model.usual}
     arrays |= {f"model.{name}": getattr(model.scale, name) for name in ("classes", "cutpoints")}
@@ -133,17 +138,19 @@ def pack_model(model: Model) -> tuple[dict[str, Any], Arrays]:
     return facts, arrays
 
 
-def unpack_model(facts: dict[str, Any], arrays: Arrays, users: Entities, items: Entities, came: Interactions) -> Model:
+def unpack_model(
+    facts: dict[str, Any], arrays: Arrays, users: Entities, items: Entities, came: Interactions, n_context: int
+) -> Model:
     """The reverse."""
     if "ranker" in facts:
         ranker = FMRanker._from_file(facts["ranker"], under(arrays, "ranker."))
         pairs, n_features = ranker.ranking_.pairs, int(facts["n_features"])
         if (pairs.n_queries, pairs.n_items) != (len(users), len(items)) or n_features != users.features.shape[1]:
             raise InputError("its ranker is not one of its users and items")
-        return RankingModel(ranker, n_features)
+        return RankingModel(ranker, n_features, _lifts(under(arrays, "lifts."), len(items), n_context))
     usual = checked_array(arrays, "model.usual", np.float32, (None,))
     d = len(usual) - 1
-    context = checked_array(arrays, "model.context", np.float32, (None, d + 1))
+    context = checked_array(arrays, "model.context", np.float32, (n_context, d + 1))
     pairs_met = pairs_of(came.user_codes, came.item_codes, len(users), len(items))
     sides = []
     for name, entities, met in (("users", users, pairs_met), ("items", items, pairs_met.T.tocsr())):
@@ -174,6 +181,18 @@ def unpack_model(facts: dict[str, Any], arrays: Arrays, users: Entities, items: 
     if len(k) > 1 or max(k) > d:  # they are multiplied with each other
         raise InputError("its variances of users and of items are of different lengths")
     return RatingModel(users=sides[0], items=sides[1], context=context, usual=usual, scale=scale, **scalars)
+
+
+def _lifts(arrays: Arrays, n_items: int, n_context: int) -> Lifts | None:
+    if "items" not in arrays:
+        return None
+    groups = checked_array(arrays, "groups", np.int64, (n_context,))
+    columns = checked_array(arrays, "columns", np.float32, (n_context, None))
+    items = checked_array(arrays, "items", np.float32, (n_items, columns.shape[1]))
+    weights = checked_array(arrays, "weights", np.float32, (None,))
+    if len(groups) and not 0 <= groups.min() <= groups.max() < len(weights):
+        raise InputError("its lifts are of groups that do not exist")
+    return Lifts(columns, items, groups.astype(np.intp), weights)
 
 
 def prefixed(arrays: Arrays, name: str) -> Arrays:
