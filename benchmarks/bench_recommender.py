@@ -1,11 +1,13 @@
 """The recommender against its rivals: errors of ratings, seconds of lists, of people folded in, of evaluations.
 
     python benchmarks/bench_recommender.py ratings [--surprise PYTHON]
+    python benchmarks/bench_recommender.py rankings [--msweb FILE] [--rivals] [--minutes 10]
     python benchmarks/bench_recommender.py lists
     python benchmarks/bench_recommender.py table
 
 Ratings: the shipped sets, a tenth held out by numpy.random.RandomState(42). `--surprise` names a Python that has
-scikit-surprise, which needs numpy 1. Lists: top-10 for 70,000 users of 10,000 items with vectors of 64 factors, beside
+scikit-surprise, which needs numpy 1. Rankings: the split of bench_rankings.py, by defaults and after `tune`.
+Lists: top-10 for 70,000 users of 10,000 items with vectors of 64 factors, beside
 implicit's; twenty ratings of somebody new; NDCG@10 of 10 million interactions. Table: a million rows from CSV to every
 user's list in a Parquet file by one command, with its memory.
 """
@@ -24,13 +26,14 @@ import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+from bench_rankings import interactions, judged, rivals, split
 from scipy import sparse
 from synth_ratings import make
 
 import fmkit.datasets
 from fmkit import FMRegressor
 from fmkit.datasets import load_goodbooks, load_movielens_small
-from fmkit.recommend import Recommender, evaluate
+from fmkit.recommend import Recommender, evaluate, tune
 
 SURPRISE = """
 import sys, numpy as np
@@ -92,7 +95,7 @@ def myfm_error(user, item, rating, test):
 
 @click.group()
 def main():
-    """Ratings, lists or table."""
+    """Ratings, rankings, lists or table."""
 
 
 @main.command()
@@ -119,6 +122,46 @@ def ratings(surprise):
             np.savez(files[-1], test=test, **columns)
         if surprise:
             subprocess.run([surprise, "-c", SURPRISE, *files], check=True)
+
+
+@main.command()
+@click.option("--sets", "names", multiple=True, default=["movielens", "goodbooks"])
+@click.option("--msweb", type=Path)
+@click.option("--minutes", default=10.0)
+@click.option("--rivals", "with_rivals", is_flag=True)
+def rankings(names, msweb, minutes, with_rivals):
+    for name in (*names, *(["msweb"] if msweb else [])):
+        parts = split(*interactions(name, msweb))
+        both, test = parts[2:]
+        users, items = both.nonzero()
+        clicks = {"user": users, "item": items}
+
+        def told(what, result, of=name):
+            print(f"{of} {what}: recall@20 {result['recall']:.4f}, ndcg@10 {result['ndcg']:.4f}", flush=True)
+
+        start = time.perf_counter()
+        told("Recommender", judged(scores_by_code(Recommender(feedback="implicit").fit(clicks), both), both, test))
+        print(f"  in {time.perf_counter() - start:.0f} s")
+        start = time.perf_counter()
+        found = tune(Recommender(feedback="implicit"), clicks, minutes=minutes, how="random")
+        print(found, f"in {time.perf_counter() - start:.0f} s", sep="\n")
+        told("tune", judged(scores_by_code(found.recommender_, both), both, test))
+        if with_rivals:
+            for rival, work in rivals(parts):
+                told(rival, work())
+
+
+def scores_by_code(recommender, pairs):
+    """Scores of all items, of users whose ids are the rows of the pairs."""
+    model, items = recommender.model_, recommender.items_.ids.encode(np.arange(pairs.shape[1]))
+    codes = recommender.users_.ids.encode(np.arange(pairs.shape[0]))
+
+    def score(users):
+        asked = model.find(codes[users])
+        scores = model.ranker.ranking_.scores(asked.of_users, asked.histories)
+        return np.where(items < 0, -np.inf, scores[:, items])
+
+    return score
 
 
 @main.command()
