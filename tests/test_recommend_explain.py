@@ -300,6 +300,14 @@ def test_likes_are_ratings_higher_than_nine_tenths(fitted):
         ),
         ({"ratings": {2: "good"}}, "ratings must be finite numbers, one for each item: {item: rating}"),
         ({"ratings": {2: float("nan")}}, "ratings must be finite numbers"),
+        (
+            {"ratings": {2: 5, 3: 50}},
+            "the rating 50 of item 3 is outside the scale of the fit, 0.5 to 5: give one with",
+        ),
+        (
+            {"ratings": pa.table({"user": ["ann"], "item": [2], "rating": [-1]})},
+            "the rating -1 of item 2 by user ann is outside the scale of the fit",
+        ),
         ({"ratings": {"user": [1], "item": [2], "rating": [3]}}, "none of the items is known|ratings must be finite"),
         (
             {"ratings": pa.table({"user": [1], "item": [99], "rating": [3]})},

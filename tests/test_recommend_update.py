@@ -12,6 +12,7 @@ from fmkit import FMRegressor
 from fmkit.errors import InputError
 from fmkit.recommend import Recommender
 from fmkit.recommend.rating_side import OWN
+from fmkit.solvers.fold import fold_columns
 from tests.films import FILMS, N_FILMS, N_USERS, PEOPLE, contexts_of, solution, some_ratings
 
 TODAY = {
@@ -119,6 +120,21 @@ def test_an_item_of_a_single_rating_stays_as_doubtful_as_it_would_be_in_a_fit():
     assert 0 < doubt[1] < few
 
 
+def test_no_more_threads_fold_people_in_than_n_jobs_allows(monkeypatch):
+    asked = []
+
+    def counted(*state, **how):
+        asked.append(state[-1])
+        return fold_columns(*state, **how)
+
+    monkeypatch.setattr("fmkit.recommend.rating_model.fold_columns", counted)
+    recommender = fit("als")
+    recommender.n_jobs = 3
+    recommender.recommend_for({1: 5})
+    recommender.partial_fit({"user": [3], "item": [21], "rating": [5.0]}).forget([4])
+    assert asked == [3] * 5
+
+
 def test_rows_that_are_known_already_touch_nobody():
     recommender = fit("mcmc")
     before = recommender.model_
@@ -153,6 +169,10 @@ def test_partial_fit_without_a_fit_is_one():
         ),
         ({"user": [1], "item": [2], "rating": ["good"], "device": ["tv"], "hour": [1]}, "'good' is no number"),
         ({"user": [1], "item": [2], "rating": [3]}, "there is no column 'device'"),
+        (
+            {"user": [1, "ann"], "item": [2, "x"], "rating": [3, 50], "device": ["tv"] * 2, "hour": [1, 2]},
+            "the rating 50 of item x by user ann is outside the scale of the fit, 0.5 to 5: .* fit anew to all rows",
+        ),
         ({"user": [1], "item": [2], "rating": [3], "device": ["tv"], "hour": ["noon"]}, "'hour' holds string, in the"),
     ],
 )

@@ -107,7 +107,7 @@ class RankingModel:
             vectors[unknown] = ranking.new(nobody, nothing, 1)
         return AskedRanking(vectors, histories)
 
-    def folded(self, clicks: Ratings, features: sparse.csr_array) -> AskedRanking:
+    def folded(self, clicks: Ratings, features: sparse.csr_array, n_threads: int = 1) -> AskedRanking:
         """Users 0, 1, ... who come with clicks, and with a row of features each."""
         ranking = self.ranker.ranking_
         pairs = np.stack([clicks.users, clicks.items], axis=1)
@@ -115,7 +115,7 @@ class RankingModel:
         n_ids = ranking.queries.shape[1] - self.n_features
         ids = sparse.csr_array((features.shape[0], n_ids), dtype=np.float32)
         rows = sparse.hstack([features, ids], format="csr", dtype=np.float32)
-        return AskedRanking(ranking.new(rows, histories, 1), histories)
+        return AskedRanking(ranking.new(rows, histories, n_threads), histories)
 
     def lists(
         self,

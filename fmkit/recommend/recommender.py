@@ -36,6 +36,7 @@ from fmkit.recommend.saved import (
 )
 from fmkit.recommend.updating import forgotten, renewed
 from fmkit.tables import TableEncoder
+from fmkit.threads import count_threads
 
 SAMPLE = 10_000  # ratings by which a model judges itself
 LISTS = "lists are of what would be rated best; feedback='implicit' makes those of what is chosen"
@@ -182,6 +183,8 @@ class Recommender(Listing):
         )
         self.told_ = []
         self.columns_, came = given, self._read(interactions, given)
+        if came.weights is not None and not came.weights.any():
+            raise InputError(f"all rows weigh 0 in column '{weight}': some must count, with a weight above 0")
         self.feedback_, why = feedback_of(came.ratings, self.feedback, self.model)
         self.told_.append(f"{_counted(len(came), 'row')} of {self.feedback_} feedback: {why}")
         if self.feedback_ == "implicit" and names:
@@ -216,6 +219,8 @@ class Recommender(Listing):
         once more has the solution that all of its ratings, old and new, ask for; rows that the fit had already touch
         nobody. New users and items are taken in. A ranker of clicks makes a sweep over all pairs.
 
+        Ratings beyond those of the fit are refused, as more likely of another scale, or a slip of the keys, than meant.
+
         Parameters
         ----------
         interactions : as in `fit`
@@ -224,6 +229,7 @@ class Recommender(Listing):
         if not hasattr(self, "model_"):
             return self.fit(interactions)
         came = self._read(interactions, self.columns_)
+        self._check_scale(came, "if the scale has changed, fit anew to all rows")
         before = len(self.users_), len(self.items_)
         users, items = self.users_.taking_in(came.users.ids), self.items_.taking_in(came.items.ids)
         if self.feedback_ == "implicit":
@@ -238,7 +244,8 @@ class Recommender(Listing):
         else:
             assert isinstance(self.model_, RatingModel)
             ratings = self._ratings_of(joined)
-            model = renewed(self.model_, users, items, ratings, (came.user_codes, came.item_codes))
+            touched = came.user_codes, came.item_codes
+            model = renewed(self.model_, users, items, ratings, touched, count_threads(self.n_jobs))
         self.users_, self.items_, self.interactions_, self.model_ = users, items, joined, model
         self._remember()
         new = len(users) - before[0], len(items) - before[1]
@@ -276,7 +283,8 @@ class Recommender(Listing):
         else:
             assert isinstance(self.model_, RatingModel)
             ratings = self._ratings_of(interactions)
-            self.model_ = forgotten(self.model_, kept, entities, self.items_, ratings, touched)
+            n_threads = count_threads(self.n_jobs)
+            self.model_ = forgotten(self.model_, kept, entities, self.items_, ratings, touched, n_threads)
         self.users_, self.interactions_ = entities, interactions
         self._remember()
         self.told_.append(f"forgotten: {_counted(len(codes), 'user')} with {_counted(int(gone.sum()), 'row')}")

@@ -194,6 +194,22 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         design = sparse.hstack(blocks, format="csr", dtype=np.float32)
         return design if self.sparse_output else design.toarray()
 
+    def unmet(self, X: Any) -> dict[str, list[str]]:
+        """Categories, and members of sets, that the fit did not see, by column: `transform` leaves them out.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        """
+        check_is_fitted(self)
+        table = self._table(X, reset=False)
+        unmet = {
+            name: encoder.unmet(table.column(name).combine_chunks())
+            for name, encoder in self._encoders.items()
+            if isinstance(encoder, Levels) and encoder.kind != "text"  # new words come with every text
+        }
+        return {name: levels for name, levels in unmet.items() if levels}
+
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the design's columns: column=level, column:word, column~knot.
 

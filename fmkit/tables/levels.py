@@ -63,6 +63,14 @@ class Levels:
         matrix = tokens.matrix(self.values, len(self), self.missing)
         return (matrix if self.kind == "category" else unit_rows(matrix))[tokens.rows]
 
+    def unmet(self, column: pa.Array) -> list[str]:
+        """Levels that the fit did not see."""
+        if self.of_booleans:
+            column = _as_booleans(column)
+        texts = pc.unique(Tokens.of(column, self.kind, self.separator).texts)
+        unmet: list[str] = texts.filter(pc.invert(pc.is_in(texts, value_set=self.values))).drop_null().to_pylist()
+        return unmet
+
     @property
     def of_booleans(self) -> bool:
         """Whether the levels are true and false."""
