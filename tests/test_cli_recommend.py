@@ -100,7 +100,10 @@ def test_wishes(model):
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [
-        (["--filter", "year > 3"], "the filter names the column 'year', the table of items has 'title', 'genres'"),
+        (
+            ["--filter", "year > 3"],
+            "the filter names the column 'year', the table of items has 'movieId', 'title', 'genres'",
+        ),
         (["--filter", "genres >"], "the filter 'genres >' is no condition"),
         (["--at-most", "genres"], "--at-most takes COLUMN=N, got 'genres'"),
         (["--pin", "none"], "pinned holds 'none', which is none of the 9,742 items"),

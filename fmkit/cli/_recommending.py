@@ -197,7 +197,7 @@ def with_items(recommender: Recommender, path: Path, notes: Notes) -> None:
     described = int(pc.sum(pc.is_valid(told.table.column(0).slice(0, len(known)))).as_py() or 0)
     if described < len(known) / 2:
         notes(f"{path} tells of {described:,} of the {len(known):,} items, and of {known_too:,} others: is it theirs?")
-    recommender.items_ = replace(known, table=told.table.slice(0, len(known)))
+    recommender.items_ = replace(known, table=told.table.slice(0, len(known)), id_column=told.id_column)
 
 
 def expanded(paths: Sequence[Path]) -> list[Path]:

@@ -131,6 +131,11 @@ class Entities:
         except pa.ArrowException:
             return None
 
+    def with_ids(self, name: str) -> pa.Table:
+        """The table, after a column of the ids, which has its own name, or this one where no table was given."""
+        name = self.id_column or name
+        return pa.table({name: self.ids.ids}) if self.table is None else self.table.add_column(0, name, self.ids.ids)
+
     @property
     def feature_names(self) -> list[str]:
         """Of the columns of `features`."""

@@ -61,8 +61,9 @@ class Listing(Explaining):
         candidates : id, or array-like of ids, optional
             List only these items.
         filter : str, mapping, callable or mask, optional
-            List only items that fulfil it, by the columns of the table of items: "year >= 1990 and 'Comedy' in genres",
-            {"language": ["en", "fr"]}, a function of the table, or a mask in the order of `items_`.
+            List only items that fulfil it, by the columns of the table of items, ids too: "year >= 1990 and 'Comedy' in
+            genres", {"language": ["en", "fr"]}, a function of the table, or a mask in the order of `items_`. Without
+            such a table, ids are called "item". If it lets nothing through, a warning tells the value nearest to it.
         context : mapping of column to value, or table of a row a user, optional
             The context of these lists; by default the usual one, an average over that of all interactions.
         diversity : float, default=0.0

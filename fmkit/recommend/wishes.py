@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from fmkit.errors import InputError
 from fmkit.linalg import unit_length
 from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.entities import Entities
+from fmkit.recommend.filter_hints import why_nothing
 from fmkit.recommend.filters import matching
 from fmkit.recommend.model import Model
 from fmkit.recommend.rating_model import RatingModel
@@ -89,7 +91,10 @@ class Wishes:
         if candidates is not None:
             among = np.unique(_codes(items, candidates, "candidates")).astype(np.int64)
         if filter is not None:
-            allowed = np.flatnonzero(matching(items.table, len(items), filter))
+            table = items.with_ids("item")
+            allowed = np.flatnonzero(matching(table, filter))
+            if not len(allowed):  # nothing in stock is no mistake, a slip in a value is
+                warnings.warn(f"the filter lets no item through{why_nothing(table, filter)}", stacklevel=4)
             among = allowed if among is None else np.intersect1d(among, allowed)
         return cls(
             n=min(int(n), len(items)),
