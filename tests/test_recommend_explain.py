@@ -316,7 +316,7 @@ def test_likes_are_ratings_higher_than_nine_tenths(fitted):
         ({"ratings": pa.table({"user": [1], "item": [2], "rating": [3]}), "likes": [1]}, "likes are one person's"),
         ({"features": {"size": 3}}, "there is no column 'size', the table has 'city', 'age'"),
         ({"features": {"age": "old"}}, "features are not as in the table"),
-        ({"context": {"device": "tv"}}, "the fit had no context: name its columns in fit"),
+        ({"context": {"device": "tv"}}, "the fit had no context: name the columns of one in the fit, by context="),
     ],
 )
 def test_people_of_whom_nothing_can_be_made_are_told(fitted, given, message):

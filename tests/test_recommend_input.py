@@ -205,6 +205,12 @@ def test_columns_that_hold_something_else_are_told(change, message):
         ),
         (
             RATINGS,
+            {"items": {name: RATINGS[name] for name in ("user", "item", "rating")}},
+            "the table of items has rows of the same item with another 'user' each, as interactions have: give one wi",
+        ),
+        (RATINGS, {"users": RATINGS}, "the table of users has rows of the same user with another 'item' each"),
+        (
+            RATINGS,
             {"users": {"user": [1, None], "age": [1, 2]}},
             "the table of users has no id in row 2 of column 'user'",
         ),

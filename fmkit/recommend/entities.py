@@ -19,6 +19,7 @@ from fmkit.recommend.tables import TableFile, read_whole
 from fmkit.recommend.vocabulary import Vocabulary, as_texts, plain_ids
 from fmkit.tables import TableEncoder
 from fmkit.tables.frames import as_arrow
+from fmkit.tables.texts import plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class Entities:
         Raises
         ------
         InputError
-            If the table has no column of ids, lacks an id, or shares none with the interactions.
+            If the table has no column of ids, lacks an id, shares none with the interactions, or is made of such.
         """
         if table is None:
             return cls(ids, sparse.csr_array((len(ids), 0), dtype=np.float32))
@@ -95,6 +96,12 @@ class Entities:
             raise InputError(f"the table of {role}s has no id in row {int(np.argmax(gone)) + 1} of column '{column}'")
         last = _last_of_each(texts)
         n_replaced = len(texts) - len(last)
+        other = usual_column([name for name in names if name != column], "item" if role == "user" else "user")
+        if n_replaced and other is not None and _n_pairs(texts, table.column(other)) > len(last):
+            raise InputError(
+                f"the table of {role}s has rows of the same {role} with another '{other}' each, as interactions have: "
+                f"give one with a row for each {role}"
+            )
         table, texts = table.take(pa.array(last)), texts.take(pa.array(last))
         codes = ids.encode(texts).copy()
         if not (codes >= 0).any():
@@ -173,6 +180,13 @@ class Entities:
         """Some of them, in this order."""
         table = None if self.table is None else self.table.take(pa.array(codes))
         return replace(self, ids=Vocabulary(self.ids.decode(codes)), features=self.features[codes], table=table)
+
+
+def _n_pairs(texts: pa.StringArray, others: pa.ChunkedArray) -> int:
+    if pa.types.is_nested(others.type):  # of which Arrow makes no groups
+        return 0
+    pairs = pa.table({"one": texts, "other": plain(others.combine_chunks())})
+    return len(pairs.group_by(["one", "other"]).aggregate([]))
 
 
 def _last_of_each(texts: pa.StringArray) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,10 +69,32 @@ def matching(table: pa.Table, given: Any) -> NDArray[np.bool_]:
     return mask
 
 
+def check_filter(text: str, names: Sequence[str]) -> None:
+    """Raise, before hours of work, what `matching` would raise of a text that is no condition, or names no column."""
+    for node in ast.walk(_parsed(text)):
+        if isinstance(node, ast.Name) and node.id not in names:
+            raise no_column("the filter", node.id, names)
+
+
+def no_column(who: str, name: str, names: Sequence[str]) -> InputError:
+    """The error of a wish that names a column which the table of items, whose ids have one, does not have."""
+    have = f"the table of items has {', '.join(map(repr, names))}"
+    if len(names) == 1:
+        have = f"of items only '{names[0]}' is known: give a table of them to the fit, by items="
+    return InputError(f"{who} names the column '{name}', {have}")
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):  # the latter two of thousands of brackets
+        raise _no_condition(text) from None
+
+
 def _of_text(table: pa.Table, text: str) -> NDArray[np.bool_]:
     try:
-        result = _value(ast.parse(text.strip(), mode="eval").body, table, text)
-    except (SyntaxError, RecursionError, MemoryError):  # the latter two of thousands of brackets
+        result = _value(_parsed(text), table, text)
+    except RecursionError:
         raise _no_condition(text) from None
     except (pa.ArrowException, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
@@ -157,10 +179,7 @@ def _contains(column: Any, member: Any, text: str) -> Any:
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        have = f"the table of items has {', '.join(map(repr, table.column_names))}"
-        if table.num_columns == 1:
-            have = f"of items only '{table.column_names[0]}' is known: give a table of them to the fit, by items="
-        raise InputError(f"the filter names the column '{name}', {have}")
+        raise no_column("the filter", name, table.column_names)
     column = table.column(name)
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 

@@ -177,7 +177,7 @@ class Fitted(BaseEstimator):
         if given is None:
             return None
         if self.context_encoder_ is None:
-            raise InputError("the fit had no context: name its columns in fit(..., context=...)")
+            raise InputError("the fit had no context: name the columns of one in the fit, by context=")
         names = list(self.columns_.context)
         if isinstance(given, Mapping):
             given = {name: [value] if np.ndim(value) == 0 else value for name, value in given.items()}

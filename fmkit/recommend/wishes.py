@@ -17,7 +17,7 @@ from fmkit.linalg import unit_length
 from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.filter_hints import why_nothing
-from fmkit.recommend.filters import matching
+from fmkit.recommend.filters import matching, no_column
 from fmkit.recommend.model import Model
 from fmkit.recommend.rating_model import RatingModel
 from fmkit.recommend.reranking import Groups, rerank
@@ -183,8 +183,7 @@ def _groups(items: Entities, at_most: Mapping[str, int]) -> Groups:
     members, most = [], []
     for name, limit in at_most.items():
         if items.table is None or name not in items.table.column_names:
-            have = "no columns" if items.table is None else ", ".join(map(repr, items.table.column_names))
-            raise InputError(f"at_most names the column '{name}', the table of items has {have}")
+            raise no_column("at_most", name, ["item"] if items.table is None else items.table.column_names)
         if not isinstance(limit, int | np.integer) or limit < 1:
             raise InputError(f"at_most of '{name}' must be an integer of at least 1, got {limit!r}")
         groups = _members(items, name)
