@@ -13,6 +13,8 @@ from scipy.stats import rankdata
 from fmkit.ranking.judge import as_pairs
 from fmkit.ranking.metrics import checked_lists
 
+BESIDE = ("novelty", "popularity", "diversity", "coverage", "gini", "personalisation")  # what `list_metrics` tells
+
 
 @dataclass(frozen=True, eq=False)
 class ListMetrics:
