@@ -259,6 +259,46 @@ def test_files_do_not_tell_categories_of_those_who_were_forgotten(tmp_path):
     assert loaded.interactions_.context["device"].combine_chunks().dictionary.to_pylist() == ["tv"]
 
 
+@pytest.mark.parametrize("kind", ["mcmc", "als", "clicks"])
+def test_nothing_is_left_of_what_only_the_forgotten_were(kind, tmp_path):
+    people = {name: list(column) for name, column in PEOPLE.items()}
+    people["city"][4] = "Xanadu"
+    people["pets"] = [131.5 if u == 4 else 2 for u in range(N_USERS)]
+    people["met"] = [f"2024-0{1 + u % 3}-1{u % 8}" for u in range(N_USERS)]
+    people["likes"] = [["tea", "rye"] if u != 4 else ["absinthe", "tea"] for u in range(N_USERS)]
+    rows, context = pd.DataFrame(some_ratings()), {}
+    how = HOW["als"][0] if kind == "als" else {"quality": "fast", "max_iter": 3, "n_factors": 4}
+    if kind == "clicks":
+        how = {**how, "feedback": "implicit"}
+    else:
+        rows.loc[rows["user"] == 4, "device"] = "contraption"
+        context = {"context": "device"}
+    recommender = Recommender(schema={"pets": "number"}, **how).fit(rows, users=people, **context)
+    names = recommender.users_.feature_names
+    assert {"city=Xanadu", "pets~131.5", "likes=absinthe"} < set(names)
+    traces = [b"Xanadu", b"absinthe", np.float64(131.5).tobytes(), *[b"contraption"] * bool(context)]
+    before = file_of(recommender, tmp_path)
+    assert all(trace in before for trace in traces)
+    kept = [u for u in range(N_USERS) if u != 4]
+    expected = recommender.users_.features.toarray()[kept]
+    recommender.forget(4)
+    after = file_of(recommender, tmp_path)
+    assert [trace for trace in traces if trace in after] == []
+    left = recommender.users_.feature_names
+    assert set(names) - set(left) == {"city=Xanadu", "pets~131.5", "likes=absinthe"}
+    np.testing.assert_array_equal(
+        recommender.users_.features.toarray(), expected[:, [names.index(one) for one in left]]
+    )
+    # What is left goes on: of those who stayed, of somebody new, by today's rows, and from the file.
+    loaded = fmkit.load(tmp_path / "m.fmkit")
+    new = {"age": 25, "city": "Oslo"}
+    for one in (recommender, loaded):
+        assert len(one.recommend_for({1: 5}, features=new, n=3)) == 3
+        assert len(one.explain(3, 1))
+        one.partial_fit(pd.DataFrame({"user": [91], "item": [2], "rating": [4.0], "device": ["tv"]}))
+    assert loaded.recommend(n=3).equals(recommender.recommend(n=3))
+
+
 def test_not_everybody_can_be_forgotten():
     recommender = fit("als")
     with pytest.raises(InputError, match="nobody would be left: these users have all interactions"):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
@@ -176,10 +177,24 @@ class Entities:
             table = pa.concat_tables([table, nothing])
         return replace(self, ids=Vocabulary(plain_ids(known)), features=sparse.csr_array(features), table=table)
 
+    def remaining(self, codes: Any) -> tuple[Entities, NDArray[np.bool_]]:
+        """Some of them, less what features tell of the others alone; and which columns of features are left."""
+        some = self.select(codes)
+        if self.encoder is None:
+            return some, np.ones(some.features.shape[1], bool)
+        encoder, stay = self.encoder.without(emptied(self.features, some.features))
+        return replace(some, encoder=encoder, features=some.features[:, stay]), stay
+
     def select(self, codes: Any) -> Entities:
         """Some of them, in this order."""
         table = None if self.table is None else self.table.take(pa.array(codes))
         return replace(self, ids=Vocabulary(self.ids.decode(codes)), features=self.features[codes], table=table)
+
+
+def emptied(before: sparse.csr_array, after: sparse.csr_array) -> NDArray[np.bool_]:
+    """Which columns had entries and have none any more."""
+    had, has = (np.bincount(rows.indices, minlength=rows.shape[1]) > 0 for rows in (before, after))
+    return np.asarray(had & ~has)
 
 
 def _n_pairs(texts: pa.StringArray, others: pa.ChunkedArray) -> int:

@@ -72,9 +72,11 @@ class RankingModel:
         pairs = np.stack([users, items], axis=1)
         return replace(self, ranker=ranker.partial_fit(pairs, of_users, of_items, sample_weight=weights))
 
-    def without(self, gone: Codes) -> Self:
-        """Without some users."""
-        return replace(self, ranker=copy.copy(self.ranker).forget(gone))
+    def without(self, gone: Codes, stay: NDArray[np.bool_]) -> Self:
+        """Without some users, and without features but those that stay."""
+        features = np.append(np.flatnonzero(~stay), len(stay) + gone) if len(stay) else gone
+        ranker = copy.copy(self.ranker).forget(gone, features=features)
+        return replace(self, ranker=ranker, n_features=int(stay.sum()))
 
     @property
     def item_vectors(self) -> Floats:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
 from fmkit.recommend.defaults import Feedback, Quality, check_model, clicks_ranker, feedback_of, in_brief, regressor
-from fmkit.recommend.entities import Entities
+from fmkit.recommend.entities import Entities, emptied
 from fmkit.recommend.fitted import History
 from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.listing import Listing
@@ -256,7 +256,8 @@ class Recommender(Listing):
     def forget(self, users: Any) -> Self:
         """Take users out: their rows, their vectors, and what they added to the vectors of the items that they met.
 
-        These items are solved for again, everything else as it is. Ids that are unknown are passed over.
+        These items are solved for again, everything else as it is. A category, or a number's place, that only they had
+        is gone too. Ids that are unknown are passed over.
 
         Parameters
         ----------
@@ -276,15 +277,19 @@ class Recommender(Listing):
         place = np.full(len(self.users_), -1, np.int32)
         place[kept] = np.arange(len(kept), dtype=np.int32)
         left = self.interactions_.select(~gone)
-        entities = self.users_.select(kept)
+        entities, stay = self.users_.remaining(kept)
         interactions = replace(left, users=entities.ids, user_codes=place[left.user_codes])
         if isinstance(self.model_, RankingModel):
-            self.model_ = self.model_.without(codes)
+            self.model_ = self.model_.without(codes, stay)
         else:
             assert isinstance(self.model_, RatingModel)
-            ratings = self._ratings_of(interactions)
+            model, encoder, ratings = self.model_, self.context_encoder_, self._ratings_of(interactions)
+            if encoder is not None and ratings.context is not None:
+                self.context_encoder_, known = encoder.without(emptied(self.history_.ratings.context, ratings.context))
+                model = replace(model, context=model.context[known])
+                ratings = replace(ratings, context=ratings.context[:, known])
             n_threads = count_threads(self.n_jobs)
-            self.model_ = forgotten(self.model_, kept, entities, self.items_, ratings, touched, n_threads)
+            self.model_ = forgotten(model, kept, stay, entities, self.items_, ratings, touched, n_threads)
         self.users_, self.interactions_ = entities, interactions
         self._remember()
         self.told_.append(f"forgotten: {_counted(len(codes), 'user')} with {_counted(int(gone.sum()), 'row')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.recommend.entities import Entities
@@ -47,19 +48,22 @@ def renewed(
 def forgotten(
     model: RatingModel,
     kept: Codes,
+    stay: NDArray[np.bool_],
     users: Entities,
     items: Entities,
     ratings: Ratings,
     touched: Codes,
     n_threads: int,
 ) -> RatingModel:
-    """Without some users.
+    """Without some users, and the features that only they had.
 
     Parameters
     ----------
     model : RatingModel
     kept : ndarray of codes, ascending
         The users who stay.
+    stay : bool ndarray of shape (n_features,)
+        Features that some of them have.
     users, items : Entities
         Those who stay, and all items.
     ratings : Ratings
@@ -73,7 +77,10 @@ def forgotten(
     if _with_partners(side, items, n_before):
         members = np.concatenate([side.members[:n_before][kept], side.members[n_before:]])
         side = replace(side, members=members, rows=known_of(items, pairs.T.tocsr()))
-    model = replace(model, users=model.users.select(kept), items=side)
+    of_users = model.users.select(kept)
+    columns = np.append(np.ones(len(of_users.members) - len(stay), bool), stay)
+    of_users = replace(of_users, rows=of_users.rows[:, columns], members=of_users.members[columns])
+    model = replace(model, users=of_users, items=side)
     return _with_items(model, touched, ratings, n_threads)
 
 
