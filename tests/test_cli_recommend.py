@@ -189,6 +189,18 @@ def test_a_filter_that_lets_nothing_through_says_what_was_meant(model):
     assert "fmkit: nothing is left to recommend to user 1" in done.stderr
 
 
+def test_a_table_that_came_after_the_fit_has_wishes_too(tmp_path):
+    ratings, films, model = tmp_path / "r.csv", tmp_path / "films.csv", tmp_path / "m.fmkit"
+    rows = [f"u{n % 9},i{(n * n) % 23},{1 + n % 4}" for n in range(99)]
+    ratings.write_text("\n".join(["user,item,rating", *dict.fromkeys(rows)]))
+    films.write_text("\n".join(["film,genres", *(f"i{n},{'Crime|Comedy' if n % 3 else 'Crime'}" for n in range(23))]))
+    assert call("recommend", ratings, *QUICK, "--save", model, "--quiet").returncode == 0
+    asked = ["recommend", "--model", model, "--items", films, "--user", "u1", "--include-seen", "--format", "json"]
+    done = call(*asked, "--at-most", "genres=2", "--filter", "film != 'i1'")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 2
+
+
 def test_the_id_of_an_item_is_a_column_of_the_filter(model):
     done = call("recommend", "--model", model, "--user", 1, "--filter", "movieId in (318, 858)", "--format", "json")
     assert {row["item"] for row in json.loads(done.stdout)} == {318, 858}

@@ -38,11 +38,13 @@ def tune(ratings: tuple[Path, ...], **options: Any) -> None:
     tables = Tables.of(ratings, options)
     tables.check_apart(options["save_path"], options["state"])
 
-    from fmkit import save
     from fmkit.files import check_writable
-    from fmkit.recommend import tune as search
 
     check_writable(options["save_path"])
+
+    from fmkit import save
+    from fmkit.recommend import tune as search
+
     how = {name: options[name] for name in ("minutes", "state", "how", "metric")}
     how |= {"n_jobs": options["jobs"], "random_state": options["seed"], "verbose": int(not notes.quiet)}
     result = search(unfitted(options), tables.ratings, **tables.given(), **how)

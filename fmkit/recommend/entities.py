@@ -101,7 +101,8 @@ class Entities:
         if n_replaced and other is not None and _n_pairs(texts, table.column(other)) > len(last):
             raise InputError(
                 f"the table of {role}s has rows of the same {role} with another '{other}' each, as interactions have: "
-                f"give one with a row for each {role}"
+                f"give one with a row for each {role}",
+                path=path,
             )
         table, texts = table.take(pa.array(last)), texts.take(pa.array(last))
         codes = ids.encode(texts).copy()

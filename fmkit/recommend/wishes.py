@@ -22,6 +22,7 @@ from fmkit.recommend.model import Model
 from fmkit.recommend.rating_model import RatingModel
 from fmkit.recommend.reranking import Groups, rerank
 from fmkit.recommend.vocabulary import as_texts
+from fmkit.tables import TableEncoder
 
 POOL = 10  # times n items are looked at where lists are to be diverse
 
@@ -195,15 +196,16 @@ def _groups(items: Entities, at_most: Mapping[str, int]) -> Groups:
 def _members(items: Entities, name: str) -> sparse.csr_array:
     """Items x the values of a column, or the members of its sets; an item without one is in no group."""
     assert items.table is not None
-    assert items.encoder is not None
-    kinds = {feature.column: feature for feature in items.encoder.features_}
-    if kinds[name].kind == "set":
-        start = 0
-        for feature in items.encoder.features_:
-            if feature.column == name:
-                break
-            start += feature.n_columns
-        return items.features[:, start : start + kinds[name].n_columns]
+    encoder, features = items.encoder, items.features
+    if encoder is None or name not in {feature.column for feature in encoder.features_}:  # the table came after the fit
+        alone = items.table.select([name])
+        encoder = TableEncoder().fit(alone)
+        features = encoder.transform(alone)
+    start = 0
+    for feature in encoder.features_:
+        if feature.column == name and feature.kind == "set":
+            return features[:, start : start + feature.n_columns]
+        start += feature.n_columns
     codes = items.table.column(name).combine_chunks().dictionary_encode()
     known = np.flatnonzero(pc.is_valid(codes))
     levels = pc.fill_null(codes.indices, 0).to_numpy()[known]
