@@ -48,8 +48,12 @@ def check_writable(path: str | Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if _is_device(path):
         return
+    folder = path.resolve().parent
+    if not folder.exists():
+        mend = f"there is no folder {path.parent}: make it first, or choose another name"
+        raise FileNotFoundError(errno.ENOENT, mend, str(path))
     try:
-        tempfile.TemporaryFile(dir=path.resolve().parent).close()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 

@@ -8,7 +8,7 @@ import pytest
 
 import fmkit
 import fmkit.datasets
-from tests.command_line import RATINGS, assert_one_sentence, run, save_movies
+from tests.command_line import RATINGS, assert_one_sentence, call, run, save_movies
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,24 @@ def test_evaluate_judges_a_saved_model_by_rows_that_it_never_saw(model, tmp_path
     test.write_text("userId,movieId,rating\n1,318,5\n2,1,3\n")
     rows = json.loads(run("evaluate", test, "--model", model, "--format", "json", "--quiet").stdout)
     assert any("rmse" in json.dumps(row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (["evaluate", RATINGS, "--test", "1"], "invalid value for '--test': 1.0 is not in the range 0<x<1"),
+        (["evaluate", RATINGS, "--test", "nan"], "'nan' is no number that is finite"),
+        (["evaluate", RATINGS, "--relevant", "nan"], "'nan' is no number that is finite"),
+        (["evaluate", RATINGS, "--split", "randm"], "invalid value for '--split': 'randm' is not one of 'random', "),
+        (["evaluate", RATINGS, "--plot", "nowhere/a.png"], "nowhere/a.png: there is no folder nowhere: make it"),
+        (["tune", RATINGS, "--save", "m.fmkit", "--minutes", "inf"], "'inf' is no number that is finite"),
+        (["tune", RATINGS, "--save", RATINGS], "this file would be overwritten, and it is read"),
+        (["tune", RATINGS, "--save", "m.fmkit", "--metric", "ndgc"], "--metric must be one of rmse, "),
+    ],
+)
+def test_options_are_looked_at_before_anything_is_fitted(asked, sentence, monkeypatch):
+    monkeypatch.setattr("fmkit.recommend.recommender.Recommender._fit_model", None)
+    assert_one_sentence(call(*asked), sentence)
 
 
 def test_similar_items_and_users(model):
@@ -66,10 +84,14 @@ def test_tune_keeps_the_best_and_goes_on_from_its_state(tmp_path):
 def test_inspect_tells_what_a_model_is(model, tmp_path):
     done = run("inspect", model)
     assert done.returncode == 0
-    for told in ("Recommender", "100,836 rows of explicit feedback", "genres: set", "MCMC with 4 factors", "610"):
+    for told in ("Recommender", "100,836 rows of explicit feedback", "items: genres", "MCMC with 4 factors", "610"):
         assert told in done.stdout
-    told = {row["what"]: row["value"] for row in json.loads(run("inspect", model, "--format", "json").stdout)}
-    assert 0.6 < float(told["good: rmse by its own reckoning"]) < 1
+    told = json.loads(call("inspect", model, "--format", "json").stdout)
+    assert 0.6 < told["good"]["rmse by its own reckoning"] < 1
+    assert (told["rows"], told["users"], told["bytes"]) == (100_836, 610, model.stat().st_size)
+    assert told["features"]["items"]["genres"].startswith("set, 20 columns")
+    assert told["settings"]["n_factors"] == 4
+    assert 'features: items: genres,"set, 20 columns' in call("inspect", model, "--format", "csv").stdout
     fmkit.save(fmkit.FMRegressor(n_factors=1).fit([[1, 0], [0, 1]], [1, 2]), tmp_path / "m.fmkit")
     assert "FMRegressor" in run("inspect", tmp_path / "m.fmkit").stdout
     (tmp_path / "m.fmkit").write_text("nothing")

@@ -16,7 +16,18 @@ import pytest
 
 import fmkit
 import fmkit.datasets
-from tests.command_line import MOVIES, QUICK, RATINGS, RUN, assert_one_sentence, run, run_unprivileged, save_movies
+from fmkit.cli._sentences import in_options
+from tests.command_line import (
+    MOVIES,
+    QUICK,
+    RATINGS,
+    RUN,
+    assert_one_sentence,
+    call,
+    run,
+    run_unprivileged,
+    save_movies,
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +111,117 @@ def test_wishes(model):
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [
-        (["--filter", "year > 3"], "the filter names the column 'year', the table of items has 'title', 'genres'"),
+        (
+            ["--filter", "year > 3"],
+            "the filter names the column 'year', the table of items has 'movieId', 'title', 'genres'",
+        ),
         (["--filter", "genres >"], "the filter 'genres >' is no condition"),
-        (["--at-most", "genres"], "--at-most takes COLUMN=N, got 'genres'"),
-        (["--pin", "none"], "pinned holds 'none', which is none of the 9,742 items"),
+        (["--at-most", "genres"], "--at-most takes COLUMN=N with N at least 1, got 'genres'"),
+        (["--at-most", "genres=0"], "--at-most takes COLUMN=N with N at least 1, got 'genres=0'"),
+        (["--at-most", "year=1"], "--at-most names the column 'year', the table of items has 'title', 'genres'"),
+        (["--pin", "none"], "--pin holds 'none', which is none of the 9,742 items"),
+        (["--pin", 1, "--pin", 1], "--pin 1 is given twice"),
+        (["--risk", "nan"], "--risk takes a number or explore, got 'nan'"),
+        (["--diversity", "nan"], "'nan' is no number that is finite"),
         (["--risk", "much"], "--risk takes a number or explore, got 'much'"),
-        (["--context", "weekday=Monday"], "the fit had no context"),
+        (["--context", "weekday=Monday"], "the fit had no context: name the columns of one in the fit, by --context N"),
     ],
 )
 def test_wishes_that_cannot_be_fulfilled(model, wish, sentence):
-    assert_one_sentence(run("recommend", "--model", model, "--user", 1, *wish), sentence)
+    assert_one_sentence(call("recommend", "--model", model, "--user", 1, *wish), sentence)
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        (["--filter", "year > 3"], "the filter names the column 'year', of items only 'item' is known: give a table"),
+        (["--filter", "year > 3", "--items", "films.csv"], "the table of items has 'film', 'title'"),
+        (["--filter", "title >", "--items", "films.csv"], "the filter 'title >' is no condition"),
+        (["--at-most", "year=3"], "by --items FILE"),
+        (
+            ["--items", "ratings.csv"],
+            "ratings.csv: --items takes a table with a row for each item, not that of ratings",
+        ),
+        (
+            ["--users", "./ratings.csv"],
+            "ratings.csv: --users takes a table with a row for each user, not that of ratings",
+        ),
+        (["--items", "-", "--users", "-"], "- is what comes on stdin, which is read once: give the other tables as"),
+        (["--columns", "user=item"], "column 'item' cannot hold both user and item"),
+        (["--top", "0"], "invalid value for '--top': 0 is not in the range"),
+    ],
+)
+def test_wishes_are_looked_at_before_the_fit(small, monkeypatch, wish, sentence):
+    (small.parent / "films.csv").write_text("film,title\nx,X\n")
+    monkeypatch.chdir(small.parent)
+    monkeypatch.setattr("fmkit.recommend.recommender.Recommender._fit_model", None)
+    assert_one_sentence(call("recommend", "ratings.csv", "--user", "ann", *wish), sentence)
+
+
+def test_options_are_called_as_the_command_calls_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.csv").write_text("who,what,liked\nann,x,5\nann,y,1\nbob,y,2\nbob,z,4\n")
+    done = call("recommend", "r.csv", "--user", "ann")
+    assert_one_sentence(done, "name one (--columns user=COLUMN), or add a header line")
+    named = ["r.csv", "--columns", "user=who,item=what"]
+    done = call("recommend", *named, "--user", "ann", "--feedback", "explicit")
+    assert_one_sentence(done, "explicit feedback needs ratings: name their column with --columns rating=COLUMN")
+    done = call("evaluate", *named, "--split", "time")
+    assert_one_sentence(done, "give --columns time=COLUMN, or --split random")
+    done = call("recommend", *named, "--user", "ann", "--risk", 1)
+    assert done.stderr.splitlines()[-1] == (
+        "fmkit: a ranker of clicks tells no deviation: leave --risk out, it is for ratings"
+    )
+
+
+def test_what_somebody_called_a_column_is_no_option():
+    assert in_options("the filter 'how=1 and (user=2)' is no condition") == (
+        "the filter 'how=1 and (user=2)' is no condition"
+    )
+    assert in_options("data/user=5/part.csv: the file is empty") == "data/user=5/part.csv: the file is empty"
+    assert in_options("user=5/part.csv: the file is empty") == "user=5/part.csv: the file is empty"
+
+
+def test_a_filter_that_lets_nothing_through_says_what_was_meant(model):
+    with pytest.warns(UserWarning, match="no item has 'comedy' in 'genres', did you mean 'Comedy'"):
+        done = call("recommend", "--model", model, "--user", 1, "--filter", "'comedy' in genres")
+    assert done.returncode == 0
+    assert "fmkit: nothing is left to recommend to user 1" in done.stderr
+
+
+def test_a_table_that_came_after_the_fit_has_wishes_too(tmp_path):
+    ratings, films, model = tmp_path / "r.csv", tmp_path / "films.csv", tmp_path / "m.fmkit"
+    rows = [f"u{n % 9},i{(n * n) % 23},{1 + n % 4}" for n in range(99)]
+    ratings.write_text("\n".join(["user,item,rating", *dict.fromkeys(rows)]))
+    films.write_text("\n".join(["film,genres", *(f"i{n},{'Crime|Comedy' if n % 3 else 'Crime'}" for n in range(23))]))
+    assert call("recommend", ratings, *QUICK, "--save", model, "--quiet").returncode == 0
+    asked = ["recommend", "--model", model, "--items", films, "--user", "u1", "--include-seen", "--format", "json"]
+    done = call(*asked, "--at-most", "genres=2", "--filter", "film != 'i1'")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 2
+
+
+def test_the_id_of_an_item_is_a_column_of_the_filter(model):
+    done = call("recommend", "--model", model, "--user", 1, "--filter", "movieId in (318, 858)", "--format", "json")
+    assert {row["item"] for row in json.loads(done.stdout)} == {318, 858}
+
+
+def test_ratings_of_another_scale_are_refused(model, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("user,movie,stars\nann,1,50\n")
+    done = call("recommend", "--model", model, "--new-user", path)
+    assert_one_sentence(done, "the rating 50 of item 1 by user ann is outside the scale of the fit, 0.5 to 5")
+    done = call("recommend", path, "--model", model, "--user", "ann")
+    assert_one_sentence(done, "outside the scale of the fit, 0.5 to 5: if the scale has changed, fit anew to all rows")
+
+
+def test_a_context_that_the_fit_never_met_is_told(tmp_path):
+    table = tmp_path / "r.csv"
+    rows = [f"u{n % 7},i{n % 5},{1 + n % 4},{'day' if n % 2 else 'night'}" for n in range(60)]
+    table.write_text("\n".join(["user,item,rating,when", *rows]))
+    asked = ["recommend", table, *QUICK, "--user", "u1", "--include-seen", "--context"]
+    with pytest.warns(UserWarning, match="the context 'when' holds 'noon', which the fit never met"):
+        assert call(*asked, "when=noon").returncode == 0
 
 
 def test_several_files_folders_and_stdin_are_read(small, tmp_path):
@@ -124,6 +236,8 @@ def test_several_files_folders_and_stdin_are_read(small, tmp_path):
     assert whole.stdout.splitlines()[1].startswith("ann,1,z,")
     assert run("recommend", folder, *asked).stdout == whole.stdout
     assert run("recommend", "-", *asked, input=small.read_text()).stdout == whole.stdout
+    films = "item,title\nx,X\ny,Y\nz,Zed\n"
+    assert "Zed" in run("recommend", small, "--items", "-", *asked, input=films).stdout
     first, second = tmp_path / "1.csv", tmp_path / "2.csv.gz"
     lines = small.read_text().splitlines(keepends=True)
     first.write_text("".join(lines[:3]))
@@ -239,18 +353,25 @@ def test_no_permission(small, tmp_path):
     ("options", "sentence"),
     [
         (["--all-users", "--out", "lists.xlsx"], "lists are written to .csv or .parquet files, 'lists.xlsx' is none"),
-        (["--all-users", "--out", "nowhere/lists.csv"], "nowhere/lists.csv: no such file or directory"),
+        (
+            ["--all-users", "--out", "nowhere/lists.csv"],
+            "nowhere/lists.csv: there is no folder nowhere: make it first, or choose another name",
+        ),
         (["--all-users", "--out", "folder.csv"], "folder.csv: is a directory"),
-        (["--save", "nowhere/m.fmkit"], "nowhere/m.fmkit: no such file or directory"),
+        (
+            ["--save", "nowhere/m.fmkit"],
+            "nowhere/m.fmkit: there is no folder nowhere: make it first, or choose another name",
+        ),
         (["--user", "1", "--items", "nothing.csv"], "nothing.csv: no such file or directory"),
-        (["--user", "1", "--items", "ratings.csv", "--columns", "title=t"], "there is no column 't' for title"),
+        (["--user", "1", "--items", "films.csv", "--columns", "title=t"], "there is no column 't' for title"),
         (["--user", "1", "--columns", "item=wine"], "there is no column 'wine' for item"),
     ],
 )
 def test_bad_options_end_in_one_sentence(small, options, sentence):
     (small.parent / "folder.csv").mkdir()
+    (small.parent / "films.csv").write_text("item,name\nx,X\n")
     assert_one_sentence(run("recommend", "ratings.csv", *options, cwd=small.parent), sentence)
-    assert sorted(path.name for path in small.parent.iterdir()) == ["folder.csv", "ratings.csv"]
+    assert sorted(path.name for path in small.parent.iterdir()) == ["films.csv", "folder.csv", "ratings.csv"]
 
 
 @pytest.mark.parametrize(

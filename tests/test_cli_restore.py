@@ -148,7 +148,10 @@ def test_nothing_lost_is_copied(folder):
         (["photo.png", "--lost", "pinkish"], "'pinkish' is no colour: name one of white"),
         (["photo.png", "--lost", "alpha"], "photo.png: the picture has no alpha channel"),
         (["photo.png", "--mask", "mask.png", "--out", "out.xyz"], "out.xyz: pictures are written as .png"),
-        (["photo.png", "--mask", "mask.png", "--out", "nowhere/out.png"], "nowhere/out.png: no such file or directory"),
+        (
+            ["photo.png", "--mask", "mask.png", "--out", "nowhere/out.png"],
+            "nowhere/out.png: there is no folder nowhere: make it first",
+        ),
         (["photo.png", "--mask", "mask.png", "--out", "photo.png"], "photo.png: this would overwrite what is read"),
         (["photo.png", "--mask", "mask.png", "--out", "mask.png"], "mask.png: this would overwrite what is read"),
     ],

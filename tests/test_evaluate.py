@@ -252,8 +252,10 @@ def test_tables_and_text(halves):
         ({"k": 0}, "k must be at least 1"),
         ({"metrics": "auc"}, "unknown metric 'auc@10'"),
         ({"metrics": ()}, "metrics must name at least one"),
+        ({"metrics": ["rmse"]}, "'rmse' is of ratings foretold, this recommender makes lists: name one of them"),
+        ({"metrics": ["rmse@10"]}, "'rmse' is of ratings, not of the first 10 items: leave '@10' out"),
         ({"confidence": 95}, "confidence must be a share"),
-        ({"relevant": 4}, "the test has none"),
+        ({"relevant": 4}, "the test has no ratings to be relevant=4: leave it out, or name rating="),
         ({"sampled": 0}, "sampled must be at least 1"),
     ],
 )
@@ -261,6 +263,19 @@ def test_bad_arguments_are_told(options, message):
     recommender = BaselineRecommender(Popularity()).fit(Interactions.of(TRAIN))
     with pytest.raises(ValueError, match=message):
         evaluate(recommender, TEST, **options)
+
+
+def test_errors_of_ratings_alone_leave_lists_out(halves):
+    recommender = BaselineRecommender(UserItemMeans()).fit(halves.train)
+    alone = evaluate(recommender, halves.test, metrics=["rmse"], confidence=None)
+    assert list(alone.mean()) == ["rmse", "mae", "bias"]
+    both = evaluate(recommender, halves.test, metrics=["rmse", "ndcg"], confidence=None)
+    assert {"rmse", "ndcg@10"} < set(both.mean())
+    compared = compare(recommender, films(), how="random", metrics="rmse", confidence=None)
+    assert compared.headline == "rmse"
+    assert compared.baselines == ("UserItemMeans",)
+    of_both = compare({}, films(), how="random", metrics=["rmse", "ndcg"], confidence=None, baselines=["Popularity"])
+    assert of_both.headline == "ndcg@10"
 
 
 def test_a_recommender_of_ratings_needs_them_in_the_test():

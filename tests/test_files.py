@@ -47,6 +47,15 @@ def test_a_replaced_file_keeps_its_permissions_and_links_to_it(tmp_path):
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
 
 
+def test_a_folder_that_is_missing_is_told_with_the_mend(tmp_path):
+    path = tmp_path / "none" / "m.fmkit"
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {path.parent}: make it first") as caught:
+        check_writable(path)
+    assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError, match="there is no folder"), written_beside(path):
+        pass
+
+
 def test_permissions_are_those_of_any_new_file(tmp_path):
     (tmp_path / "other").touch()
     with written_beside(tmp_path / "new") as part:

@@ -188,3 +188,15 @@ def test_a_context_that_is_an_id_is_refused():
     one = np.ones(2, np.float32)
     with pytest.raises(InputError, match=r"the context has 2,001 columns, of 2 items at most 2,000 can be told apart"):
         log_lifts(Choices(np.array([0, 1]), np.array([0, 1]), one, context), np.zeros(2001, np.intp), (2, 2))
+
+
+def test_a_context_that_only_somebody_forgotten_was_in_is_forgotten_too(tmp_path):
+    users, items, hours, _ = shop(1.5)
+    table = table_of(users, items, hours)
+    table["when"] = ["secret" if user == 5 else when for user, when in zip(users, table["when"], strict=True)]
+    model = FMRanker("implicit", n_factors=4, max_iter=3, random_state=0)
+    recommender = Recommender(model).fit(table, context="when").forget([5])
+    assert len(recommender.recommend([3], context={"when": "noon"})) == 10
+    fmkit.save(recommender, tmp_path / "m.fmkit")
+    assert b"secret" not in (tmp_path / "m.fmkit").read_bytes()
+    assert len(fmkit.load(tmp_path / "m.fmkit").recommend([3], context={"when": "noon"})) == 10

@@ -1,5 +1,7 @@
 """Recommender: exact lists, known and unknown users, and every wish of a list against a slow twin."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -305,6 +307,25 @@ def test_draws_have_the_moments_of_what_is_known(fitted):
 def test_wishes_that_cannot_be_are_told(fitted, wishes, message):
     with pytest.raises(InputError, match=message):
         fitted.recommend([1, 2], **wishes)
+
+
+def test_a_context_that_the_fit_never_met_is_warned_of(fitted):
+    usual = fitted.predict([1], [2], context={"device": "tv"})
+    told = "the context 'device' holds 'fridge', which the fit never met: it counts for nothing"
+    for ask in (
+        lambda: fitted.predict([1, 2], [2, 3], context={"device": "fridge"}),
+        lambda: fitted.recommend([1, 2], context={"device": "fridge"}),
+        lambda: fitted.score_pairs({"user": [1, 2], "item": [2, 3], "device": ["tv", "fridge"]}),
+    ):
+        with pytest.warns(UserWarning, match=told) as caught:
+            ask()
+        assert len(caught) == 1
+    with pytest.warns(UserWarning, match="holds 'fridge' and 1 more, which the fit never met"):
+        fitted.predict([1, 2], [2, 3], context={"device": ["fridge", "watch"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fitted.predict([1], [2], context={"device": "tv"}) == usual
+        fitted.predict([1], [2], context={"device": None})
 
 
 def test_a_recommender_is_an_estimator():

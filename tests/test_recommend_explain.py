@@ -300,6 +300,14 @@ def test_likes_are_ratings_higher_than_nine_tenths(fitted):
         ),
         ({"ratings": {2: "good"}}, "ratings must be finite numbers, one for each item: {item: rating}"),
         ({"ratings": {2: float("nan")}}, "ratings must be finite numbers"),
+        (
+            {"ratings": {2: 5, 3: 50}},
+            "the rating 50 of item 3 is outside the scale of the fit, 0.5 to 5: give one with",
+        ),
+        (
+            {"ratings": pa.table({"user": ["ann"], "item": [2], "rating": [-1]})},
+            "the rating -1 of item 2 by user ann is outside the scale of the fit",
+        ),
         ({"ratings": {"user": [1], "item": [2], "rating": [3]}}, "none of the items is known|ratings must be finite"),
         (
             {"ratings": pa.table({"user": [1], "item": [99], "rating": [3]})},
@@ -308,7 +316,7 @@ def test_likes_are_ratings_higher_than_nine_tenths(fitted):
         ({"ratings": pa.table({"user": [1], "item": [2], "rating": [3]}), "likes": [1]}, "likes are one person's"),
         ({"features": {"size": 3}}, "there is no column 'size', the table has 'city', 'age'"),
         ({"features": {"age": "old"}}, "features are not as in the table"),
-        ({"context": {"device": "tv"}}, "the fit had no context: name its columns in fit"),
+        ({"context": {"device": "tv"}}, "the fit had no context: name the columns of one in the fit, by context="),
     ],
 )
 def test_people_of_whom_nothing_can_be_made_are_told(fitted, given, message):

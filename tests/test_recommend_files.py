@@ -77,7 +77,7 @@ def test_tables_of_ids_alone(tmp_path):
     recommender = Recommender(quality="fast", max_iter=5).fit(some_ratings(), items={"item": list(range(25))})
     loaded = again(recommender, tmp_path)
     assert 24 in loaded.recommend([1], n=99)["item"].to_pylist()
-    with pytest.raises(InputError, match="a filter on columns needs a table of items"):
+    with pytest.raises(InputError, match="give a table of them to the fit, by items="):
         loaded.recommend([1], filter="year > 3")
 
 

@@ -189,6 +189,12 @@ def test_columns_that_hold_something_else_are_told(change, message):
         (RATINGS, {"time": "when"}, "there is no column 'when', the table has 'user'"),
         (RATINGS, {"context": "mood"}, "there is no column 'mood', the table has 'user'"),
         ({**RATINGS, "w": [-1] + [1] * 119}, {"weight": "w"}, "weights must not be negative, row 1 of 'w' is"),
+        ({**RATINGS, "w": [0] * 120}, {"weight": "w"}, "all rows weigh 0 in column 'w': some must count"),
+        (
+            {**WITHOUT, "w": [0] * 120},
+            {"weight": "w", "feedback": "implicit"},
+            "all rows weigh 0 in column 'w': some must count",
+        ),
         (WITHOUT, {"feedback": "explicit"}, "explicit feedback needs ratings: name their column with rating="),
         (17, {}, "a table is needed: a DataFrame, a pyarrow.Table, an array or a mapping of columns, got int"),
         (RATINGS, {"items": {"name": ["x"]}}, "the table of items: no column for item was found"),
@@ -197,6 +203,12 @@ def test_columns_that_hold_something_else_are_told(change, message):
             {"items": {"item": ["tt1"], "year": [1]}},
             "shares no id with the interactions: are ids written alike",
         ),
+        (
+            RATINGS,
+            {"items": {name: RATINGS[name] for name in ("user", "item", "rating")}},
+            "the table of items has rows of the same item with another 'user' each, as interactions have: give one wi",
+        ),
+        (RATINGS, {"users": RATINGS}, "the table of users has rows of the same user with another 'item' each"),
         (
             RATINGS,
             {"users": {"user": [1, None], "age": [1, 2]}},
@@ -265,7 +277,7 @@ def test_tiny_tables(rows, feedback):
     assert len(table) == len(set(rows["user"])) * len(set(rows["item"]))
     assert np.isfinite(table["score"]).all()
     assert len(recommender.recommend_for(likes=[1], exclude_seen=False)) == len(set(rows["item"]))
-    recommender.partial_fit({"user": [9], "item": [1], "rating": [2]})
+    recommender.partial_fit({"user": [9], "item": [1], "rating": [min(rows["rating"])]})
     assert len(recommender.recommend([9], exclude_seen=False)) == len(set(rows["item"]))
     if feedback == "explicit":
         low, high = min(rows["rating"]), max(rows["rating"])

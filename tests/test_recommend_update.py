@@ -12,6 +12,7 @@ from fmkit import FMRegressor
 from fmkit.errors import InputError
 from fmkit.recommend import Recommender
 from fmkit.recommend.rating_side import OWN
+from fmkit.solvers.fold import fold_columns
 from tests.films import FILMS, N_FILMS, N_USERS, PEOPLE, contexts_of, solution, some_ratings
 
 TODAY = {
@@ -120,6 +121,21 @@ def test_an_item_of_a_single_rating_stays_as_doubtful_as_it_would_be_in_a_fit():
     assert 0 < doubt[1] < few
 
 
+def test_no_more_threads_fold_people_in_than_n_jobs_allows(monkeypatch):
+    asked = []
+
+    def counted(*state, **how):
+        asked.append(state[-1])
+        return fold_columns(*state, **how)
+
+    monkeypatch.setattr("fmkit.recommend.rating_model.fold_columns", counted)
+    recommender = fit("als")
+    recommender.n_jobs = 3
+    recommender.recommend_for({1: 5})
+    recommender.partial_fit({"user": [3], "item": [21], "rating": [5.0]}).forget([4])
+    assert asked == [3] * 5
+
+
 def test_rows_that_are_known_already_touch_nobody():
     recommender = fit("mcmc")
     before = recommender.model_
@@ -154,6 +170,10 @@ def test_partial_fit_without_a_fit_is_one():
         ),
         ({"user": [1], "item": [2], "rating": ["good"], "device": ["tv"], "hour": [1]}, "'good' is no number"),
         ({"user": [1], "item": [2], "rating": [3]}, "there is no column 'device'"),
+        (
+            {"user": [1, "ann"], "item": [2, "x"], "rating": [3, 50], "device": ["tv"] * 2, "hour": [1, 2]},
+            "the rating 50 of item x by user ann is outside the scale of the fit, 0.5 to 5: .* fit anew to all rows",
+        ),
         ({"user": [1], "item": [2], "rating": [3], "device": ["tv"], "hour": ["noon"]}, "'hour' holds string, in the"),
     ],
 )
@@ -238,6 +258,46 @@ def test_files_do_not_tell_categories_of_those_who_were_forgotten(tmp_path):
     fmkit.save(recommender, tmp_path / "m.fmkit")
     loaded = fmkit.load(tmp_path / "m.fmkit")
     assert loaded.interactions_.context["device"].combine_chunks().dictionary.to_pylist() == ["tv"]
+
+
+@pytest.mark.parametrize("kind", ["mcmc", "als", "clicks"])
+def test_nothing_is_left_of_what_only_the_forgotten_were(kind, tmp_path):
+    people = {name: list(column) for name, column in PEOPLE.items()}
+    people["city"][4] = "Xanadu"
+    people["pets"] = [131.5 if u == 4 else 2 for u in range(N_USERS)]
+    people["met"] = [f"2024-0{1 + u % 3}-1{u % 8}" for u in range(N_USERS)]
+    people["likes"] = [["tea", "rye"] if u != 4 else ["absinthe", "tea"] for u in range(N_USERS)]
+    rows, context = pd.DataFrame(some_ratings()), {}
+    how = HOW["als"][0] if kind == "als" else {"quality": "fast", "max_iter": 3, "n_factors": 4}
+    if kind == "clicks":
+        how = {**how, "feedback": "implicit"}
+    else:
+        rows.loc[rows["user"] == 4, "device"] = "contraption"
+        context = {"context": "device"}
+    recommender = Recommender(schema={"pets": "number"}, **how).fit(rows, users=people, **context)
+    names = recommender.users_.feature_names
+    assert {"city=Xanadu", "pets~131.5", "likes=absinthe"} < set(names)
+    traces = [b"Xanadu", b"absinthe", np.float64(131.5).tobytes(), *[b"contraption"] * bool(context)]
+    before = file_of(recommender, tmp_path)
+    assert all(trace in before for trace in traces)
+    kept = [u for u in range(N_USERS) if u != 4]
+    expected = recommender.users_.features.toarray()[kept]
+    recommender.forget(4)
+    after = file_of(recommender, tmp_path)
+    assert [trace for trace in traces if trace in after] == []
+    left = recommender.users_.feature_names
+    assert set(names) - set(left) == {"city=Xanadu", "pets~131.5", "likes=absinthe"}
+    np.testing.assert_array_equal(
+        recommender.users_.features.toarray(), expected[:, [names.index(one) for one in left]]
+    )
+    # What is left goes on: of those who stayed, of somebody new, by today's rows, and from the file.
+    loaded = fmkit.load(tmp_path / "m.fmkit")
+    new = {"age": 25, "city": "Oslo"}
+    for one in (recommender, loaded):
+        assert len(one.recommend_for({1: 5}, features=new, n=3)) == 3
+        assert len(one.explain(3, 1))
+        one.partial_fit(pd.DataFrame({"user": [91], "item": [2], "rating": [4.0], "device": ["tv"]}))
+    assert loaded.recommend(n=3).equals(recommender.recommend(n=3))
 
 
 def test_not_everybody_can_be_forgotten():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from fmkit.cli._sentences import ROLES, in_options
 from fmkit.cli._tables import FORMATS
 from fmkit.errors import InputError
 
@@ -19,17 +21,34 @@ if TYPE_CHECKING:
     from fmkit.recommend import Recommender
 
 FILE = click.Path(path_type=Path)
-ROLES = ("user", "item", "rating", "weight", "time", "title")
+STDIN = Path("-")
 TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst")  # of a folder
 
 Command = Callable[..., Any]
 
 
+class Number(click.FloatRange):
+    """A number, within bounds where there are any; nan and infinity, which Python takes for some, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click asks for it."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that is finite.", param, ctx)
+        return number
+
+
 def takes_tables(command: Command) -> Command:
     """Options that say what is read."""
     for option in (
-        click.option("--users", "users_path", type=FILE, metavar="FILE", help="A table of what is known of users."),
-        click.option("--items", "items_path", type=FILE, metavar="FILE", help="A table of items: titles, features."),
+        click.option("--users", "users_path", type=FILE, metavar="FILE", help="What is known of users: a table, or -."),
+        click.option(
+            "--items",
+            "items_path",
+            type=FILE,
+            metavar="FILE",
+            help="What is known of items: titles, features; a table, or -.",
+        ),
         click.option(
             "--columns",
             callback=lambda _, __, given: _pairs(given, "--columns", ROLES),
@@ -86,7 +105,7 @@ class Notes:
 
     def __call__(self, sentence: str) -> None:
         if not self.quiet:
-            click.echo(f"fmkit: {sentence}", err=True)
+            click.echo(f"fmkit: {in_options(sentence)}", err=True)
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,8 @@ class Tables:
     ----------
     ratings : list of Path
     users, items : Path, or None
+    new_users : Path, or None
+        Ratings of people whom the fit does not see.
     columns : dict of role to column
     context : dict of column to value, or to None
         The columns of the context; a value is the one that lists are asked for.
@@ -105,6 +126,7 @@ class Tables:
     ratings: list[Path]
     users: Path | None
     items: Path | None
+    new_users: Path | None
     columns: dict[str, str]
     context: dict[str, str | None]
 
@@ -113,7 +135,16 @@ class Tables:
         """From a command's arguments and options; contexts are NAME or NAME=VALUE."""
         pairs = [one.partition("=") for one in options.get("context", ())]
         context = {name: value if equals else None for name, equals, value in pairs}
-        return cls(expanded(ratings), options["users_path"], options["items_path"], options["columns"], context)
+        others: list[Path | None] = [options.get(name) for name in ("users_path", "items_path", "new_user")]
+        if [*ratings, *others].count(STDIN) > 1:
+            raise click.UsageError("- is what comes on stdin, which is read once: give the other tables as files")
+        whole = expanded(ratings)
+        users, items, new_users = (None if path is None else from_stdin(path) for path in others)
+        for option, table in (("--users", users), ("--items", items)):
+            if table and table.exists() and any(one.exists() and table.samefile(one) for one in whole):
+                mend = f"{option} takes a table with a row for each {option[2:-1]}, not that of ratings"
+                raise InputError(mend, path=table)
+        return cls(whole, users, items, new_users, options["columns"], context)
 
     @property
     def asked(self) -> dict[str, str] | None:
@@ -144,9 +175,21 @@ class Tables:
         table = read_whole(self.items, [item])
         return table.rename_columns(["title" if name == title else name for name in names])
 
-    def read_paths(self) -> list[Path]:
-        """All files that are read."""
-        return [*self.ratings, *(path for path in (self.users, self.items) if path is not None)]
+    def item_columns(self) -> list[str]:
+        """Names of the columns of the table of items, as far as they are known before anything is read."""
+        from fmkit.recommend.tables import TableFile
+
+        title = self.columns.get("title")
+        if self.items is None:
+            return [self.columns.get("item", "item")]
+        return ["title" if name == title else name for name in TableFile.open(self.items).names]
+
+    def check_apart(self, *written: Path | None) -> None:
+        """Raise if a file is written that is read."""
+        read = [*self.ratings, *filter(None, (self.users, self.items, self.new_users))]
+        for out in filter(None, written):
+            if out.exists() and any(path.exists() and out.samefile(path) for path in read):
+                raise InputError("this file would be overwritten, and it is read: choose another name", path=out)
 
 
 def unfitted(options: Mapping[str, Any], **others: Any) -> Recommender:
@@ -197,15 +240,15 @@ def with_items(recommender: Recommender, path: Path, notes: Notes) -> None:
     described = int(pc.sum(pc.is_valid(told.table.column(0).slice(0, len(known)))).as_py() or 0)
     if described < len(known) / 2:
         notes(f"{path} tells of {described:,} of the {len(known):,} items, and of {known_too:,} others: is it theirs?")
-    recommender.items_ = replace(known, table=told.table.slice(0, len(known)))
+    recommender.items_ = replace(known, table=told.table.slice(0, len(known)), id_column=told.id_column)
 
 
 def expanded(paths: Sequence[Path]) -> list[Path]:
     """Folders as the tables in them, and - as what comes on stdin."""
     found: list[Path] = []
     for path in paths:
-        if str(path) == "-":
-            found.append(_spooled())
+        if path == STDIN:
+            found.append(from_stdin(path))
         elif path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.name.endswith(TABLES) and file.is_file())
             if not inside:
@@ -226,12 +269,14 @@ def _pairs(given: str | None, option: str, allowed: Sequence[str]) -> dict[str, 
     return {role: name for role, _, name in pairs}
 
 
-def _spooled() -> Path:
-    """What comes on stdin, in a file that is gone with the process: tables are read more than once."""
+def from_stdin(path: Path) -> Path:
+    """The path or, of -, that of what comes on stdin, gone with the process: tables are read more than once."""
     import atexit
 
+    if path != STDIN:
+        return path
     with tempfile.NamedTemporaryFile(prefix="fmkit-", suffix=".table", delete=False) as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-    path = Path(file.name)
-    atexit.register(path.unlink, missing_ok=True)
-    return path
+    spooled = Path(file.name)
+    atexit.register(spooled.unlink, missing_ok=True)
+    return spooled

@@ -10,6 +10,7 @@ import click
 from fmkit.cli._recommending import (
     FILE,
     Notes,
+    Number,
     Tables,
     loaded,
     prints,
@@ -18,6 +19,7 @@ from fmkit.cli._recommending import (
     takes_tables,
     unfitted,
 )
+from fmkit.cli._sentences import in_options
 from fmkit.cli._tables import print_arrow
 
 DRAWN = (".png", ".svg", ".pdf")
@@ -30,11 +32,20 @@ RULES = ("random", "time", "time-per-user", "leave-last-out", "cold-users", "col
     "--model", "model_path", type=FILE, metavar="FILE", help="Judge a saved model by RATINGS, none of its own."
 )
 @click.option("--split", "how", type=click.Choice(RULES), help="What is tested; by default time, random without times.")
-@click.option("--test", default=0.2, show_default=True, metavar="SHARE", help="How much is tested.")
+@click.option(
+    "--test",
+    default=0.2,
+    show_default=True,
+    type=Number(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="How much is tested.",
+)
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(min=1), metavar="K", help="Length of the lists."
 )
-@click.option("--relevant", type=float, metavar="R", help="Least rating that counts as liked; by default the median.")
+@click.option(
+    "--relevant", type=Number(), metavar="R", help="Least rating that counts as liked; by default the median."
+)
 @click.option("--sampled", type=click.IntRange(min=1), metavar="N", help="Rank among N drawn items: quick, and biased.")
 @click.option("--no-baselines", is_flag=True, help="The recommender alone.")
 @takes_quality
@@ -54,15 +65,13 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
     fmkit evaluate ratings.csv --split random --test 0.1 --plot models.png
     fmkit evaluate tomorrow.csv --model movies.fmkit
     """
-    if options["plot"] and options["plot"].suffix not in DRAWN:
-        raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {options['plot'].name} is none")
+    _check_plot(options)
     notes = Notes(options["quiet"])
     tables = Tables.of(ratings, options)
+    tables.check_apart(options["plot"])
     common = {"k": options["top"], "relevant": options["relevant"], "sampled": options["sampled"]}
     common |= {"n_jobs": options["jobs"], "random_state": options["seed"]}
     if options["model_path"]:
-        if options["plot"]:
-            raise click.UsageError("--plot draws a comparison, with --model there is none")
         from fmkit.recommend import evaluate as judge
 
         result: Any = judge(loaded(options["model_path"]), tables.ratings, **common)
@@ -80,8 +89,22 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
         with written_beside(options["plot"]) as part:
             figure.savefig(part, bbox_inches="tight")
     if options["form"] == "table":
-        print(result)
+        print(in_options(str(result)))
         return
     print_arrow(result.to_table(), options["form"])
     for sentence in result.notes:
         notes(sentence)
+
+
+def _check_plot(options: dict[str, Any]) -> None:
+    """Raise, before hours of work, what would be raised after them."""
+    plot = options["plot"]
+    if plot is None:
+        return
+    if plot.suffix not in DRAWN:
+        raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {plot.name} is none")
+    if options["model_path"]:
+        raise click.UsageError("--plot draws a comparison, with --model there is none")
+    from fmkit.files import check_writable
+
+    check_writable(plot)

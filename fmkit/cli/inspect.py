@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,42 +28,59 @@ def inspect(model: Path, form: str, quiet: bool) -> None:
     from fmkit.recommend import Recommender
 
     header, loaded = read_header(model), load(model)
-    facts: list[tuple[str, Any]] = [
-        ("file", str(model)),
-        ("size", f"{model.stat().st_size / 1e3:,.0f} kB"),
-        ("holds", type(loaded).__name__),
-        ("written by", f"fmkit {header['fmkit']}"),
-    ]
-    facts += _of_recommender(loaded) if isinstance(loaded, Recommender) else _of_estimator(loaded)
+    facts: dict[str, Any] = {
+        "file": str(model),
+        "bytes": model.stat().st_size,
+        "holds": type(loaded).__name__,
+        "written by": f"fmkit {header['fmkit']}",
+    }
+    facts |= _of_recommender(loaded) if isinstance(loaded, Recommender) else _of_estimator(loaded)
+    if form == "json":
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=2, default=str))
+        return
+    lines = [line for name, fact in facts.items() for line in _lines(name, fact)]
     if form == "table":
-        width = max(len(name) for name, _ in facts)
-        for name, value in facts:
+        width = max(len(name) for name, _ in lines)
+        for name, value in lines:
             click.echo(f"{name:{width}}  {value}")
         return
-    print_table(["what", "value"], [[name, value] for name, value in facts], form)
+    print_table(["what", "value"], lines, form)
 
 
-def _of_recommender(recommender: Any) -> list[tuple[str, Any]]:
+def _of_recommender(recommender: Any) -> dict[str, Any]:
     fitted = recommender.fitted_
-    facts = [
-        ("fitted", f"{fitted['when']}, in {fitted['seconds']:g} s"),
-        ("rows", f"{len(recommender.interactions_):,}"),
-        ("users", f"{len(recommender.users_):,}"),
-        ("items", f"{len(recommender.items_):,}"),
-    ]
-    facts += [("told", told) for told in recommender.told_]
-    facts += [(f"good: {name}", f"{value:.4f}") for name, value in fitted["good"].items()]
-    for side, features in recommender.features_.items():
-        facts += [
-            (f"feature of {side}", f"{one.column}: {one.kind}, {one.n_columns} columns ({one.why})") for one in features
-        ]
-    changed = {name: value for name, value in recommender.get_params().items() if value not in (None, "auto")}
-    return [*facts, ("settings", ", ".join(f"{name}={value!r}" for name, value in changed.items()))]
+    features = {
+        side: {one.column: f"{one.kind}, {one.n_columns} columns ({one.why})" for one in features}
+        for side, features in recommender.features_.items()
+    }
+    return {
+        "fitted": fitted["when"],
+        "seconds": fitted["seconds"],
+        "rows": len(recommender.interactions_),
+        "users": len(recommender.users_),
+        "items": len(recommender.items_),
+        "told": recommender.told_,
+        "good": fitted["good"],
+        "features": features,
+        "settings": {name: value for name, value in recommender.get_params().items() if value not in (None, "auto")},
+    }
 
 
-def _of_estimator(estimator: Any) -> list[tuple[str, Any]]:
-    facts = [("settings", repr(estimator).replace("\n", " "))]
+def _of_estimator(estimator: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {"settings": repr(estimator).replace("\n", " ")}
     for name in ("n_features_in_", "n_iter_"):
         if hasattr(estimator, name):
-            facts.append((name.strip("_").replace("_", " "), f"{getattr(estimator, name):,}"))
+            facts[name.strip("_").replace("_", " ")] = getattr(estimator, name)
     return facts
+
+
+def _lines(name: str, fact: Any) -> Iterator[tuple[str, str]]:
+    """A line for each fact in it."""
+    if isinstance(fact, dict):
+        for inner, one in fact.items():
+            yield from _lines(f"{name}: {inner}", one)
+    elif isinstance(fact, list):
+        for one in fact:
+            yield from _lines(name, one)
+    else:
+        yield name, f"{fact:,}" if isinstance(fact, int) else f"{fact:.4g}" if isinstance(fact, float) else str(fact)

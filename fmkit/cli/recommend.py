@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from fmkit.cli._recommending import (
     FILE,
     Notes,
+    Number,
     Tables,
     fitted,
     loaded,
@@ -21,10 +22,29 @@ from fmkit.cli._recommending import (
     with_items,
 )
 from fmkit.cli._tables import print_arrow
-from fmkit.errors import InputError
 
 if TYPE_CHECKING:
     from fmkit.recommend import Recommender
+
+
+def _limits(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int] | None:
+    limits = {}
+    for one in given:
+        name, _, n = one.rpartition("=")
+        if not name or not n.isdigit() or int(n) < 1:
+            raise click.UsageError(f"--at-most takes COLUMN=N with N at least 1, got '{one}'")
+        limits[name] = int(n)
+    return limits or None
+
+
+def _risk(ctx: click.Context, param: click.Parameter, given: str | None) -> float | str | None:
+    if given is None or given == "explore":
+        return given
+    try:
+        return Number().convert(given, param, ctx)
+    except click.BadParameter:
+        raise click.UsageError(f"--risk takes a number or explore, got '{given}'") from None
+
 
 OF_A_FIT = ("feedback", "quality", "factors", "sweeps", "seed", "users_path")
 
@@ -41,12 +61,16 @@ OF_A_FIT = ("feedback", "quality", "factors", "sweeps", "seed", "users_path")
     "--context", multiple=True, metavar="NAME[=VALUE]", help="A column of the context, and the one asked for."
 )
 @click.option("--filter", "condition", metavar="TEXT", help="Only items like \"year >= 1990 and 'Comedy' in genres\".")
-@click.option("--at-most", multiple=True, metavar="COLUMN=N", help="No more than N items of a kind in a list.")
 @click.option(
-    "--diversity", default=0.0, type=click.FloatRange(0, 1), metavar="X", help="0 to 1: how unlike items are."
+    "--at-most",
+    multiple=True,
+    callback=_limits,
+    metavar="COLUMN=N",
+    help="No more than N items of a kind in a list.",
 )
+@click.option("--diversity", default=0.0, type=Number(0, 1), metavar="X", help="0 to 1: how unlike items are.")
 @click.option("--pin", multiple=True, metavar="ID", help="An item that stands first in every list.")
-@click.option("--risk", metavar="X", help="Standard deviations taken off ratings (2), or explore.")
+@click.option("--risk", callback=_risk, metavar="X", help="Standard deviations taken off ratings (2), or explore.")
 @click.option("--include-seen", is_flag=True, help="List items that the user has already, too.")
 @click.option("--why/--no-why", default=None, help="Reasons; by default on stdout alone.")
 @click.option("--model", "model_path", type=FILE, metavar="FILE", help="Use a saved model instead of fitting one.")
@@ -76,8 +100,9 @@ def recommend(ratings: tuple[Path, ...], **options: Any) -> None:
     notes = Notes(options["quiet"])
     tables = Tables.of(ratings, options)
     out, save_path = options["out"], options["save_path"]
-    _check_apart(tables, options)
+    tables.check_apart(out, save_path)
     asked, wishes = tables.asked, _wishes(options)
+    _check_names(tables, options)
 
     recommender = _recommender(tables, notes, options)
     if save_path:
@@ -87,7 +112,7 @@ def recommend(ratings: tuple[Path, ...], **options: Any) -> None:
     if options["users"]:
         _print_known(recommender, wishes, asked, notes, options)
     if options["new_user"]:
-        _print_new(recommender, wishes, asked, notes, options)
+        _print_new(recommender, tables.new_users, wishes, asked, options)
     if out:
         _write_lists(recommender, wishes, asked, options)
 
@@ -102,9 +127,10 @@ def _check_usage(source: bool, options: dict[str, Any]) -> None:
         )
     if options["all_users"] != bool(options["out"]):
         raise click.UsageError("--all-users and --out FILE belong together")
-    for position, user in enumerate(users):
-        if user in users[:position]:
-            raise click.UsageError(f"--user {user} is given twice")
+    for option, ids in (("--user", users), ("--pin", options["pin"])):
+        for position, one in enumerate(ids):
+            if one in ids[:position]:
+                raise click.UsageError(f"{option} {one} is given twice")
     context = click.get_current_context()
     for name in OF_A_FIT:
         if options["model_path"] and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
@@ -124,37 +150,30 @@ def _check_writable(options: dict[str, Any]) -> None:
         check_writable(options["save_path"])
 
 
-def _check_apart(tables: Tables, options: dict[str, Any]) -> None:
-    """Raise if a file is written that is read."""
-    read = [*tables.read_paths(), *filter(None, (options["new_user"],))]
-    for written in filter(None, (options["out"], options["save_path"])):
-        for path in read:
-            if written.exists() and path.exists() and written.samefile(path):
-                raise InputError("this file would be overwritten, and it is read: choose another name", path=written)
+def _check_names(tables: Tables, options: dict[str, Any]) -> None:
+    """Raise, before the fit, what a filter or a limit that names no column would raise after it."""
+    if options["model_path"]:
+        return
+    from fmkit.recommend.filters import check_filter, no_column
+
+    names = tables.item_columns()
+    if options["condition"] is not None:
+        check_filter(options["condition"], names)
+    for name in options["at_most"] or ():
+        if name not in names:
+            raise no_column("at_most", name, names)
 
 
 def _wishes(options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `Recommender.recommend`."""
-    at_most = {}
-    for given in options["at_most"]:
-        name, _, n = given.rpartition("=")
-        if not name or not n.isdigit():
-            raise click.UsageError(f"--at-most takes COLUMN=N, got '{given}'")
-        at_most[name] = int(n)
-    risk = options["risk"]
-    if risk is not None and risk != "explore":
-        try:
-            risk = float(risk)
-        except ValueError:
-            raise click.UsageError(f"--risk takes a number or explore, got '{risk}'") from None
     return {
         "n": options["top"],
         "exclude_seen": not options["include_seen"],
         "filter": options["condition"],
         "diversity": options["diversity"],
-        "at_most": at_most or None,
+        "at_most": options["at_most"],
         "pinned": list(options["pin"]) or None,
-        "risk": risk,
+        "risk": options["risk"],
         "random_state": options["seed"],
     }
 
@@ -194,12 +213,12 @@ def _print_known(
 
 
 def _print_new(
-    recommender: Recommender, wishes: dict[str, Any], asked: Any, notes: Notes, options: dict[str, Any]
+    recommender: Recommender, path: Path | None, wishes: dict[str, Any], asked: Any, options: dict[str, Any]
 ) -> None:
     from fmkit.recommend.columns import usual_column
     from fmkit.recommend.tables import TableFile, read_whole
 
-    path = options["new_user"]
+    assert path is not None
     people: Any = path
     names, user = TableFile.open(path).names, recommender.columns_.user
     if user not in names and usual_column(names, "user") is None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from fmkit.cli._recommending import FILE, Notes, Tables, prints, takes_settings, takes_tables, unfitted
+from fmkit.cli._recommending import FILE, Notes, Number, Tables, prints, takes_settings, takes_tables, unfitted
 from fmkit.cli._tables import print_arrow
 from fmkit.cli.evaluate import RULES
 
 
 @click.command()
 @click.argument("ratings", nargs=-1, required=True, type=FILE)
-@click.option("--minutes", default=10.0, show_default=True, type=click.FloatRange(0, min_open=True), help="To search.")
+@click.option("--minutes", default=10.0, show_default=True, type=Number(0, min_open=True), help="To search.")
 @click.option("--save", "save_path", required=True, type=FILE, metavar="FILE", help="Keep the model in this file.")
 @click.option(
     "--state", type=FILE, metavar="FILE", help="Keep finished trials here: a search that was cut off goes on."
@@ -36,12 +36,15 @@ def tune(ratings: tuple[Path, ...], **options: Any) -> None:
     """
     notes = Notes(options["quiet"])
     tables = Tables.of(ratings, options)
+    tables.check_apart(options["save_path"], options["state"])
 
-    from fmkit import save
     from fmkit.files import check_writable
-    from fmkit.recommend import tune as search
 
     check_writable(options["save_path"])
+
+    from fmkit import save
+    from fmkit.recommend import tune as search
+
     how = {name: options[name] for name in ("minutes", "state", "how", "metric")}
     how |= {"n_jobs": options["jobs"], "random_state": options["seed"], "verbose": int(not notes.quiet)}
     result = search(unfitted(options), tables.ratings, **tables.given(), **how)

@@ -287,7 +287,7 @@ class FMRanker(Asked):
         table = joined(self.ranking_, interactions, queries, items, sample_weight)
         return self._swept(table, self.ranking_.factors)
 
-    def forget(self, queries: ArrayLike) -> Self:
+    def forget(self, queries: ArrayLike, *, features: ArrayLike | None = None) -> Self:
         """Take queries out: their rows, pairs and vectors, and what they taught the items.
 
         Without their pairs, a sweep over all others is made as by `partial_fit`, and item-item weights are solved for
@@ -297,6 +297,8 @@ class FMRanker(Asked):
         ----------
         queries : array-like of integers
             Rows of the fit.
+        features : array-like of integers, optional
+            Columns of the queries that go with them; by default those that no other query has.
 
         Returns
         -------
@@ -306,7 +308,11 @@ class FMRanker(Asked):
         check_is_fitted(self, "ranking_")
         gone = checked_codes(queries, self.ranking_.pairs.n_queries, "queries")
         kept = np.setdiff1d(np.arange(self.ranking_.pairs.n_queries), gone)
-        table, starts = without_queries(self.ranking_, kept)
+        columns = None
+        if features is not None:
+            n_columns = self.ranking_.queries.shape[1]
+            columns = np.setdiff1d(np.arange(n_columns), checked_codes(features, n_columns, "features"))
+        table, starts = without_queries(self.ranking_, kept, columns)
         return self._swept(table, starts)
 
     def _swept(self, table: Table, starts: Sequence[Factors]) -> Self:

@@ -40,7 +40,7 @@ class Judge:
     """
 
     def __init__(self, relevant: Pairs, metrics: str | Sequence[str], gains: Gains, n_threads: int) -> None:
-        asked = [_parsed(name) for name in dict.fromkeys([metrics] if isinstance(metrics, str) else metrics)]
+        asked = [parsed(name) for name in dict.fromkeys([metrics] if isinstance(metrics, str) else metrics)]
         if not asked:
             raise ValueError("metrics must name at least one, such as 'ndcg@10'")
         if not len(relevant):
@@ -66,8 +66,8 @@ class Judge:
         return {name: self.values[:, m].copy() for m, name in enumerate(self.names)}
 
 
-def _parsed(name: str) -> tuple[int, int]:
-    """Kind and cutoff."""
+def parsed(name: str) -> tuple[int, int]:
+    """Kind and cutoff of a metric; a ValueError if there is none of this name."""
     found = re.fullmatch(r"(\w+)@([1-9]\d*)", name)
     if found is None or found[1] not in METRICS:
         raise ValueError(f"unknown metric {name!r}; there are {', '.join(f'{m}@k' for m in METRICS)}, k at least 1")

@@ -61,15 +61,12 @@ class Lifts:
     ----------
     columns : ndarray of shape (n_columns, r), float32
     items : ndarray of shape (n_items, r), float32
-    groups : ndarray of shape (n_columns,), integers
-        Which columns tell one thing, 0, 1, ...: they share a prior and a weight.
     weights : ndarray of shape (n_groups,), float32
-        What a logarithm of a lift counts in the scores, of each group.
+        What a logarithm of a lift counts in the scores, of each group of columns.
     """
 
     columns: Floats
     items: Floats
-    groups: NDArray[np.intp]
     weights: Floats
 
     @classmethod
@@ -84,7 +81,8 @@ class Lifts:
         ranking : Ranking
             Fitted to these pairs.
         choices : Choices
-        groups : ndarray of shape (n_columns,)
+        groups : ndarray of shape (n_columns,), integers
+            Which columns tell one thing, 0, 1, ...: they share a prior and a weight.
         rng : Generator
         """
         shape = ranking.pairs.n_queries, ranking.pairs.n_items
@@ -96,10 +94,10 @@ class Lifts:
         """Lifts of pairs of so many queries and items, with known weights."""
         L = log_lifts(choices, groups, shape) * weights[groups][:, None]
         if len(L) <= RANK:
-            return cls(np.eye(len(L), dtype=np.float32), np.ascontiguousarray(L.T), groups, weights)
+            return cls(np.eye(len(L), dtype=np.float32), np.ascontiguousarray(L.T), weights)
         _, vectors = np.linalg.eigh((L @ L.T).astype(np.float64))
         U = np.ascontiguousarray(vectors[:, -RANK:], np.float32)
-        return cls(U, np.ascontiguousarray(L.T @ U), groups, weights)
+        return cls(U, np.ascontiguousarray(L.T @ U), weights)
 
 
 def log_lifts(choices: Choices, groups: NDArray[np.intp], shape: tuple[int, int]) -> Floats:

@@ -76,11 +76,14 @@ def joined(before: Ranking, interactions: Any, queries: Any, items: Any, weights
     return Table(together, designs[0], designs[1])
 
 
-def without_queries(before: Ranking, kept: NDArray[np.int64]) -> tuple[Table, list[Factors]]:
-    """What is left with some of the queries, and the machines without the features that only the others had."""
+def without_queries(
+    before: Ranking, kept: NDArray[np.int64], columns: NDArray[np.int64] | None = None
+) -> tuple[Table, list[Factors]]:
+    """What is left with some of the queries and features, by default those that not the others alone had; machines."""
     queries = before.queries[kept]
-    had, has = (np.diff(matrix.tocsc().indptr) > 0 for matrix in (before.queries, queries))
-    columns = np.flatnonzero(has | ~had)
+    if columns is None:
+        had, has = (np.diff(matrix.tocsc().indptr) > 0 for matrix in (before.queries, queries))
+        columns = np.flatnonzero(has | ~had)
     place = np.full(before.queries.shape[1], -1)
     place[columns] = np.arange(len(columns))
     starts = []

@@ -12,6 +12,8 @@ from scipy import sparse
 from fmkit.ranking.judge import as_pairs
 from fmkit.ranking.metrics import checked_lists
 
+BESIDE = ("novelty", "popularity", "diversity", "coverage", "gini", "personalisation")  # what `list_metrics` tells
+
 
 @dataclass(frozen=True, eq=False)
 class ListMetrics:

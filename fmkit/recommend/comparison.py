@@ -16,9 +16,10 @@ from tqdm.auto import tqdm
 from fmkit.errors import InputError
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.recommend.entities import Entities
-from fmkit.recommend.evaluation import USUAL, Evaluation, evaluate
+from fmkit.recommend.evaluation import USUAL, Evaluation, evaluate, named_metrics
 from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.parts import Parts
+from fmkit.recommend.rating_accuracy import ERRORS
 from fmkit.recommend.rivals import BASELINES, BaselineRecommender, feasible
 from fmkit.recommend.significance import Comparison, PairedTest, compare_models, holm, paired_test
 from fmkit.recommend.splits import How, Split
@@ -168,7 +169,7 @@ def compare(
     k, relevant, metrics, sampled, confidence, n_jobs, random_state
         As of `evaluate`; `relevant` is the same for all models. `random_state` draws the split too.
     headline : str, optional
-        The metric that orders the models, by default the first of `metrics`. "rmse" is possible where there are
+        The metric that orders the models, by default the first of `metrics`; "rmse" and the like where there are
         ratings.
     verbose : int, default=0
         1 shows a bar on stderr.
@@ -186,12 +187,12 @@ def compare(
     >>> result.best
     'Popularity'
     """
-    named, by_default = _named(recommenders), relevant is None
+    named, by_default, judged = _named(recommenders), relevant is None, named_metrics(metrics, k)
     if not isinstance(interactions, Interactions):
         columns = Columns(user, item, rating, weight, time, tuple(context or ()))
         interactions, _ = Interactions.in_time(interactions, columns)
     parts = Parts.of(interactions, how, test, random_state)
-    names, left_out = _asked(baselines, parts.train)
+    names, left_out = _asked(baselines, parts.train, of_ratings=set(judged) <= set(ERRORS))
     clash = [name for name in named if name in names]
     if clash:
         raise InputError(f"{clash[0]!r} is the name of a baseline: give the recommender another")
@@ -233,6 +234,8 @@ def compare(
         "random_state": random_state,
     }
     found = {name: evaluate(model, parts.test, **options) for name, model in fitted.items()}
+    if headline is None and judged and judged[0] in ERRORS and any(one.ratings for one in found.values()):
+        headline = judged[0]
     headline = _headline(headline, found)
     ordered = dict(sorted(found.items(), key=lambda pair: _place(pair[1], headline)))
     tests = _tests(ordered, headline, confidence, random_state)
@@ -262,10 +265,13 @@ def _named(recommenders: Any) -> dict[str, Any]:
     return named
 
 
-def _asked(baselines: bool | Sequence[str], train: Interactions) -> tuple[list[str], list[str]]:
+def _asked(baselines: bool | Sequence[str], train: Interactions, of_ratings: bool) -> tuple[list[str], list[str]]:
     """The baselines to fit, and sentences on those left out; those asked for by name are never left out."""
     if isinstance(baselines, bool):
-        return feasible(train) if baselines else ([], [])
+        names, left_out = feasible(train) if baselines else ([], [])
+        if of_ratings:  # the others foretell none
+            names = [name for name in names if BaselineRecommender(BASELINES[name]()).feedback == "explicit"]
+        return names, left_out
     for name in baselines:
         if name not in BASELINES:
             raise InputError(f"baselines must be among {', '.join(BASELINES)}, got {name!r}")

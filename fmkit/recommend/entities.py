@@ -20,6 +20,7 @@ from fmkit.recommend.tables import TableFile, read_whole
 from fmkit.recommend.vocabulary import Vocabulary, as_texts, plain_ids
 from fmkit.tables import TableEncoder
 from fmkit.tables.frames import as_arrow
+from fmkit.tables.texts import plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class Entities:
         Raises
         ------
         InputError
-            If the table has no column of ids, lacks an id, or shares none with the interactions.
+            If the table has no column of ids, lacks an id, shares none with the interactions, or is made of such.
         """
         if table is None:
             return cls(ids, sparse.csr_array((len(ids), 0), dtype=np.float32))
@@ -96,6 +97,13 @@ class Entities:
             raise InputError(f"the table of {role}s has no id in row {int(np.argmax(gone)) + 1} of column '{column}'")
         last = _last_of_each(texts)
         n_replaced = len(texts) - len(last)
+        other = usual_column([name for name in names if name != column], "item" if role == "user" else "user")
+        if n_replaced and other is not None and _n_pairs(texts, table.column(other)) > len(last):
+            raise InputError(
+                f"the table of {role}s has rows of the same {role} with another '{other}' each, as interactions have: "
+                f"give one with a row for each {role}",
+                path=path,
+            )
         table, texts = table.take(pa.array(last)), texts.take(pa.array(last))
         codes = ids.encode(texts).copy()
         if not (codes >= 0).any():
@@ -132,6 +140,11 @@ class Entities:
         except pa.ArrowException:
             return None
 
+    def with_ids(self, name: str) -> pa.Table:
+        """The table, after a column of the ids, which has its own name, or this one where no table was given."""
+        name = self.id_column or name
+        return pa.table({name: self.ids.ids}) if self.table is None else self.table.add_column(0, name, self.ids.ids)
+
     @property
     def feature_names(self) -> list[str]:
         """Of the columns of `features`."""
@@ -165,10 +178,31 @@ class Entities:
             table = pa.concat_tables([table, nothing])
         return replace(self, ids=Vocabulary(plain_ids(known)), features=sparse.csr_array(features), table=table)
 
+    def remaining(self, codes: Any) -> tuple[Entities, NDArray[np.bool_]]:
+        """Some of them, less what features tell of the others alone; and which columns of features are left."""
+        some = self.select(codes)
+        if self.encoder is None:
+            return some, np.ones(some.features.shape[1], bool)
+        encoder, stay = self.encoder.without(emptied(self.features, some.features))
+        return replace(some, encoder=encoder, features=some.features[:, stay]), stay
+
     def select(self, codes: Any) -> Entities:
         """Some of them, in this order."""
         table = None if self.table is None else self.table.take(pa.array(codes))
         return replace(self, ids=Vocabulary(self.ids.decode(codes)), features=self.features[codes], table=table)
+
+
+def emptied(before: sparse.csr_array, after: sparse.csr_array) -> NDArray[np.bool_]:
+    """Which columns had entries and have none any more."""
+    had, has = (np.bincount(rows.indices, minlength=rows.shape[1]) > 0 for rows in (before, after))
+    return np.asarray(had & ~has)
+
+
+def _n_pairs(texts: pa.StringArray, others: pa.ChunkedArray) -> int:
+    if pa.types.is_nested(others.type):  # of which Arrow makes no groups
+        return 0
+    pairs = pa.table({"one": texts, "other": plain(others.combine_chunks())})
+    return len(pairs.group_by(["one", "other"]).aggregate([]))
 
 
 def _last_of_each(texts: pa.StringArray) -> Any:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from fmkit.errors import InputError
-from fmkit.ranking.judge import METRICS, Judge
+from fmkit.ranking.judge import METRICS, Judge, parsed
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.beyond_accuracy import list_metrics
 from fmkit.recommend.bootstrap import mean_intervals
 from fmkit.recommend.held_out import HeldOut
-from fmkit.recommend.rating_accuracy import RatingMetrics, rating_metrics
+from fmkit.recommend.rating_accuracy import ERRORS, RatingMetrics, rating_metrics
 from fmkit.recommend.sampled_lists import BIASED, metrics_of_ranks, sampled_ranks
 from fmkit.recommend.vocabulary import Vocabulary
 from fmkit.threads import count_threads
@@ -137,8 +137,8 @@ def evaluate(
         The least rating of a test item that should be listed. By default the median of the training ratings: about
         the better half, whatever the scale. Clicks are relevant all.
     metrics : str or sequence of str, default=("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
-        Those of `rank_metrics`, at `k` or, as "recall@20", at another cutoff. An empty sequence leaves lists out, of
-        ratings only.
+        Those of `rank_metrics`, at `k` or, as "recall@20", at another cutoff. Errors of ratings, "rmse" and the like,
+        are told of ratings anyway: such names alone, or an empty sequence, leave lists out.
     exclude_train : bool, default=True
         Leave a user's items of training out of the list. For clicks that may come again, False; what was clicked in
         training may then be in the test too.
@@ -180,7 +180,12 @@ def evaluate(
         raise InputError(f"k must be at least 1 place, got {k}")
     if confidence is not None and not 0 < confidence < 1:
         raise InputError(f"confidence must be a share between 0 and 1, or None, got {confidence!r}")
-    names = [name if "@" in name else f"{name}@{k}" for name in ([metrics] if isinstance(metrics, str) else metrics)]
+    asked = named_metrics(metrics, k)
+    names = [name for name in asked if name not in ERRORS]
+    if asked and not names and recommender.feedback_ != "explicit":
+        raise InputError(
+            f"{asked[0]!r} is of ratings foretold, this recommender makes lists: name one of them, as 'ndcg'"
+        )
     held = HeldOut.of(recommender, test, relevant, repeats=not exclude_train, check_times=check_times)
     explicit = recommender.feedback_ == "explicit"
     notes = list(held.notes) if names else list(held.notes[1:])
@@ -239,6 +244,23 @@ def evaluate(
         confidence,
         tuple(notes),
     )
+
+
+def named_metrics(metrics: str | Sequence[str], k: int) -> list[str]:
+    """Metrics as `Evaluation.mean` calls them, those of lists with a cutoff; an InputError if there is none such."""
+    names = [metrics] if isinstance(metrics, str) else metrics
+    for name in names:
+        kind, _, cutoff = name.partition("@")
+        if cutoff and kind in ERRORS:
+            raise InputError(f"'{kind}' is of ratings, not of the first {cutoff} items: leave '@{cutoff}' out")
+    found = [name if "@" in name or name in ERRORS else f"{name}@{k}" for name in names]
+    for name in found:
+        if name not in ERRORS:
+            try:
+                parsed(name)
+            except ValueError as error:
+                raise InputError(f"{error}; of ratings there are {', '.join(ERRORS)}") from None
+    return found
 
 
 def _predicted(recommender: Any, held: HeldOut) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,19 +21,19 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: pc.greater,
     ast.GtE: pc.greater_equal,
 }
+NULL = {ast.Is: pc.is_null, ast.Eq: pc.is_null, ast.IsNot: pc.is_valid, ast.NotEq: pc.is_valid}  # beside None
 
 
-def matching(table: pa.Table | None, n: int, given: Any) -> NDArray[np.bool_]:
-    """Which of n items fulfil a filter.
+def matching(table: pa.Table, given: Any) -> NDArray[np.bool_]:
+    """Which items fulfil a filter.
 
     Parameters
     ----------
-    table : pyarrow.Table of n rows, or None
-        What is known of the items; a condition on a null is not fulfilled.
-    n : int
+    table : pyarrow.Table of n rows
+        The ids of the items, and what is known of them; a condition on a null is not fulfilled.
     given : str, mapping, callable or array-like of shape (n,), bool
         - Text: comparisons of columns joined by `and`, `or`, `not`; ``"Comedy" in genres`` looks into texts and lists;
-          ``language in ("en", "fr")``.
+          ``language in ("en", "fr")``; ``year is None`` where nothing is known.
         - A mapping of column to value, or to a list of the values allowed.
         - A function of the table that gives a mask.
         - A mask.
@@ -47,38 +47,54 @@ def matching(table: pa.Table | None, n: int, given: Any) -> NDArray[np.bool_]:
     --------
     >>> import pyarrow as pa
     >>> books = pa.table({"year": [1990, 2001, None], "genres": ["Crime|Comedy", "Comedy", "Crime"]})
-    >>> matching(books, 3, "year > 1995 and 'Comedy' in genres")
+    >>> matching(books, "year > 1995 and 'Comedy' in genres")
     array([False,  True, False])
     """
     if isinstance(given, str):
-        mask = _of_text(_known(table), given)
+        mask = _of_text(table, given)
     elif isinstance(given, Mapping):
-        mask = np.ones(n, bool)
+        mask = np.ones(len(table), bool)
         for name, wanted in given.items():
             allowed = list(wanted) if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
-            column = _column(_known(table), str(name))
+            column = _column(table, str(name))
             try:
                 mask &= _mask(_is_in(column, allowed, str(name)))
             except (pa.ArrowException, TypeError, OverflowError) as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"the filter on '{name}' compares what cannot be compared: {reason}") from None
     else:
-        mask = _mask(given(_known(table)) if callable(given) else given)
-    if mask.shape != (n,):
-        raise InputError(f"a filter must say yes or no to each of {n} items, got shape {mask.shape}")
+        mask = _mask(given(table) if callable(given) else given)
+    if mask.shape != (len(table),):
+        raise InputError(f"a filter must say yes or no to each of {len(table)} items, got shape {mask.shape}")
     return mask
 
 
-def _known(table: pa.Table | None) -> pa.Table:
-    if table is None:
-        raise InputError("a filter on columns needs a table of items: give items= to fit")
-    return table
+def check_filter(text: str, names: Sequence[str]) -> None:
+    """Raise, before hours of work, what `matching` would raise of a text that is no condition, or names no column."""
+    for node in ast.walk(_parsed(text)):
+        if isinstance(node, ast.Name) and node.id not in names:
+            raise no_column("the filter", node.id, names)
+
+
+def no_column(who: str, name: str, names: Sequence[str]) -> InputError:
+    """The error of a wish that names a column which the table of items, whose ids have one, does not have."""
+    have = f"the table of items has {', '.join(map(repr, names))}"
+    if len(names) == 1:
+        have = f"of items only '{names[0]}' is known: give a table of them to the fit, by items="
+    return InputError(f"{who} names the column '{name}', {have}")
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):  # the latter two of thousands of brackets
+        raise _no_condition(text) from None
 
 
 def _of_text(table: pa.Table, text: str) -> NDArray[np.bool_]:
     try:
-        result = _value(ast.parse(text.strip(), mode="eval").body, table, text)
-    except (SyntaxError, RecursionError, MemoryError):  # the latter two of thousands of brackets
+        result = _value(_parsed(text), table, text)
+    except RecursionError:
         raise _no_condition(text) from None
     except (pa.ArrowException, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
@@ -119,7 +135,9 @@ def _comparison(node: ast.Compare, table: pa.Table, text: str) -> Any:
     sides = [_value(part, table, text) for part in (node.left, *node.comparators)]
     result = None
     for operator, left, right in zip(node.ops, sides, sides[1:], strict=False):
-        if isinstance(operator, ast.In | ast.NotIn):
+        if right is None and type(operator) in NULL and isinstance(left, pa.ChunkedArray):
+            one = NULL[type(operator)](left)
+        elif isinstance(operator, ast.In | ast.NotIn):
             found = _is_in(left, right, text) if isinstance(right, tuple | list | set) else _contains(right, left, text)
             one = pc.invert(found) if isinstance(operator, ast.NotIn) else found
         elif type(operator) in COMPARE:
@@ -161,9 +179,7 @@ def _contains(column: Any, member: Any, text: str) -> Any:
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        raise InputError(
-            f"the filter names the column '{name}', the table of items has {', '.join(map(repr, table.column_names))}"
-        )
+        raise no_column("the filter", name, table.column_names)
     column = table.column(name)
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from fmkit.tables.frames import as_arrow
 from fmkit.threads import count_threads
 
 ROWS_AT_ONCE = 1 << 17  # of lists, or of pairs: some 10 MB
+WITHIN = "give one within"
 CAUTION = 2.0  # standard deviations that ratings are ranked less, unless told otherwise
 
 
@@ -114,7 +116,8 @@ class Fitted(BaseEstimator):
         users, items : id, or array-like of ids, of shape (n,)
             Somebody or something unknown is taken for an average one.
         context : mapping of column to value, or table of n rows, optional
-            By default the usual one, an average over that of all interactions.
+            By default the usual one, an average over that of all interactions. A category that the fit never met counts
+            for nothing, and a warning names it.
         return_std : bool, default=False
             Of ratings: the standard deviation of a rating, too, of what is not known and of the noise.
 
@@ -181,7 +184,7 @@ class Fitted(BaseEstimator):
         if given is None:
             return None
         if self.context_encoder_ is None:
-            raise InputError("the fit had no context: name its columns in fit(..., context=...)")
+            raise InputError("the fit had no context: name the columns of one in the fit, by context=")
         names = list(self.columns_.context)
         if isinstance(given, Mapping):
             given = {name: [value] if np.ndim(value) == 0 else value for name, value in given.items()}
@@ -191,6 +194,12 @@ class Fitted(BaseEstimator):
             wanted, got = (", ".join(map(repr, columns)) for columns in (names, table.column_names))
             raise InputError(f"the context has the columns {wanted}; got {got}")
         rows = self.context_encoder_.transform(table.select(names))
+        for name, levels in self.context_encoder_.unmet(table.select(names)).items():
+            others = f" and {len(levels) - 1:,} more" * (len(levels) > 1)
+            warnings.warn(
+                f"the context '{name}' holds {levels[0]!r}{others}, which the fit never met: it counts for nothing",
+                stacklevel=3,
+            )
         if rows.shape[0] not in (1, n):
             raise InputError(f"the context must have one row, or one for each of {n:,}, got {rows.shape[0]:,}")
         return rows if rows.shape[0] == n else rows[np.zeros(n, np.intp)]
@@ -206,6 +215,27 @@ class Fitted(BaseEstimator):
         if not known.any():
             raise InputError(f"none of the items is known, {came.items.ids[0]} is the first: are ids written alike?")
         return Ratings(came.user_codes, items, values, came.weights, context).select(np.flatnonzero(known))
+
+    def _check_scale(self, came: Interactions, mend: str = WITHIN) -> None:
+        """Refuse ratings outside the range of those of the fit: of tables."""
+
+        def told(row: int) -> str:
+            user, item = came.users.ids[came.user_codes[row]], came.items.ids[came.item_codes[row]]
+            return f"item {item} by user {user}"
+
+        if came.ratings is not None:
+            self._check_range(came.ratings, told, mend)
+
+    def _check_range(self, ratings: Floats, told: Callable[[int], str], mend: str = WITHIN) -> None:
+        """As of `_check_scale`; of clicks ratings are weights, which may be what they are."""
+        if not isinstance(self.model_, RatingModel):
+            return
+        low, high = self.model_.scale.lowest, self.model_.scale.highest
+        outside = (ratings < low) | (ratings > high)
+        if outside.any():
+            row = int(np.argmax(outside))
+            rating = f"the rating {ratings[row]:g} of {told(row)}"
+            raise InputError(f"{rating} is outside the scale of the fit, {low:g} to {high:g}: {mend}")
 
     @property
     def _usual_risk(self) -> float | None:

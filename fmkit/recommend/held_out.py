@@ -147,7 +147,7 @@ def _least(relevant: float | None, explicit: bool, train: Interactions, test: In
     """The least rating of what is relevant, None if everything is, and a sentence."""
     if relevant is not None:
         if test.ratings is None:
-            raise InputError(f"relevant={relevant:g} is a rating, but the test has none: leave it out, or name rating=")
+            raise InputError(f"the test has no ratings to be relevant={relevant:g}: leave it out, or name rating=")
         return relevant, f"relevant are test ratings of {relevant:g} and more"
     if not explicit or train.ratings is None:
         return None, "relevant are all pairs of the test"

@@ -61,8 +61,9 @@ class Listing(Explaining):
         candidates : id, or array-like of ids, optional
             List only these items.
         filter : str, mapping, callable or mask, optional
-            List only items that fulfil it, by the columns of the table of items: "year >= 1990 and 'Comedy' in genres",
-            {"language": ["en", "fr"]}, a function of the table, or a mask in the order of `items_`.
+            List only items that fulfil it, by the columns of the table of items, ids too: "year >= 1990 and 'Comedy' in
+            genres", {"language": ["en", "fr"]}, a function of the table, or a mask in the order of `items_`. Without
+            such a table, ids are called "item". If it lets nothing through, a warning tells the value nearest to it.
         context : mapping of column to value, or table of a row a user, optional
             The context of these lists; by default the usual one, an average over that of all interactions.
         diversity : float, default=0.0
@@ -166,7 +167,8 @@ class Listing(Explaining):
         Raises
         ------
         InputError
-            If items were given and none of them is known. Single unknown ones are left out.
+            If items were given and none of them is known, or a rating lies outside the range of those of the fit.
+            Single unknown items are left out.
         """
         check_is_fitted(self, "model_")
         wanted = Wishes.of(self.items_, n, self._usual_risk, **wishes)
@@ -176,9 +178,10 @@ class Listing(Explaining):
             if likes is not None:
                 raise InputError("likes are one person's: give them, or a table of interactions")
             came, _ = Interactions.in_time(ratings, self.columns_)
+            self._check_scale(came)
             ids, told = came.users.ids, self._as_ratings(came)
         n_people = 1 if ids is None else len(ids)
-        people = self.model_.folded(told, self._features_of(features, n_people))
+        people = self.model_.folded(told, self._features_of(features, n_people), count_threads(self.n_jobs))
         had = Pairs.of(np.stack([told.users, told.items], axis=1), n_people, len(self.items_))
         rng = np.random.default_rng(random_state)
         batch, row, item = self._lists(people, had, self._context(context, n_people), wanted, rng)
@@ -266,6 +269,7 @@ class Listing(Explaining):
             values = np.array([np.nan], np.float32)
         if not np.isfinite(values).all():
             raise InputError("ratings must be finite numbers, one for each item: {item: rating}")
+        self._check_range(values, lambda row: f"item {[*rated, *liked][row]}")
         items = self.items_.ids.encode(plain_ids([*rated, *liked])) if len(values) else np.empty(0, np.int32)
         known = np.flatnonzero(items >= 0)
         if len(values) and not len(known):

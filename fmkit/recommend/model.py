@@ -32,7 +32,7 @@ class Model(Protocol):
     def find(self, codes: Codes) -> Any:
         """Users of the fit; -1 stands for one of whom nothing is known."""
 
-    def folded(self, ratings: Any, features: sparse.csr_array) -> Any:
+    def folded(self, ratings: Any, features: sparse.csr_array, n_threads: int = 1) -> Any:
         """Users 0, 1, ... who come with interactions, and with a row of features each."""
 
     def asked(self, users: Any, context: sparse.csr_array | None = None) -> Any:

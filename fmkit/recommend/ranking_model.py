@@ -91,13 +91,13 @@ class RankingModel:
         rng = np.random.default_rng(0)
         return replace(model, lifts=Lifts.fit(ranker.ranking_, choices_of(clicks), context_groups, rng))
 
-    def with_contexts_of(self, clicks: Ratings) -> Self:
+    def with_contexts_of(self, clicks: Ratings, context_groups: NDArray[np.intp]) -> Self:
         """What contexts add by all clicks that there are now, with the weight that it has."""
         if self.lifts is None:
             return self
         pairs = self.ranker.ranking_.pairs
         shape = pairs.n_queries, pairs.n_items
-        return replace(self, lifts=Lifts.of(choices_of(clicks), self.lifts.groups, self.lifts.weights, shape))
+        return replace(self, lifts=Lifts.of(choices_of(clicks), context_groups, self.lifts.weights, shape))
 
     def renewed(self, users: Codes, items: Codes, weights: Floats | None, known: tuple[Entities, Entities]) -> Self:
         """With further pairs, by codes, and all that is known of users and items now."""
@@ -106,9 +106,11 @@ class RankingModel:
         pairs = np.stack([users, items], axis=1)
         return replace(self, ranker=ranker.partial_fit(pairs, of_users, of_items, sample_weight=weights))
 
-    def without(self, gone: Codes) -> Self:
-        """Without some users."""
-        return replace(self, ranker=copy.copy(self.ranker).forget(gone))
+    def without(self, gone: Codes, stay: NDArray[np.bool_]) -> Self:
+        """Without some users, and without features but those that stay."""
+        features = np.append(np.flatnonzero(~stay), len(stay) + gone) if len(stay) else gone
+        ranker = copy.copy(self.ranker).forget(gone, features=features)
+        return replace(self, ranker=ranker, n_features=int(stay.sum()))
 
     @cached_property
     def item_vectors(self) -> Floats:
@@ -147,7 +149,7 @@ class RankingModel:
             vectors[unknown] = ranking.new(nobody, nothing, 1)
         return AskedRanking(vectors, histories, self._usual(len(codes)))
 
-    def folded(self, clicks: Ratings, features: sparse.csr_array) -> AskedRanking:
+    def folded(self, clicks: Ratings, features: sparse.csr_array, n_threads: int = 1) -> AskedRanking:
         """Users 0, 1, ... who come with clicks, and with a row of features each."""
         ranking = self.ranker.ranking_
         pairs = np.stack([clicks.users, clicks.items], axis=1)
@@ -155,7 +157,8 @@ class RankingModel:
         n_ids = ranking.queries.shape[1] - self.n_features
         ids = sparse.csr_array((features.shape[0], n_ids), dtype=np.float32)
         rows = sparse.hstack([features, ids], format="csr", dtype=np.float32)
-        return AskedRanking(ranking.new(rows, histories, 1), histories, self._usual(features.shape[0]))
+        vectors = ranking.new(rows, histories, n_threads)
+        return AskedRanking(vectors, histories, self._usual(features.shape[0]))
 
     def lists(
         self,

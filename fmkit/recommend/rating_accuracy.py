@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from fmkit.recommend.bootstrap import percentile_intervals, resampled_means, sums_of_users
 
 LEVELS = (50, 80, 90, 95)
+ERRORS = ("rmse", "mae", "bias", *(f"inside_{level}" for level in LEVELS), "nll")  # what `rating_metrics` tells
 
 
 @dataclass(frozen=True, eq=False)

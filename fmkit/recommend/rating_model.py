@@ -202,14 +202,14 @@ class RatingModel:
         """The model with a draw of the items from what is known of them."""
         return replace(self, items=self.items.drawn(rng))
 
-    def folded(self, ratings: Ratings, features: sparse.csr_array) -> RatingSide:
+    def folded(self, ratings: Ratings, features: sparse.csr_array, n_threads: int = 1) -> RatingSide:
         """These users, solved for by their ratings, everything else as it is."""
         n = features.shape[0]
         pairs = pairs_of(ratings.users, ratings.items, n, len(self.items))
         rows = features
         if len(self.users.members) > features.shape[1]:
             rows = sparse.hstack([unit_rows(pairs), features], format="csr", dtype=np.float32)
-        return self.fold(self.users, self.items, rows, ratings.users, ratings.items, ratings)
+        return self.fold(self.users, self.items, rows, ratings.users, ratings.items, ratings, n_threads)
 
     def asked(self, users: RatingSide, context: sparse.csr_array | None = None) -> Asked:
         """What is asked for users, in a context each or in the usual one."""
@@ -303,7 +303,14 @@ class RatingModel:
         return self.scale.ratings(f, np.square(self.deviations(asked, items)), noise)
 
     def fold(
-        self, of: RatingSide, others: RatingSide, rows: sparse.csr_array, own: Codes, other: Codes, ratings: Ratings
+        self,
+        of: RatingSide,
+        others: RatingSide,
+        rows: sparse.csr_array,
+        own: Codes,
+        other: Codes,
+        ratings: Ratings,
+        n_threads: int,
     ) -> RatingSide:
         """People (or items) solved for by their ratings, everything else as it is.
 
@@ -316,8 +323,9 @@ class RatingModel:
         own, other : ndarrays of shape (n_ratings,)
             Codes of whose each rating is, in 0..n - 1, and of what in `others`.
         ratings : Ratings
+        n_threads : int
         """
-        n, n_threads = rows.shape[0], count_threads(None)
+        n = rows.shape[0]
         weights = np.ones(len(own), np.float32) if ratings.weights is None else ratings.weights
         w, V, columns = others.weights, others.vectors, other.astype(np.int32)
         if len(self.context):  # what a rating is of and its context are one column, the rating's own

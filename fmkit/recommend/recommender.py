@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
 from fmkit.recommend.defaults import Feedback, Quality, check_model, clicks_ranker, feedback_of, in_brief, regressor
-from fmkit.recommend.entities import Entities, feature_of_columns
+from fmkit.recommend.entities import Entities, emptied, feature_of_columns
 from fmkit.recommend.fitted import History
 from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.listing import Listing
@@ -36,6 +36,7 @@ from fmkit.recommend.saved import (
 )
 from fmkit.recommend.updating import forgotten, renewed
 from fmkit.tables import TableEncoder
+from fmkit.threads import count_threads
 
 SAMPLE = 10_000  # ratings by which a model judges itself
 LISTS = "lists are of what would be rated best; feedback='implicit' makes those of what is chosen"
@@ -183,6 +184,8 @@ class Recommender(Listing):
         )
         self.told_ = []
         self.columns_, came = given, self._read(interactions, given)
+        if came.weights is not None and not came.weights.any():
+            raise InputError(f"all rows weigh 0 in column '{weight}': some must count, with a weight above 0")
         self.feedback_, why = feedback_of(came.ratings, self.feedback, self.model)
         self.told_.append(f"{_counted(len(came), 'row')} of {self.feedback_} feedback: {why}")
         self.users_ = Entities.of(came.users, users, "user", user, self.schema)
@@ -215,6 +218,8 @@ class Recommender(Listing):
         once more has the solution that all of its ratings, old and new, ask for; rows that the fit had already touch
         nobody. New users and items are taken in. A ranker of clicks makes a sweep over all pairs.
 
+        Ratings beyond those of the fit are refused, as more likely of another scale, or a slip of the keys, than meant.
+
         Parameters
         ----------
         interactions : as in `fit`
@@ -223,6 +228,7 @@ class Recommender(Listing):
         if not hasattr(self, "model_"):
             return self.fit(interactions)
         came = self._read(interactions, self.columns_)
+        self._check_scale(came, "if the scale has changed, fit anew to all rows")
         before = len(self.users_), len(self.items_)
         users, items = self.users_.taking_in(came.users.ids), self.items_.taking_in(came.items.ids)
         if self.feedback_ == "implicit":
@@ -233,12 +239,14 @@ class Recommender(Listing):
         joined = self.interactions_.joined(came)
         if isinstance(self.model_, RankingModel):
             codes = came.user_codes, came.item_codes
+            groups = feature_of_columns(self.context_encoder_)
             ranked = self.model_.renewed(*codes, came.weights, (users, items))
-            model: Model = ranked.with_contexts_of(self._ratings_of(joined))
+            model: Model = ranked.with_contexts_of(self._ratings_of(joined), groups)
         else:
             assert isinstance(self.model_, RatingModel)
             ratings = self._ratings_of(joined)
-            model = renewed(self.model_, users, items, ratings, (came.user_codes, came.item_codes))
+            touched = came.user_codes, came.item_codes
+            model = renewed(self.model_, users, items, ratings, touched, count_threads(self.n_jobs))
         self.users_, self.items_, self.interactions_, self.model_ = users, items, joined, model
         self._remember()
         new = len(users) - before[0], len(items) - before[1]
@@ -249,7 +257,8 @@ class Recommender(Listing):
     def forget(self, users: Any) -> Self:
         """Take users out: their rows, their vectors, and what they added to the vectors of the items that they met.
 
-        These items are solved for again, everything else as it is. Ids that are unknown are passed over.
+        These items are solved for again, everything else as it is. A category, or a number's place, that only they had
+        is gone too. Ids that are unknown are passed over.
 
         Parameters
         ----------
@@ -269,14 +278,22 @@ class Recommender(Listing):
         place = np.full(len(self.users_), -1, np.int32)
         place[kept] = np.arange(len(kept), dtype=np.int32)
         left = self.interactions_.select(~gone)
-        entities = self.users_.select(kept)
+        entities, stay = self.users_.remaining(kept)
         interactions = replace(left, users=entities.ids, user_codes=place[left.user_codes])
-        if isinstance(self.model_, RankingModel):
-            self.model_ = self.model_.without(codes).with_contexts_of(self._ratings_of(interactions))
+        ratings, model = self._ratings_of(interactions), self.model_
+        if self.context_encoder_ is not None and ratings.context is not None:
+            nowhere = emptied(self.history_.ratings.context, ratings.context)
+            self.context_encoder_, known = self.context_encoder_.without(nowhere)
+            ratings = replace(ratings, context=ratings.context[:, known])
+            if isinstance(model, RatingModel):
+                model = replace(model, context=model.context[known])
+        if isinstance(model, RankingModel):
+            groups = feature_of_columns(self.context_encoder_)
+            self.model_ = model.without(codes, stay).with_contexts_of(ratings, groups)
         else:
-            assert isinstance(self.model_, RatingModel)
-            ratings = self._ratings_of(interactions)
-            self.model_ = forgotten(self.model_, kept, entities, self.items_, ratings, touched)
+            assert isinstance(model, RatingModel)
+            n_threads = count_threads(self.n_jobs)
+            self.model_ = forgotten(model, kept, stay, entities, self.items_, ratings, touched, n_threads)
         self.users_, self.interactions_ = entities, interactions
         self._remember()
         self.told_.append(f"forgotten: {_counted(len(codes), 'user')} with {_counted(int(gone.sum()), 'row')}")

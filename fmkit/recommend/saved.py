@@ -33,7 +33,7 @@ Arrays = dict[str, NDArray[Any]]
 
 SIDES = ("users", "items")
 SCALARS = ("bias", "noise")
-LIFTS = ("columns", "items", "groups", "weights")
+LIFTS = ("columns", "items", "weights")
 SHARED = ("members", "precision", "centre")  # of a side
 
 
@@ -186,13 +186,9 @@ def unpack_model(
 def _lifts(arrays: Arrays, n_items: int, n_context: int) -> Lifts | None:
     if "items" not in arrays:
         return None
-    groups = checked_array(arrays, "groups", np.int64, (n_context,))
     columns = checked_array(arrays, "columns", np.float32, (n_context, None))
     items = checked_array(arrays, "items", np.float32, (n_items, columns.shape[1]))
-    weights = checked_array(arrays, "weights", np.float32, (None,))
-    if len(groups) and not 0 <= groups.min() <= groups.max() < len(weights):
-        raise InputError("its lifts are of groups that do not exist")
-    return Lifts(columns, items, groups.astype(np.intp), weights)
+    return Lifts(columns, items, checked_array(arrays, "weights", np.float32, (None,)))
 
 
 def prefixed(arrays: Arrays, name: str) -> Arrays:

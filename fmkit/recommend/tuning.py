@@ -19,11 +19,14 @@ from tqdm.auto import tqdm
 
 from fmkit.errors import InputError
 from fmkit.fitting import FitInterrupted
+from fmkit.ranking.judge import METRICS
+from fmkit.recommend.beyond_accuracy import BESIDE
 from fmkit.recommend.comparison import LOWER_IS_BETTER
-from fmkit.recommend.evaluation import evaluate
+from fmkit.recommend.evaluation import evaluate, named_metrics
 from fmkit.recommend.halving import EFFORTS, best_first, drawn, halve
 from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.parts import Parts, compacted
+from fmkit.recommend.rating_accuracy import ERRORS
 from fmkit.recommend.splits import How
 from fmkit.recommend.trail import Settings, Trail, Trial, fingerprint
 from fmkit.tables.frames import as_arrow
@@ -174,7 +177,7 @@ def tune(
         raise InputError(f"trials must be at least 1, got {trials}")
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes must be above 0, or None, got {minutes!r}")
-    metric = metric or ("rmse" if explicit else f"ndcg@{k}")
+    metric = _checked_metric(metric or ("rmse" if explicit else "ndcg"), explicit, k)
     parts = Parts.of(interactions, how, validation, random_state)
     if relevant is None and explicit and parts.train.ratings is not None:
         relevant = float(np.median(parts.train.ratings))  # the same for trials with fewer users
@@ -372,10 +375,15 @@ def _checked_space(
     return dict(space)
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _checked_metric(metric: str, explicit: bool, k: int) -> str:
+    """As `Evaluation.mean` calls it; refused before anything is fitted."""
+    of_ratings = ERRORS if explicit else ()
+    if metric in (*of_ratings, *BESIDE):
+        return metric
+    if metric in ERRORS or metric.partition("@")[0] not in (*ERRORS, *METRICS):
+        usual = ", ".join([*of_ratings, *(f"{name}@{k}" for name in METRICS), *BESIDE])
+        raise InputError(f"metric must be one of {usual}, got {metric!r}")
+    return named_metrics(metric, k)[0]
 
 
 def _table(trials: Sequence[Trial], space: Mapping[str, Any], metric: str) -> pa.Table:

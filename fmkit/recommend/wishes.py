@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,11 +16,13 @@ from fmkit.errors import InputError
 from fmkit.linalg import unit_length
 from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.entities import Entities
-from fmkit.recommend.filters import matching
+from fmkit.recommend.filter_hints import why_nothing
+from fmkit.recommend.filters import matching, no_column
 from fmkit.recommend.model import Model
 from fmkit.recommend.rating_model import RatingModel
 from fmkit.recommend.reranking import Groups, rerank
 from fmkit.recommend.vocabulary import as_texts
+from fmkit.tables import TableEncoder
 
 POOL = 10  # times n items are looked at where lists are to be diverse
 
@@ -89,7 +92,10 @@ class Wishes:
         if candidates is not None:
             among = np.unique(_codes(items, candidates, "candidates")).astype(np.int64)
         if filter is not None:
-            allowed = np.flatnonzero(matching(items.table, len(items), filter))
+            table = items.with_ids("item")
+            allowed = np.flatnonzero(matching(table, filter))
+            if not len(allowed):  # nothing in stock is no mistake, a slip in a value is
+                warnings.warn(f"the filter lets no item through{why_nothing(table, filter)}", stacklevel=4)
             among = allowed if among is None else np.intersect1d(among, allowed)
         return cls(
             n=min(int(n), len(items)),
@@ -178,8 +184,7 @@ def _groups(items: Entities, at_most: Mapping[str, int]) -> Groups:
     members, most = [], []
     for name, limit in at_most.items():
         if items.table is None or name not in items.table.column_names:
-            have = "no columns" if items.table is None else ", ".join(map(repr, items.table.column_names))
-            raise InputError(f"at_most names the column '{name}', the table of items has {have}")
+            raise no_column("at_most", name, ["item"] if items.table is None else items.table.column_names)
         if not isinstance(limit, int | np.integer) or limit < 1:
             raise InputError(f"at_most of '{name}' must be an integer of at least 1, got {limit!r}")
         groups = _members(items, name)
@@ -191,15 +196,16 @@ def _groups(items: Entities, at_most: Mapping[str, int]) -> Groups:
 def _members(items: Entities, name: str) -> sparse.csr_array:
     """Items x the values of a column, or the members of its sets; an item without one is in no group."""
     assert items.table is not None
-    assert items.encoder is not None
-    kinds = {feature.column: feature for feature in items.encoder.features_}
-    if kinds[name].kind == "set":
-        start = 0
-        for feature in items.encoder.features_:
-            if feature.column == name:
-                break
-            start += feature.n_columns
-        return items.features[:, start : start + kinds[name].n_columns]
+    encoder, features = items.encoder, items.features
+    if encoder is None or name not in {feature.column for feature in encoder.features_}:  # the table came after the fit
+        alone = items.table.select([name])
+        encoder = TableEncoder().fit(alone)
+        features = encoder.transform(alone)
+    start = 0
+    for feature in encoder.features_:
+        if feature.column == name and feature.kind == "set":
+            return features[:, start : start + feature.n_columns]
+        start += feature.n_columns
     codes = items.table.column(name).combine_chunks().dictionary_encode()
     known = np.flatnonzero(pc.is_valid(codes))
     levels = pc.fill_null(codes.indices, 0).to_numpy()[known]

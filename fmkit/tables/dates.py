@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,10 @@ class Dates:
             entries = np.ones(len(known), np.float32), (known, codes)
             blocks.append(sparse.csr_array(entries, shape=(len(column), PARTS[part])))
         return sparse.hstack(blocks, format="csr")
+
+    def select(self, columns: NDArray[Any]) -> Dates:
+        """With some of the columns, ascending, alone; those of the parts must be among them."""
+        return replace(self, time=self.time.select(columns[columns < len(self.time)]))
 
     def names(self, column: str) -> list[str]:
         """A name for each column."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
@@ -193,6 +194,53 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 raise InputError(f"column '{name}': {error}") from None
         design = sparse.hstack(blocks, format="csr", dtype=np.float32)
         return design if self.sparse_output else design.toarray()
+
+    def unmet(self, X: Any) -> dict[str, list[str]]:
+        """Categories, and members of sets, that the fit did not see, by column: `transform` leaves them out.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        """
+        check_is_fitted(self)
+        table = self._table(X, reset=False)
+        unmet = {
+            name: encoder.unmet(table.column(name).combine_chunks())
+            for name, encoder in self._encoders.items()
+            if isinstance(encoder, Levels) and encoder.kind != "text"  # new words come with every text
+        }
+        return {name: levels for name, levels in unmet.items() if levels}
+
+    def without(self, gone: NDArray[np.bool_]) -> tuple[Self, NDArray[np.bool_]]:
+        """An encoder that has forgotten what no row has any more.
+
+        Parameters
+        ----------
+        gone : bool ndarray of shape (n_columns_out,)
+            Columns of the design that rows had, and have no longer.
+
+        Returns
+        -------
+        encoder : TableEncoder
+            For the rows that are left it does what this one does.
+        stay : bool ndarray of shape (n_columns_out,)
+            Which columns it has; those of months, weekdays and hours, which name nobody, stay in any case.
+        """
+        check_is_fitted(self)
+        left, stay = copy.copy(self), ~gone
+        left._encoders, left.features_ = {}, []
+        start = 0
+        for feature in self.features_:
+            encoder = self._encoders.get(feature.column)
+            if encoder is not None:
+                own = stay[start : start + len(encoder)]
+                start += len(encoder)
+                if isinstance(encoder, Dates):
+                    own[len(encoder.time) :] = True
+                left._encoders[feature.column] = encoder.select(np.flatnonzero(own))
+                feature = replace(feature, n_columns=len(left._encoders[feature.column]))
+            left.features_.append(feature)
+        return left, stay
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the design's columns: column=level, column:word, column~knot.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +67,11 @@ class Knots:
         matrix = sparse.csr_array((values.ravel().astype(np.float32), columns.ravel(), before), shape=(n, len(self)))
         matrix.eliminate_zeros()
         return matrix
+
+    def select(self, columns: NDArray[Any]) -> Knots:
+        """With some of the columns, ascending, alone: numbers that had no entry in the others are encoded as before."""
+        kept = columns[columns < len(self.knots)]
+        return Knots(self.knots[kept], len(kept) < len(columns))
 
     def names(self, column: str) -> list[str]:
         """A name for each column."""

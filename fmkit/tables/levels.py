@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +62,19 @@ class Levels:
         tokens = Tokens.of(column, self.kind, self.separator)
         matrix = tokens.matrix(self.values, len(self), self.missing)
         return (matrix if self.kind == "category" else unit_rows(matrix))[tokens.rows]
+
+    def select(self, columns: NDArray[Any]) -> Levels:
+        """With some of the columns, ascending, alone."""
+        kept = columns[columns < len(self.values)]
+        return replace(self, values=self.values.take(pa.array(kept)), missing=len(kept) < len(columns))
+
+    def unmet(self, column: pa.Array) -> list[str]:
+        """Levels that the fit did not see."""
+        if self.of_booleans:
+            column = _as_booleans(column)
+        texts = pc.unique(Tokens.of(column, self.kind, self.separator).texts)
+        unmet: list[str] = texts.filter(pc.invert(pc.is_in(texts, value_set=self.values))).drop_null().to_pylist()
+        return unmet
 
     @property
     def of_booleans(self) -> bool:
