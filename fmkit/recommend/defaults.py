@@ -13,11 +13,11 @@ from fmkit.estimators import FMClassifier, FMOrdinal, FMRanker, FMRegressor
 Feedback = Literal["auto", "explicit", "implicit"]
 Quality = Literal["fast", "balanced", "best"]
 
-# Sweeps by quality. VB is where it is going after 20 or 30, with errors for which MCMC needs 40 and half as long again.
+# Sweeps by quality. VB is where it is going after some 20, with errors for which MCMC needs 40 and half as long again.
 # MCMC with 200 and 500 comes to an RMSE of .803 and .802 on MovieLens latest-small with titles and genres in 6.7 and
 # 17 s; with more ratings fewer sweeps do, down to `FEWEST` with a million.
 SOLVERS = {"fast": "vb", "balanced": "mcmc", "best": "mcmc"}
-SWEEPS = {"fast": 25, "balanced": 200, "best": 500}
+SWEEPS = {"fast": 20, "balanced": 200, "best": 500}
 FACTORS = {"fast": 8, "balanced": 16, "best": 16}
 ROWS_TIMES_SWEEPS = 60_000_000
 FEWEST = 60

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
 
 from fmkit.errors import InputError
 from fmkit.recommend.faults import first_fault
@@ -62,8 +61,10 @@ class TableFile:
         if not path.is_file():
             raise InputError("a table is read more than once, a pipe cannot be: save it to a file", path=path)
         if magic == b"PAR1":
+            from pyarrow import parquet  # a tenth of a second, for files of this kind alone
+
             try:
-                return cls(path, pa.parquet.read_schema(path).names, None)
+                return cls(path, parquet.read_schema(path).names, None)
             except (pa.ArrowException, OSError) as error:
                 raise _damaged(path, error) from error
         try:
@@ -120,7 +121,9 @@ class TableFile:
         )
 
     def _parquet_batches(self, texts: list[str], numbers: list[str]) -> Iterator[pa.RecordBatch]:
-        with pa.parquet.ParquetFile(self.path) as file:
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(self.path) as file:
             for batch in file.iter_batches(columns=[*texts, *numbers]):
                 columns = [self._encoded(batch.column(name), name) for name in texts]
                 columns += [self._floats(batch.column(name), name) for name in numbers]
@@ -177,7 +180,9 @@ def read_whole(path: str | Path, texts: Sequence[str] = ()) -> pa.Table:
     file = TableFile.open(path)
     try:
         if file.delimiter is None:
-            return pa.parquet.read_table(path)
+            from pyarrow import parquet
+
+            return parquet.read_table(path)
         return pa.csv.read_csv(
             path,
             parse_options=pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True),
