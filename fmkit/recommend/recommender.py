@@ -22,18 +22,7 @@ from fmkit.recommend.model import Model
 from fmkit.recommend.ranking_model import RankingModel
 from fmkit.recommend.rating_design import RatingDesign
 from fmkit.recommend.rating_model import RatingModel, Ratings
-from fmkit.recommend.saved import (
-    pack_columns,
-    pack_entities,
-    pack_interactions,
-    pack_model,
-    prefixed,
-    under,
-    unpack_columns,
-    unpack_entities,
-    unpack_interactions,
-    unpack_model,
-)
+from fmkit.recommend.saved import pack, unpack_into, unpack_parameters
 from fmkit.recommend.updating import forgotten, renewed
 from fmkit.tables import TableEncoder
 from fmkit.threads import count_threads
@@ -301,49 +290,13 @@ class Recommender(Listing):
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
         check_is_fitted(self, "model_")
-        parameters = {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in self.get_params(deep=False).items()
-            if name != "verbose"
-        }
-        parameters["model"] = "auto"  # what became of it is what counts
-        schema = self.schema and {name: _listed(kind) for name, kind in self.schema.items()}
-        facts = {
-            "parameters": {**parameters, "schema": schema},
-            "fitted": self.fitted_,
-            "feedback": self.feedback_,
-            "told": self.told_,
-            "columns": pack_columns(self.columns_),
-            "context_encoder": None,
-        }
-        arrays = prefixed(pack_interactions(self.interactions_), "interactions.")
-        for name, entities in (("users", self.users_), ("items", self.items_)):
-            facts[name], held = pack_entities(entities, name)
-            arrays |= held
-        if self.context_encoder_ is not None:
-            facts["context_encoder"], held = self.context_encoder_._to_file()
-            arrays |= prefixed(held, "context_encoder.")
-        facts["model"], held = pack_model(self.model_)
-        return facts, arrays | held
+        return pack(self)
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Self:
-        parameters = dict(facts["parameters"])
-        schema = parameters["schema"]
-        parameters["schema"] = schema and {n: tuple(k) if isinstance(k, list) else k for n, k in schema.items()}
-        recommender = cls(**parameters)
+        recommender = cls(**unpack_parameters(facts))
         recommender._check()
-        recommender.feedback_, recommender.told_ = facts["feedback"], [str(told) for told in facts["told"]]
-        recommender.fitted_, recommender.columns_ = dict(facts["fitted"]), unpack_columns(facts["columns"])
-        users, items = (unpack_entities(facts[name], arrays, name) for name in ("users", "items"))
-        came = unpack_interactions(under(arrays, "interactions."), users.ids, items.ids)
-        recommender.users_, recommender.items_, recommender.interactions_ = users, items, came
-        recommender.context_encoder_ = None
-        if facts["context_encoder"] is not None:
-            held = under(arrays, "context_encoder.")
-            recommender.context_encoder_ = TableEncoder._from_file(facts["context_encoder"], held)
-        n_context = len(feature_of_columns(recommender.context_encoder_))
-        recommender.model_ = unpack_model(facts["model"], arrays, users, items, came, n_context)
+        unpack_into(recommender, facts, arrays)
         recommender._remember()
         return recommender
 
@@ -438,7 +391,3 @@ class Recommender(Listing):
 
 def _counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
-def _listed(kind: Any) -> Any:
-    return list(kind) if isinstance(kind, tuple) else kind

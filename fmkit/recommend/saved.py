@@ -18,7 +18,7 @@ from fmkit.estimators import FMRanker
 from fmkit.modelfile import pack_strings, unpack_strings
 from fmkit.ranking.lifts import Lifts
 from fmkit.ranking.saved import pack_table, unpack_table
-from fmkit.recommend.entities import Entities
+from fmkit.recommend.entities import Entities, feature_of_columns
 from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.model import Model
 from fmkit.recommend.ranking_model import RankingModel
@@ -35,6 +35,57 @@ SIDES = ("users", "items")
 SCALARS = ("bias", "noise")
 LIFTS = ("columns", "items", "weights")
 SHARED = ("members", "precision", "centre")  # of a side
+
+
+def pack(recommender: Any) -> tuple[dict[str, Any], Arrays]:
+    """Facts and arrays of a fitted Recommender."""
+    parameters = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in recommender.get_params(deep=False).items()
+        if name != "verbose"
+    }
+    parameters["model"] = "auto"  # what became of it is what counts
+    schema = parameters["schema"]
+    schema = schema and {name: list(kind) if isinstance(kind, tuple) else kind for name, kind in schema.items()}
+    facts = {
+        "parameters": {**parameters, "schema": schema},
+        "fitted": recommender.fitted_,
+        "feedback": recommender.feedback_,
+        "told": recommender.told_,
+        "columns": pack_columns(recommender.columns_),
+        "context_encoder": None,
+    }
+    arrays = prefixed(pack_interactions(recommender.interactions_), "interactions.")
+    for name in SIDES:
+        facts[name], held = pack_entities(getattr(recommender, f"{name}_"), name)
+        arrays |= held
+    if recommender.context_encoder_ is not None:
+        facts["context_encoder"], held = recommender.context_encoder_._to_file()
+        arrays |= prefixed(held, "context_encoder.")
+    facts["model"], held = pack_model(recommender.model_)
+    return facts, arrays | held
+
+
+def unpack_parameters(facts: dict[str, Any]) -> dict[str, Any]:
+    """What the constructor is given."""
+    schema = facts["parameters"]["schema"]
+    schema = schema and {name: tuple(kind) if isinstance(kind, list) else kind for name, kind in schema.items()}
+    return {**facts["parameters"], "schema": schema}
+
+
+def unpack_into(recommender: Any, facts: dict[str, Any], arrays: Arrays) -> None:
+    """What a fit leaves, into a Recommender that has its parameters."""
+    recommender.feedback_, recommender.told_ = facts["feedback"], [str(told) for told in facts["told"]]
+    recommender.fitted_, recommender.columns_ = dict(facts["fitted"]), unpack_columns(facts["columns"])
+    users, items = (unpack_entities(facts[name], arrays, name) for name in SIDES)
+    came = unpack_interactions(under(arrays, "interactions."), users.ids, items.ids)
+    recommender.users_, recommender.items_, recommender.interactions_ = users, items, came
+    encoder = None
+    if facts["context_encoder"] is not None:
+        encoder = TableEncoder._from_file(facts["context_encoder"], under(arrays, "context_encoder."))
+    recommender.context_encoder_ = encoder
+    n_context = len(feature_of_columns(encoder))
+    recommender.model_ = unpack_model(facts["model"], arrays, users, items, came, n_context)
 
 
 def pack_columns(columns: Columns) -> dict[str, Any]:
