@@ -1,4 +1,4 @@
-"""Tables as tensors: numbers scaled, categories as level numbers, sparse matrices as they are."""
+"""Tables as tensors: numbers scaled or bent, categories as level numbers, sparse matrices as they are."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from fmkit.errors import InputError
 from fmkit.modelfile import pack_strings, unpack_strings
 from fmkit.tables.frames import as_arrow
+from fmkit.tables.knots import Knots
 from fmkit.tables.levels import as_levels
 
 FAR = 3.0  # standard deviations from which on numbers are drawn in
@@ -86,7 +87,9 @@ def split_columns(X: Any, categorical: Any) -> tuple[Any, list[pa.StringArray]] 
 
 def _is_category(column: pa.ChunkedArray) -> bool:
     of, kind = pa.types, column.type
-    return any(test(kind) for test in (of.is_string, of.is_large_string, of.is_string_view, of.is_dictionary, of.is_boolean))
+    return any(
+        test(kind) for test in (of.is_string, of.is_large_string, of.is_string_view, of.is_dictionary, of.is_boolean)
+    )
 
 
 def _positions(categorical: Sequence[Any], table: pa.Table) -> list[int]:
@@ -103,11 +106,15 @@ def _positions(categorical: Sequence[Any], table: pa.Table) -> list[int]:
 
 @dataclass
 class Columns:
-    """What is learned of a table's columns before the net is: means, spreads and levels.
+    """What is learned of a table's columns before the net is: means and spreads, or knots, and levels.
 
     Parameters
     ----------
     centre, spread : ndarrays of shape (n_numbers,), float64
+        Of numbers that are scaled.
+    knots : list of Knots
+        Of numbers that become piecewise linear columns instead, with values from 0 to 1: a net bends a skewed number,
+        such as an amount of money, better where it is told the places.
     levels : list of pyarrow.StringArray
         Of each category; "" is a missing value.
     is_sparse : bool
@@ -115,27 +122,31 @@ class Columns:
 
     centre: NDArray[np.float64]
     spread: NDArray[np.float64]
+    knots: list[Knots]
     levels: list[pa.StringArray]
     is_sparse: bool
 
     @classmethod
-    def learn(cls, table: Table, rows: NDArray[np.int64]) -> Columns:
+    def learn(cls, table: Table, rows: NDArray[np.int64], n_knots: int = 0) -> Columns:
         """From some of the rows: of numbers the mean and standard deviation, of sparse columns the largest entry."""
         numbers = table.numbers[rows]
         n = numbers.shape[1]
+        levels = [pc.unique(column.take(pa.array(rows))).sort() for column in table.categories]
+        if n_knots and not sparse.issparse(numbers):
+            knots = [Knots.learn(numbers[:, j].astype(np.float64), n_knots) for j in range(n)]
+            return cls(np.zeros(0), np.zeros(0), knots, levels, False)
         if sparse.issparse(numbers):
             centre, spread = np.zeros(n), np.asarray(abs(numbers).max(axis=0).todense(), np.float64).ravel()
         else:
             centre, spread = numbers.mean(axis=0, dtype=np.float64), numbers.std(axis=0, dtype=np.float64)
             spread[spread < 1e-12 * np.abs(centre)] = 0  # constant, but for rounding
         spread[spread == 0] = 1
-        levels = [pc.unique(column.take(pa.array(rows))).sort() for column in table.categories]
-        return cls(centre, spread, levels, sparse.issparse(numbers))
+        return cls(centre, spread, [], levels, sparse.issparse(numbers))
 
     @property
     def n_numbers(self) -> int:
-        """Columns of numbers."""
-        return len(self.centre)
+        """Columns that numbers become."""
+        return sum(len(knots) for knots in self.knots) or len(self.centre)
 
     @property
     def n_levels(self) -> int:
@@ -146,8 +157,15 @@ class Columns:
         """Rows of a table with these columns, as a net takes them."""
         if self.is_sparse:
             return SparseRows(self._scaled_sparse(table.numbers), dtype)
-        numbers = table.numbers.toarray() if sparse.issparse(table.numbers) else table.numbers
-        return TableRows(self._scaled(numbers, dtype), self._codes(table) if self.levels else None)
+        return TableRows(self._numbers(table, dtype), self._codes(table) if self.levels else None)
+
+    def _numbers(self, table: Table, dtype: torch.dtype) -> Tensor:
+        numbers: Any = table.numbers
+        numbers = numbers.toarray() if sparse.issparse(numbers) else numbers
+        if not self.knots:
+            return self._scaled(numbers, dtype)
+        encoded = [k.encode(numbers[:, j].astype(np.float64)).toarray() for j, k in enumerate(self.knots)]
+        return torch.from_numpy(np.hstack(encoded)).to(dtype)
 
     def _scaled_sparse(self, numbers: Any) -> sparse.csr_array:
         matrix = sparse.csr_array(numbers, dtype=np.float64, copy=True)
@@ -177,7 +195,7 @@ class Columns:
         """The same as a design matrix: numbers, then a column a level; what a factorization machine is fitted to."""
         if self.is_sparse:
             return self._scaled_sparse(table.numbers)
-        numbers = sparse.csr_array(self._scaled(table.numbers, torch.float64).numpy())
+        numbers = sparse.csr_array(self._numbers(table, torch.float64).numpy())
         codes = self._codes(table).numpy()
         rows, columns = np.nonzero(codes)
         ones = (np.ones(len(rows)), (rows, codes[rows, columns] - 1))
@@ -188,7 +206,9 @@ class Columns:
         arrays = {"columns.centre": self.centre, "columns.spread": self.spread}
         for j, levels in enumerate(self.levels):
             arrays |= pack_strings(levels.to_pylist(), f"columns.levels{j}")
-        return {"n_categories": len(self.levels), "is_sparse": self.is_sparse}, arrays
+        arrays |= {f"columns.knots{j}": knots.knots for j, knots in enumerate(self.knots)}
+        counts = {"n_knotted": len(self.knots), "n_categories": len(self.levels)}
+        return {**counts, "is_sparse": self.is_sparse}, arrays
 
     @classmethod
     def unpack(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
@@ -198,8 +218,13 @@ class Columns:
             raise ValueError("the scales of its columns do not fit together")
         if not (np.isfinite(centre).all() and np.isfinite(spread).all() and (spread > 0).all()):
             raise ValueError("the scales of its columns are none")
+        knots = [Knots(arrays[f"columns.knots{j}"], False) for j in range(int(facts["n_knotted"]))]
+        for k in knots:
+            if k.knots.dtype != np.float64 or k.knots.ndim != 1 or not (np.diff(k.knots) > 0).all():
+                raise ValueError("the knots of its columns are no ascending numbers")
         names = [f"columns.levels{j}" for j in range(int(facts["n_categories"]))]
-        return cls(centre, spread, [pa.array(unpack_strings(arrays, n), pa.string()) for n in names], facts["is_sparse"])
+        levels = [pa.array(unpack_strings(arrays, name), pa.string()) for name in names]
+        return cls(centre, spread, knots, levels, bool(facts["is_sparse"]))
 
 
 @dataclass

@@ -31,7 +31,7 @@ from .range_test import range_test
 from .schedules import SCHEDULES
 from .training import Examples, Inputs, Net, Training, TrainingSettings, outputs, seeded, validation_loss
 
-USUAL_STEPS, USUAL_EPOCHS = 1000, (10, 100)  # steps of a fit, and the bounds of the epochs that they make
+USUAL_STEPS, USUAL_EPOCHS = 700, (10, 100)  # steps of a fit, and the bounds of the epochs that they make
 LBFGS_EPOCHS = 20  # of up to 20 iterations each
 
 

@@ -49,15 +49,15 @@ class FactorizationLayer(nn.Module):
             self.levels.copy_(stacked[n_numbers:])
 
     def table(self, numbers: Tensor, codes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Of rows of a table: the machines' values (n, n_outputs), and the factors of each row's levels, side by side."""
-        of_numbers = self.numbers.unflatten(1, self.shape)
+        """Of rows of a table: the machines' values (n, n_outputs), and the factors of a row's levels side by side."""
+        of_numbers = self.numbers.reshape(-1, *self.shape)
         linear = numbers @ of_numbers[..., 0]
         first, second = of_numbers[..., 1:], of_numbers[..., 1:].square()
-        sums = (numbers @ first.flatten(1)).unflatten(1, first.shape[1:])
-        squares = (numbers.square() @ second.flatten(1)).unflatten(1, first.shape[1:])
+        sums = (numbers @ first.flatten(1)).reshape(-1, *first.shape[1:])
+        squares = (numbers.square() @ second.flatten(1)).reshape(-1, *first.shape[1:])
         embedded = numbers[:, :0]
         if codes is not None:
-            found = embed(self.levels, codes).unflatten(2, self.shape)
+            found = embed(self.levels, codes).reshape(*codes.shape, *self.shape)
             factors = found[..., 1:]
             linear = linear + found[..., 0].sum(dim=1)
             sums, squares = sums + factors.sum(dim=1), squares + factors.square().sum(dim=1)
@@ -68,8 +68,8 @@ class FactorizationLayer(nn.Module):
         """Of rows of a sparse matrix: the machines' values."""
 
         def added_up(table: Tensor, values: Tensor) -> Tensor:
-            bags = functional.embedding_bag(indices, table, begins, mode="sum", per_sample_weights=values)
-            return bags.unflatten(1, self.shape)
+            bags: Tensor = functional.embedding_bag(indices, table, begins, mode="sum", per_sample_weights=values)
+            return bags.reshape(-1, *self.shape)
 
         sums, squares = added_up(self.numbers, values), added_up(self.numbers.square(), values.square())
         return self.bias + sums[..., 0] + (sums.square() - squares)[..., 1:].sum(dim=2) / 2

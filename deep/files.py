@@ -93,5 +93,5 @@ def _plain(value: Any) -> Any:
 
 def _of_its_type(value: Any, usual: Any) -> Any:
     if isinstance(value, dict):
-        return {key: weight for key, weight in value["pairs"]}
+        return dict(value["pairs"])
     return tuple(value) if isinstance(usual, tuple) and isinstance(value, list) else value

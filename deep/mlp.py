@@ -4,80 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import validate_data
-from torch import Tensor, nn
 
 from fmkit.errors import InputError
 
 from . import files
 from .columns import Columns, Table, split_columns
 from .estimator import NetEstimator, keep_parameters
-from .factorization import FactorizationLayer, embed
-from .layers import LayerSettings, SparseLinear, dense_stack
+from .perceptron import MLP
 from .targets import Classifier, Regressor
-from .training import Net
 
-EMBEDDING_STD = 0.1  # of the first embeddings; their columns are scaled by what follows
-
-
-class MLP(Net):
-    """A multilayer perceptron over a table's columns, with a factorization machine beside it if asked for.
-
-    Numbers and the embeddings of levels are the units of the lowest layer; of a sparse matrix, its columns. With a
-    machine, levels are embedded by its factors, and its values are added to the outputs (DeepFM).
-    """
-
-    def __init__(
-        self,
-        columns: Columns,
-        hidden_layer_sizes: Sequence[int],
-        n_outputs: int,
-        settings: LayerSettings,
-        embedding_size: int,
-        n_factors: int | None,
-    ) -> None:
-        super().__init__()
-        self.is_sparse = columns.is_sparse
-        first, *others = [*hidden_layer_sizes, n_outputs]
-        width = columns.n_numbers
-        self.machine = None if n_factors is None else FactorizationLayer(columns, n_factors, n_outputs)
-        if n_factors is not None:
-            width += len(columns.levels) * n_outputs * n_factors
-        elif columns.levels:
-            width += len(columns.levels) * embedding_size
-            self.levels = nn.Parameter(EMBEDDING_STD * torch.randn(columns.n_levels, embedding_size))
-        self.first = settings.drawn((SparseLinear if columns.is_sparse else nn.Linear)(width, first))
-        self.rest = dense_stack([first, *others[:-1]], n_outputs, settings) if others else nn.Identity()
-        if self.machine is not None:
-            nn.init.zeros_(self.last.weight)  # the net begins as the machine
-
-    @property
-    def last(self) -> nn.Linear:
-        """The layer of the outputs."""
-        layer = self.first if isinstance(self.rest, nn.Identity) else self.rest[-1]
-        assert isinstance(layer, nn.Linear | SparseLinear)
-        return layer
-
-    def forward(self, *batch: Tensor) -> Tensor:
-        """Outputs, (n_rows, n_outputs), of a batch of `TableRows` or `SparseRows`."""
-        if self.is_sparse:
-            outputs = self.rest(self.first(*batch))
-            return outputs if self.machine is None else outputs + self.machine.sparse(*batch)
-        if self.machine is not None:
-            values, embedded = self.machine.table(*batch)
-            return values + self.rest(self.first(torch.cat([batch[0], embedded], dim=1)))
-        numbers, *codes = batch
-        units = torch.cat([numbers, embed(self.levels, *codes).flatten(1)], dim=1) if codes else numbers
-        return self.rest(self.first(units))
+N_KNOTS = 16  # as of TableEncoder
 
 
 class MLPEstimator(NetEstimator):
@@ -87,12 +32,14 @@ class MLPEstimator(NetEstimator):
         **NetEstimator._parameter_constraints,
         "hidden_layer_sizes": ["array-like"],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "n_knots": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"}), Options(Integral, {0})],
         "embedding_size": [Interval(Integral, 1, None, closed="left")],
         "factorization": ["boolean", BaseEstimator],
     }
 
     hidden_layer_sizes: Sequence[int]
     categorical_features: Any
+    n_knots: int | Literal["auto"]
     embedding_size: int
     factorization: Any
     encoder_: Columns
@@ -114,7 +61,8 @@ class MLPEstimator(NetEstimator):
         return Table(numbers, categories)
 
     def _learn(self, rows: Table, chosen: NDArray[np.int64]) -> Columns:
-        return Columns.learn(rows, chosen)
+        usual = min(N_KNOTS, max(2, round(np.cbrt(len(chosen)) / 2))) if rows.categories else 0
+        return Columns.learn(rows, chosen, usual if self.n_knots == "auto" else self.n_knots)
 
     def _make_net(self) -> MLP:
         sizes = [int(size) for size in self.hidden_layer_sizes]
@@ -166,11 +114,134 @@ class MLPEstimator(NetEstimator):
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        return files.unpack(cls(), facts, arrays)
+        return cast(Self, files.unpack(cls(), facts, arrays))
 
 
 class MLPClassifier(Classifier, MLPEstimator):
-    """DOCC"""
+    """Multilayer perceptron for classification: of tables of numbers, categories, or both, and of sparse matrices.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(256,)
+        Units of the hidden layers; () is a linear model.
+    activation : {"relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "logistic"}, default="relu"
+        Of hidden units.
+    init : {"he", "xavier", "lecun", "orthogonal", "constant-variance"}, default="he"
+        How weights are drawn (`fmkit.deep.initialization`).
+    init_std : float, default=0.01
+        Standard deviation of the weights by init="constant-variance".
+    l1 : float, default=0.0
+        Penalty l1 |w| on weights, not on biases; makes some exactly zero.
+    l2 : float, default=0.1
+        Penalty l2 w² / 2 on weights: every step shrinks them by the learning rate times l2 (decoupled weight decay).
+        On validation parts of digits, Fashion-MNIST and adult, 0.1 was no worse than 0.01 and than 1.
+    dropout : float, default=0.0
+        Share of hidden units that are left out in a training step; none in predictions.
+    batch_norm, layer_norm : bool, default=False
+        Standardise units before the activation, over the batch or over the layer; one of the two.
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Columns that are categories, by name, position, or a boolean each; "from_dtype" takes those of text,
+        dictionaries and booleans of a DataFrame or pyarrow.Table. A level is a vector that is learned (an embedding);
+        of a level that the fit did not see it is zero. Missing values are a level.
+    n_knots : int or "auto", default="auto"
+        With 2 or more, a number becomes so many columns at most, piecewise linear between knots at its quantiles; with
+        0 it is standardised, and drawn in beyond some three standard deviations. "auto" is 16 (fewer of few rows) where
+        there are categories, else 0: knots lower the log loss on adult from .320 to .307, and blow up a picture.
+    embedding_size : int, default=8
+        Length of a level's vector, and of a column's factors by factorization=True.
+    factorization : bool or FMClassifier, default=False
+        Put a factorization machine beside the net (DeepFM): its values are added to the net's outputs, and its factors
+        are the net's embeddings. It is fitted to the training rows first, and then trained on with the net, whose
+        outputs begin at zero. An FMClassifier says how it is fitted, and with how many factors; one that is fitted
+        already, to these columns (numbers, then a column a level, in their order), is taken as it is.
+    label_smoothing : float, default=0.0
+        Share of a row's probability that the loss wants given to all classes alike.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; "balanced" gives all the same sum.
+    optimizer : {"adamw", "sgd", "adagrad", "rmsprop", "lbfgs"}, default="adamw"
+        "lbfgs" takes all rows at once, at a constant rate, 20 iterations an epoch.
+    momentum : float, default=0.9
+        Of "sgd".
+    nesterov : bool, default=True
+        Of "sgd".
+    batch_size : int, "auto" or "full", default="auto"
+        Rows a step; "full" is batch gradient descent; "auto" a fiftieth of the rows, as a power of two from 16 to 256.
+    learning_rate : float, "auto" or None, default=None
+        The highest of the schedule. None takes the optimizer's usual (AdamW .005, SGD .1, AdaGrad .02, RMSProp .002,
+        L-BFGS 1), "auto" a range test of 100 steps (`fmkit.deep.range_test`).
+    schedule : {"onecycle", "cosine", "constant", "step"}, default="onecycle"
+        Learning rate over the training (`fmkit.deep.schedules`).
+    early_stopping : bool, default=False
+        Set `validation_fraction` of the rows aside, of every class its share, keep the net that is best there, and stop
+        after `patience` epochs that make it no better.
+    patience : int, default=10
+        Epochs.
+    validation_fraction : float, default=0.1
+        Share of the rows, in (0, 1).
+    max_epochs : int, optional
+        Passes over the rows; by default as many as make 700 steps, from 10 to 100, or as many as `max_time` allows.
+    max_time : float, optional
+        Seconds; the schedule comes to its end with the time.
+    ema : float, default=0.0
+        Decay, .99 say, of an exponential moving average over the steps' weights, which is then the net; 0 for none.
+    grad_clip : float, optional
+        The longest gradient, of all parameters together; longer ones are scaled down.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        "auto" takes a GPU if there is one.
+    amp : bool, default=False
+        Compute in bfloat16 where that is safe: sooner on GPUs, and much later on most CPUs.
+    tell_saturation : bool, default=False
+        Have `history_` tell, of every hidden layer, the share of units whose activation is flat, |f'| < 0.05.
+    n_jobs : int, optional
+        Threads of the processor, -1 for every core; by default one: a second one took three times the processor time on
+        Fashion-MNIST, and no less of the clock's.
+    random_state : int, RandomState instance or None, default=None
+        Draws weights, the part set aside, orders of rows, and dropout: the same number on the same machine gives the
+        same net, bit for bit. The order of the rows is part of the data: permuted rows give another net, as good.
+    warm_start : bool, default=False
+        Go on from the net of the last fit, and its scales, if columns and classes are the same.
+    verbose : int, default=0
+        1 shows a progress bar.
+    callbacks : list of callable, optional
+        Each is called with the `fmkit.progress.Progress` of every epoch; one that returns True ends the fit.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; of a table of labels their numbers.
+    multilabel_ : bool
+        Whether y was a table of 0 and 1.
+    net_ : fmkit.deep.perceptron.MLP
+        The torch module, on the processor.
+    encoder_ : fmkit.deep.columns.Columns
+        Scales, knots and levels; of the training rows alone.
+    history_ : list of dict
+        `epoch`, `train_loss`, `validation_loss`, `seconds`, `learning_rate` (and `saturation`) of every epoch: rows for
+        a DataFrame.
+    n_iter_ : int
+        Epochs done.
+    n_outputs_ : int
+        1 for two classes, else one a class or label.
+    n_features_in_, feature_names_in_
+        Columns of X, and their names if it has any.
+
+    References
+    ----------
+    D. Rumelhart, G. Hinton and R. Williams, "Learning representations by back-propagating errors", Nature 1986; H. Guo
+    et al., "DeepFM", IJCAI 2017; Y. Gorishniy et al., "On embeddings for numerical features in tabular deep learning",
+    NeurIPS 2022. Those of the parameters stand in the modules that bear their names.
+
+    Examples
+    --------
+    >>> from fmkit.deep import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(random_state=0).fit(X[::2], y[::2])
+    >>> bool(model.score(X[1::2], y[1::2]) > 0.9)
+    True
+    >>> model.predict_proba(X[:2]).shape
+    (2, 3)
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MLPEstimator._parameter_constraints,
@@ -186,11 +257,12 @@ class MLPClassifier(Classifier, MLPEstimator):
         init: str = "he",
         init_std: float = 0.01,
         l1: float = 0.0,
-        l2: float = 0.01,
+        l2: float = 0.1,
         dropout: float = 0.0,
         batch_norm: bool = False,
         layer_norm: bool = False,
         categorical_features: Any = "from_dtype",
+        n_knots: int | Literal["auto"] = "auto",
         embedding_size: int = 8,
         factorization: Any = False,
         label_smoothing: float = 0.0,
@@ -226,7 +298,36 @@ class MLPClassifier(Classifier, MLPEstimator):
 
 
 class MLPRegressor(Regressor, MLPEstimator):
-    """DOCR"""
+    """Multilayer perceptron for regression: of tables of numbers, categories, or both, and of sparse matrices.
+
+    Targets are learned in standard units, by squared loss; y of shape (n_rows, n_targets) has several.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, init, init_std, l1, l2, dropout, batch_norm, layer_norm, categorical_features, \
+    n_knots, embedding_size, optimizer, momentum, nesterov, batch_size, learning_rate, schedule, early_stopping, \
+    patience, validation_fraction, max_epochs, max_time, ema, grad_clip, device, amp, tell_saturation, n_jobs, \
+    random_state, warm_start, verbose, callbacks
+        As those of `MLPClassifier`.
+    factorization : bool or FMRegressor, default=False
+        As that of `MLPClassifier`.
+
+    Attributes
+    ----------
+    target_mean_, target_spread_ : ndarrays of shape (n_targets,)
+        Of the training rows.
+    net_, encoder_, history_, n_iter_, n_outputs_, n_features_in_, feature_names_in_
+        As those of `MLPClassifier`; losses in standard units.
+
+    Examples
+    --------
+    >>> from fmkit.deep import MLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor((32,), random_state=0, max_epochs=20).fit(X[::2], y[::2])
+    >>> bool(model.score(X[1::2], y[1::2]) > 0.3)
+    True
+    """
 
     def __init__(
         self,
@@ -236,11 +337,12 @@ class MLPRegressor(Regressor, MLPEstimator):
         init: str = "he",
         init_std: float = 0.01,
         l1: float = 0.0,
-        l2: float = 0.01,
+        l2: float = 0.1,
         dropout: float = 0.0,
         batch_norm: bool = False,
         layer_norm: bool = False,
         categorical_features: Any = "from_dtype",
+        n_knots: int | Literal["auto"] = "auto",
         embedding_size: int = 8,
         factorization: Any = False,
         optimizer: str = "adamw",

@@ -36,11 +36,11 @@ class OptimizerSettings:
 
 
 class Optimizer:
-    """A step of torch's optimizer on the loss, and of the penalties.
+    """A step of torch's optimizer on the loss, and then of the penalties, whatever the optimizer.
 
-    L2 is the optimizer's weight decay: of AdamW apart from the gradient (Loshchilov and Hutter), of the others, but
-    L-BFGS, a part of it. L1 shrinks weights by rate * l1 after the step, down to zero and not beyond (the proximal step
-    of ISTA), so that weights become exactly zero. L-BFGS, whose line search compares losses, has both in the loss.
+    L2 shrinks weights by rate * l2 of themselves, L1 by rate * l1, down to zero and not beyond: apart from the
+    gradient, so that no optimizer scales them (Loshchilov and Hutter's AdamW; the proximal step of ISTA), and by L1
+    weights become exactly zero. L-BFGS, whose line search compares losses, has both in the loss.
 
     References
     ----------
@@ -52,26 +52,21 @@ class Optimizer:
 
     def __init__(self, settings: OptimizerSettings, net: nn.Module, rate: float) -> None:
         self.parameters = parameters = [p for p in net.parameters() if p.requires_grad]
-        self.weights = [p for p in parameters if p.ndim > 1]
+        self.weights: list[Tensor] = [p for p in parameters if p.ndim > 1]
         self.settings = settings
         self.in_loss = settings.name == "lbfgs"
         if self.in_loss:
             self.torch: torch.optim.Optimizer = torch.optim.LBFGS(parameters, rate, line_search_fn="strong_wolfe")
             return
-        groups = [
-            {"params": self.weights, "weight_decay": settings.l2},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
         if settings.name == "adamw":
-            self.torch = torch.optim.AdamW(groups, rate, fused=parameters[0].device.type in ("cpu", "cuda", "mps"))
+            self.torch = torch.optim.Adam(parameters, rate, fused=True)
         elif settings.name == "sgd":
             nesterov = settings.nesterov and settings.momentum > 0
-            self.torch = torch.optim.SGD(groups, rate, settings.momentum, nesterov=nesterov)
+            self.torch = torch.optim.SGD(parameters, rate, settings.momentum, nesterov=nesterov)
         elif settings.name == "adagrad":
-            self.torch = torch.optim.Adagrad(groups, rate)
+            self.torch = torch.optim.Adagrad(parameters, rate)
         else:
-            self.torch = torch.optim.RMSprop(groups, rate)
+            self.torch = torch.optim.RMSprop(parameters, rate)
 
     @property
     def rate(self) -> float:
@@ -102,11 +97,18 @@ class Optimizer:
             return value.detach()  # type: ignore[return-value]
 
         self.torch.step(closure)
-        if self.settings.l1 and not self.in_loss:
-            with torch.no_grad():
-                for weight in self.weights:
-                    weight.copy_(nn.functional.softshrink(weight, self.rate * self.settings.l1))
+        if not self.in_loss:
+            self._shrink()
         return first[0]
+
+    def _shrink(self) -> None:
+        l1, l2 = self.settings.l1, self.settings.l2
+        with torch.no_grad():
+            if l2:
+                torch._foreach_mul_(self.weights, 1 - self.rate * l2)
+            if l1:
+                for weight in self.weights:
+                    weight.copy_(nn.functional.softshrink(weight, self.rate * l1))
 
     def _penalty(self, weights: Iterable[Tensor]) -> Tensor:
         l1, l2 = self.settings.l1, self.settings.l2

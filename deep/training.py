@@ -256,7 +256,7 @@ def outputs(net: Net, inputs: Inputs, rows: Tensor) -> Tensor:
     """What a net puts out for rows, without dropout, a part of them at a time."""
     net.eval()
     with torch.inference_mode():
-        return torch.cat([net(*inputs.batch(some)) for some in rows.split(AT_ONCE)])
+        return torch.cat([net(*inputs.batch(some)) for some in rows.tensor_split(ceil(len(rows) / AT_ONCE))])
 
 
 def validation_loss(net: Net, examples: Examples, loss: Loss, rows: Tensor) -> float:
