@@ -46,8 +46,8 @@ class Table:
         return torch.float64 if self.numbers.dtype == np.float64 else torch.float32
 
 
-def split_columns(X: Any, categorical: Any) -> tuple[Any, list[pa.StringArray]] | None:
-    """The columns of a table that are numbers, as an array, and those that are categories; None if none is.
+def find_categories(X: Any, categorical: Any) -> list[int] | None:
+    """Positions of the columns that are categories; None where X is an array of numbers alone.
 
     Parameters
     ----------
@@ -58,23 +58,36 @@ def split_columns(X: Any, categorical: Any) -> tuple[Any, list[pa.StringArray]] 
     Raises
     ------
     InputError
-        If a column that is named is none of the table's, or one that is not named holds no numbers.
+        If a column that is named is none of the table's.
     """
-    is_array = isinstance(X, np.ndarray | Sequence) or sparse.issparse(X)
     named = not isinstance(categorical, str) and categorical is not None and len(categorical) > 0
-    if categorical is None or (is_array and not named):
-        return None
-    if sparse.issparse(X):
+    if named and sparse.issparse(X):
         raise InputError("categorical_features are columns of tables and arrays, not of sparse matrices")
-    if not (is_array or isinstance(X, pa.Table | Mapping) or hasattr(X, "columns")):
-        return None  # scikit-learn says what is wrong with it
+    if named:
+        return _positions(categorical, as_arrow(X))
+    chosen = []
+    if categorical is not None and (is_arrow(X) or hasattr(X, "columns")):
+        chosen = [j for j, column in enumerate(as_arrow(X).columns) if _is_category(column)]
+    return chosen if chosen or is_arrow(X) else None
+
+
+def is_arrow(X: Any) -> bool:
+    """Whether it is a table of which numpy knows nothing."""
+    return isinstance(X, pa.Table | Mapping)
+
+
+def split_columns(X: Any, categories: list[int]) -> tuple[NDArray[np.float64], list[pa.StringArray]]:
+    """Numbers as an array, and categories, given by position, as text; "" where a value is missing.
+
+    Raises
+    ------
+    InputError
+        If one of the other columns holds no numbers.
+    """
     table = as_arrow(X)
-    chosen = _positions(categorical, table) if named else [j for j, c in enumerate(table.columns) if _is_category(c)]
-    if not chosen and not isinstance(X, pa.Table | Mapping):
-        return None
     columns = [column.combine_chunks() for column in table.columns]
     numbers = []
-    for name, j in ((table.column_names[j], j) for j in range(table.num_columns) if j not in chosen):
+    for name, j in ((table.column_names[j], j) for j in range(table.num_columns) if j not in categories):
         try:
             numbers.append(columns[j].cast(pa.float64()).to_numpy(zero_copy_only=False))
         except pa.ArrowException:
@@ -82,7 +95,7 @@ def split_columns(X: Any, categorical: Any) -> tuple[Any, list[pa.StringArray]] 
                 f"column '{name}' holds {columns[j].type} and no numbers: name it in categorical_features"
             ) from None
     array = np.stack(numbers, axis=1) if numbers else np.empty((len(table), 0))
-    return array, [pc.fill_null(as_levels(columns[j]), "") for j in chosen]
+    return array, [pc.fill_null(as_levels(columns[j]), "") for j in categories]
 
 
 def _is_category(column: pa.ChunkedArray) -> bool:

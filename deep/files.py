@@ -71,11 +71,11 @@ def unpack(model: Any, facts: dict[str, Any], arrays: Arrays) -> Any:
     expected = model.net_.state_dict()
     weights = {name: torch.from_numpy(arrays[f"net.{name}"]) for name in expected}
     for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+        if tuple(tensor.shape) != (tuple(expected[name].shape) or (1,)) or tensor.dtype != expected[name].dtype:
             raise ValueError(f"the net's {name} is not of its shape and type")
         if not torch.isfinite(tensor).all():
             raise ValueError(f"the net's {name} holds values that are not finite")
-    model.net_.load_state_dict(weights)
+    model.net_.load_state_dict({name: tensor.reshape(expected[name].shape) for name, tensor in weights.items()})
     model.net_.eval()
     return model
 

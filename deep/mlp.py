@@ -15,9 +15,10 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import validate_data
 
 from fmkit.errors import InputError
+from fmkit.tables.frames import as_arrow
 
 from . import files
-from .columns import Columns, Table, split_columns
+from .columns import Columns, Table, find_categories, is_arrow, split_columns
 from .estimator import NetEstimator, keep_parameters
 from .perceptron import MLP
 from .targets import Classifier, Regressor
@@ -43,7 +44,7 @@ class MLPEstimator(NetEstimator):
     embedding_size: int
     factorization: Any
     encoder_: Columns
-    n_factors_: int | None
+    categories_: list[int] | None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -51,14 +52,16 @@ class MLPEstimator(NetEstimator):
         return tags
 
     def _read(self, X: Any, *, reset: bool) -> Table:
-        parts = split_columns(X, self.categorical_features)
-        if parts is None:
+        if reset:
+            self.categories_ = find_categories(X, self.categorical_features)
+        if self.categories_ is None and not is_arrow(X):
             X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype="numeric")
             return Table(sparse.csr_array(X) if sparse.issparse(X) else X)
-        validate_data(self, X=X, reset=reset, skip_check_array=True)
-        numbers, categories = parts
-        numbers = check_array(numbers, ensure_min_features=0, input_name="X")
-        return Table(numbers, categories)
+        table = as_arrow(X)
+        # Of what scikit-learn knows no columns of, the table's are told.
+        validate_data(self, X=table if is_arrow(X) else X, reset=reset, skip_check_array=True)
+        numbers, categories = split_columns(table, self.categories_ or [])
+        return Table(check_array(numbers, ensure_min_features=0, input_name="X"), categories)
 
     def _learn(self, rows: Table, chosen: NDArray[np.int64]) -> Columns:
         usual = min(N_KNOTS, max(2, round(np.cbrt(len(chosen)) / 2))) if rows.categories else 0
@@ -110,11 +113,14 @@ class MLPEstimator(NetEstimator):
         return Columns.unpack(facts, arrays)
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        return files.pack(self)
+        facts, arrays = files.pack(self)
+        return {**facts, "categories": self.categories_}, arrays
 
     @classmethod
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        return cast(Self, files.unpack(cls(), facts, arrays))
+        model = cast(Self, files.unpack(cls(), facts, arrays))
+        model.categories_ = facts["categories"]
+        return model
 
 
 class MLPClassifier(Classifier, MLPEstimator):
@@ -213,6 +219,8 @@ class MLPClassifier(Classifier, MLPEstimator):
         Whether y was a table of 0 and 1.
     net_ : fmkit.deep.perceptron.MLP
         The torch module, on the processor.
+    categories_ : list of int, or None
+        Positions of the columns that are categories; None of an array of numbers.
     encoder_ : fmkit.deep.columns.Columns
         Scales, knots and levels; of the training rows alone.
     history_ : list of dict
@@ -316,7 +324,7 @@ class MLPRegressor(Regressor, MLPEstimator):
     ----------
     target_mean_, target_spread_ : ndarrays of shape (n_targets,)
         Of the training rows.
-    net_, encoder_, history_, n_iter_, n_outputs_, n_features_in_, feature_names_in_
+    net_, categories_, encoder_, history_, n_iter_, n_outputs_, n_features_in_, feature_names_in_
         As those of `MLPClassifier`; losses in standard units.
 
     Examples

@@ -84,9 +84,8 @@ class Classifier(ClassifierMixin, NetEstimator):
             return
         self.classes_ = np.unique(y if classes is None else np.asarray(classes))
         if len(self.classes_) < 2:
-            raise InputError(
-                f"a classifier needs rows of at least two classes, y holds one class only: {self.classes_[0]!r}"
-            )
+            (only,) = self.classes_.tolist()
+            raise InputError(f"a classifier needs rows of at least two classes, y holds one class only: {only!r}")
         self.n_outputs_ = 1 if len(self.classes_) == 2 else len(self.classes_)
 
     def _fits_targets(self, y: NDArray[Any]) -> bool:
