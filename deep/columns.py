@@ -73,7 +73,7 @@ def find_categories(X: Any, categorical: Any) -> list[int] | None:
 
 def is_arrow(X: Any) -> bool:
     """Whether it is a table of which numpy knows nothing."""
-    return isinstance(X, pa.Table | Mapping)
+    return isinstance(X, pa.Table | Mapping) and not sparse.issparse(X)  # some of scipy's are mappings
 
 
 def split_columns(X: Any, categories: list[int]) -> tuple[NDArray[np.float64], list[pa.StringArray]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Protocol, Self
@@ -124,6 +125,7 @@ class NetEstimator(BaseEstimator):
     encoder_: Encoder
     history_: list[dict[str, Any]]
     n_iter_: int
+    best_epoch_: int
     n_outputs_: int
 
     def _read(self, X: Any, *, reset: bool) -> Any:
@@ -166,6 +168,10 @@ class NetEstimator(BaseEstimator):
     def _start_net(self, rows: Any, y: NDArray[Any], weights: Any, chosen: NDArray[np.int64]) -> None:
         """Change a new net's weights by what the rows tell, before its training."""
 
+    def _starts_fitted(self) -> bool:
+        """Whether `_start_net` leaves a net that may be better than any that is trained from it."""
+        return False
+
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to rows X with targets y.
 
@@ -196,26 +202,35 @@ class NetEstimator(BaseEstimator):
         rng = self._generator()
         train, held = self._split(np.flatnonzero(weights > 0), y, rng)
         goes_on = self.warm_start and hasattr(self, "net_") and n_features == getattr(self, "n_features_in_", None)
-        if not (goes_on and self._fits_targets(y)):
+        goes_on = goes_on and self._fits_targets(y)
+        if not goes_on:
             self._begin(rows, y, weights, train, rng)
         self.__dict__.pop("_training", None)
         with self._threads():
             examples = self._examples(rows, y, weights, train)
-            training = self._make_training(examples, train, rng, partial=False)
-            settings, device = training.settings, training.device
-            held_rows = torch.from_numpy(held).to(device)
-            loss = self._loss()
+            training = self._make_training(examples, train, rng)
+            held_rows = torch.from_numpy(held).to(training.device)
+            loss = partial(validation_loss, examples=examples, loss=self._loss(), rows=held_rows)
+            start = self.net_.copy() if len(held) and (goes_on or self._starts_fitted()) else None
+            start_loss = np.inf if start is None else loss(start)
             record = run_fit(
-                training.epochs(examples, torch.from_numpy(train).to(device)),
+                training.epochs(examples, torch.from_numpy(train).to(training.device)),
                 training.machine,
-                settings.max_epochs,
+                training.settings.max_epochs,
                 unit="epoch",
-                validation_loss=(lambda net: validation_loss(net, examples, loss, held_rows)) if len(held) else None,
+                validation_loss=loss if len(held) else None,
                 patience=self.patience,
                 callbacks=self.callbacks or (),
                 verbose=bool(self.verbose),
             )
         self.net_, self.history_, self.n_iter_ = record.machine.cpu().eval(), record.history, len(record.history)
+        losses = [start_loss, *(row["validation_loss"] for row in record.history)]
+        self.best_epoch_ = int(np.argmin(losses)) if len(held) else self.n_iter_
+        if self.best_epoch_ == 0 and start is not None:  # the training has only made worse what there was
+            if goes_on:
+                self.net_ = start.cpu().eval()
+            else:
+                self._begin(rows, y, weights, np.flatnonzero(weights > 0), rng)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: ArrayLike | None = None) -> Self:
@@ -233,13 +248,14 @@ class NetEstimator(BaseEstimator):
         with self._threads():
             examples = self._examples(rows, y, weights, chosen)
             if not hasattr(self, "_training"):
-                self._training = self._make_training(examples, chosen, rng, partial=True)
+                self._training = self._make_training(examples, chosen, rng, one_epoch=True)
             training = self._training
             loss = training.epoch(examples, torch.from_numpy(chosen).to(training.device))
         if not np.isfinite(loss):
             raise InputError("the loss is not finite: lower learning_rate, or set grad_clip=1.0, and begin again")
         self.history_.append({"epoch": len(self.history_) + 1, "train_loss": loss})
         self.net_, self.n_iter_ = training.machine.eval(), len(self.history_)
+        self.best_epoch_ = self.n_iter_
         return self
 
     def _check_rows(
@@ -281,18 +297,20 @@ class NetEstimator(BaseEstimator):
         inputs = self.encoder_.inputs(rows, torch.float32)
         return Examples(inputs, self._encode_targets(y), tensor).to(self._device())
 
-    def _make_training(self, examples: Examples, train: NDArray[np.int64], rng: Any, *, partial: bool) -> Training:
+    def _make_training(
+        self, examples: Examples, train: NDArray[np.int64], rng: Any, *, one_epoch: bool = False
+    ) -> Training:
         n = len(train)
         size = self._batch_size(n)
-        epochs = None if partial or (self.max_epochs is None and self.max_time) else self._epochs(ceil(n / size))
+        epochs = None if one_epoch or (self.max_epochs is None and self.max_time) else self._epochs(ceil(n / size))
         rate = LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
         settings = TrainingSettings(
             OptimizerSettings(self.optimizer, self.momentum, self.nesterov, self.l1, self.l2),
             LEARNING_RATES[self.optimizer] if rate == "auto" else rate,
-            "constant" if partial or self.optimizer == "lbfgs" else self.schedule,
+            "constant" if one_epoch or self.optimizer == "lbfgs" else self.schedule,
             size,
             epochs,
-            None if partial else self.max_time,
+            None if one_epoch else self.max_time,
             self.ema,
             self.grad_clip,
             self.amp,

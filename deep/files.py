@@ -33,6 +33,7 @@ def pack(model: NetEstimator) -> tuple[dict[str, Any], Arrays]:
     facts = {
         "parameters": {name: _plain(value) for name, value in parameters.items()},
         "history": model.history_,
+        "best_epoch": model.best_epoch_,
         "n_outputs": model.n_outputs_,
         "n_features": model.n_features_in_,
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
@@ -54,6 +55,7 @@ def unpack(model: Any, facts: dict[str, Any], arrays: Arrays) -> Any:
     model.set_params(**parameters)
     model._validate_params()
     model.history_, model.n_iter_ = list(facts["history"]), len(facts["history"])
+    model.best_epoch_ = int(facts["best_epoch"])
     model.n_outputs_, model.n_features_in_ = int(facts["n_outputs"]), int(facts["n_features"])
     if facts["feature_names"] is not None:
         model.feature_names_in_ = np.array(facts["feature_names"], object)

@@ -108,6 +108,9 @@ class MLPEstimator(NetEstimator):
         else:
             self.net_.machine.start_from(fm.machines_)
 
+    def _starts_fitted(self) -> bool:
+        return self.factorization is not False
+
     @classmethod
     def _unpack_encoder(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Columns:
         return Columns.unpack(facts, arrays)
@@ -158,8 +161,10 @@ class MLPClassifier(Classifier, MLPEstimator):
     factorization : bool or FMClassifier, default=False
         Put a factorization machine beside the net (DeepFM): its values are added to the net's outputs, and its factors
         are the net's embeddings. It is fitted to the training rows first, and then trained on with the net, whose
-        outputs begin at zero. An FMClassifier says how it is fitted, and with how many factors; one that is fitted
-        already, to these columns (numbers, then a column a level, in their order), is taken as it is.
+        outputs begin at zero. With early_stopping=True, a machine that no epoch betters on the rows set aside is what
+        remains, fitted to all rows: so it is with ratings by users and items alone. An FMClassifier says how it is
+        fitted, and with how many factors; one that is fitted already, to these columns (numbers, then a column a level,
+        in their order), is taken as it is.
     label_smoothing : float, default=0.0
         Share of a row's probability that the loss wants given to all classes alike.
     class_weight : dict, "balanced" or None, default=None
@@ -228,6 +233,9 @@ class MLPClassifier(Classifier, MLPEstimator):
         a DataFrame.
     n_iter_ : int
         Epochs done.
+    best_epoch_ : int
+        The one whose net is kept: the last or, by early stopping, the best on the rows set aside; 0 if none of them
+        bettered the machine, or the net of before, that the fit began with.
     n_outputs_ : int
         1 for two classes, else one a class or label.
     n_features_in_, feature_names_in_
@@ -324,7 +332,8 @@ class MLPRegressor(Regressor, MLPEstimator):
     ----------
     target_mean_, target_spread_ : ndarrays of shape (n_targets,)
         Of the training rows.
-    net_, categories_, encoder_, history_, n_iter_, n_outputs_, n_features_in_, feature_names_in_
+    net_, categories_, encoder_, history_, n_iter_, best_epoch_, n_outputs_, n_features_in_, \
+    feature_names_in_
         As those of `MLPClassifier`; losses in standard units.
 
     Examples

@@ -379,6 +379,16 @@ def test_a_deepfm_of_sparse_rows_begins_as_its_machine(ratings):
     assert MLPRegressor((8,), factorization=True, max_epochs=5, random_state=0).fit(X, y).score(X, y) > 0.9
 
 
+def test_a_machine_that_training_does_not_better_is_kept_fitted_to_all_rows(ratings):
+    codes, y = ratings
+    fm = FMRegressor(2, random_state=0)
+    settings = {"categorical_features": [0, 1], "factorization": fm, "early_stopping": True, "random_state": 0}
+    model = MLPRegressor((8,), max_epochs=2, learning_rate=1.0, **settings).fit(codes, y)
+    assert model.best_epoch_ == 0
+    design = model.encoder_.design(model._read(codes, reset=False))
+    np.testing.assert_allclose(model.predict(codes), clone(fm).fit(design, y).predict(design), atol=0.01)
+
+
 def test_machines_that_do_not_fit_get_a_sentence(ratings):
     codes, y = ratings
     settings = {"categorical_features": [0, 1], "max_epochs": 1}
