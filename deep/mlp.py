@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
 
 from fmkit.errors import InputError
 from fmkit.tables.frames import as_arrow
 
-from . import files
+from . import files, onnx
 from .columns import Columns, Table, find_categories, is_arrow, split_columns
 from .estimator import NetEstimator, keep_parameters
 from .perceptron import MLP
@@ -114,6 +117,38 @@ class MLPEstimator(NetEstimator):
     @classmethod
     def _unpack_encoder(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Columns:
         return Columns.unpack(facts, arrays)
+
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the net as an ONNX file, with what comes before and after it.
+
+        Its input "X" are numbers (n_rows, n_features), float32, in the units of `fit`; its output "answer" what
+        `predict_proba` gives, or the `predict` of a regressor, as (n_rows, n_outputs). For nets of numbers alone that
+        are scaled, not of sparse matrices and categories.
+
+        Parameters
+        ----------
+        path : str or path
+            Customarily with the suffix `.onnx`.
+
+        Raises
+        ------
+        InputError
+            If the net is of other tables.
+        ImportError
+            Without onnxscript: `pip install fmkit[onnx]`.
+        """
+        check_is_fitted(self)
+        columns = self.encoder_
+        if columns.is_sparse or columns.levels or columns.knots:
+            raise InputError("to_onnx is for nets of numbers that are scaled: without categories, knots, sparse rows")
+        module = nn.Sequential(onnx.Standardised(columns.centre, columns.spread), self.net_.copy(), self._answers())
+        onnx.export(module, torch.zeros(2, columns.n_numbers), path)
+
+    def _answers(self) -> nn.Module:
+        if isinstance(self, Classifier):
+            return onnx.Probabilities(multilabel=self.multilabel_)
+        assert isinstance(self, Regressor)
+        return onnx.Rescaled(self.target_mean_, self.target_spread_)
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         facts, arrays = files.pack(self)

@@ -398,3 +398,23 @@ def test_machines_that_do_not_fit_get_a_sentence(ratings):
         MLPRegressor(factorization=FMClassifier(), **settings).fit(codes, y)
     with pytest.raises(InputError, match="one target a row"):
         MLPRegressor(factorization=True, **settings).fit(codes, np.stack([y, y], axis=1))
+
+
+def test_onnx_answers_as_the_net_does(moons, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    X, y = moons
+    X = 100 + 50 * X.astype(np.float32)
+    three = np.digitize(X[:, 0], [80, 120])
+    for model in (
+        MLPClassifier((8,), max_epochs=2, random_state=0, batch_norm=True).fit(X, y),
+        MLPClassifier((8, 4), max_epochs=2, random_state=0, factorization=True).fit(X, three),
+        MLPRegressor((8,), max_epochs=2, random_state=0, activation="gelu", layer_norm=True).fit(X, X[:, :2]),
+    ):
+        model.to_onnx(tmp_path / "net.onnx")
+        session = runtime.InferenceSession(str(tmp_path / "net.onnx"))
+        for rows in (X, X[:1]):
+            (answer,) = session.run(["answer"], {"X": rows})
+            expected = model.predict_proba(rows) if hasattr(model, "predict_proba") else model.predict(rows)
+            np.testing.assert_allclose(answer, expected, rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match="numbers that are scaled"):
+        Small().fit(*mixed(40)).to_onnx(tmp_path / "net.onnx")
