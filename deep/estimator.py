@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from math import ceil
 from numbers import Integral, Real
+from operator import itemgetter
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -224,8 +225,9 @@ class NetEstimator(BaseEstimator):
                 verbose=bool(self.verbose),
             )
         self.net_, self.history_, self.n_iter_ = record.machine.cpu().eval(), record.history, len(record.history)
-        losses = [start_loss, *(row["validation_loss"] for row in record.history)]
-        self.best_epoch_ = int(np.argmin(losses)) if len(held) else self.n_iter_
+        rows_told = [{"epoch": 0, "validation_loss": start_loss}, *record.history]
+        best = min(rows_told, key=itemgetter("validation_loss")) if len(held) else rows_told[-1]
+        self.best_epoch_ = best["epoch"]
         if self.best_epoch_ == 0 and start is not None:  # the training has only made worse what there was
             if goes_on:
                 self.net_ = start.cpu().eval()
@@ -370,11 +372,12 @@ class NetEstimator(BaseEstimator):
         return np.asarray(values.cpu().numpy())
 
     def _device(self) -> torch.device:
-        if self.device != "auto":
-            return torch.device(self.device)
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        if self.device == "auto":
+            return torch.device(next(name for name, is_there in there.items() if is_there))
+        if not there[self.device]:
+            raise InputError(f"device={self.device!r}: torch finds none here; set device='auto' or device='cpu'")
+        return torch.device(self.device)
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, Literal, Self, cast
 
@@ -296,8 +296,7 @@ class MLPClassifier(Classifier, MLPEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MLPEstimator._parameter_constraints,
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        **Classifier._parameter_constraints,
     }
 
     def __init__(
@@ -341,11 +340,6 @@ class MLPClassifier(Classifier, MLPEstimator):
         callbacks: list[Any] | None = None,
     ) -> None:
         keep_parameters(self, locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
 
 
 class MLPRegressor(Regressor, MLPEstimator):
@@ -420,8 +414,3 @@ class MLPRegressor(Regressor, MLPEstimator):
         callbacks: list[Any] | None = None,
     ) -> None:
         keep_parameters(self, locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

@@ -163,6 +163,12 @@ def test_warm_start_goes_on(moons):
     first = model.history_[-1]["train_loss"]
     assert model.fit(X, y).history_[0]["train_loss"] < first
     assert model.fit(X[:, :2], y).n_features_in_ == 2
+    good = MLPClassifier(random_state=0, warm_start=True).fit(X, y)
+    spoilt = clone(good).set_params(early_stopping=True, optimizer="sgd", max_epochs=1, learning_rate=10.0)
+    spoilt.fit(X, y)  # from a random start
+    good.set_params(early_stopping=True, optimizer="sgd", max_epochs=1, learning_rate=10.0).fit(X, y)
+    assert good.best_epoch_ == 0
+    assert good.score(X, y) > spoilt.score(X, y)
 
 
 def test_scales_are_those_of_the_training_rows_alone(moons):
