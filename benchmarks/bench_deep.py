@@ -93,9 +93,11 @@ def digits(_: argparse.Namespace) -> None:
     X, y = load_digits(return_X_y=True)
     train_X, test_X, train_y, test_y = train_test_split(X, y, test_size=0.25, random_state=42, stratify=y)
     rivals: dict[str, Callable[[int], Callable[[int], Any]]] = {
-        "fmkit": lambda n: lambda seed: MLPClassifier(learning_rate=0.01, max_epochs=n, random_state=seed),
-        "fmkit, hidden_layer_sizes=(100,)": lambda n: (
-            lambda seed: MLPClassifier((100,), learning_rate=0.01, max_epochs=n, random_state=seed)
+        "fmkit": lambda n: lambda seed: MLPClassifier(max_epochs=n, random_state=seed),
+        "fmkit, (100,), constant .01, batches of 64": lambda n: (
+            lambda seed: MLPClassifier(
+                (100,), schedule="constant", learning_rate=0.01, batch_size=64, max_epochs=n, random_state=seed
+            )
         ),
         "scikit-learn MLPClassifier": lambda n: (
             lambda seed: make_pipeline(StandardScaler(), ScikitLearnMLP(max_iter=n, random_state=seed))
