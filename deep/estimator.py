@@ -34,6 +34,9 @@ from .schedules import SCHEDULES
 from .training import Examples, Inputs, Net, Training, TrainingSettings, outputs, seeded, validation_loss
 
 USUAL_STEPS, USUAL_EPOCHS = 700, (10, 100)  # steps of a fit, and the bounds of the epochs that they make
+# What a fitted start gains by the rows set aside: it is fitted to all of them if no epoch is better by more. On a
+# validation part of MovieLens, a machine's squared loss falls by 1.0 to 1.6 % with a tenth more rows.
+WORTH_OF_ROWS = 0.015
 LBFGS_EPOCHS = 20  # of up to 20 iterations each
 
 
@@ -213,7 +216,7 @@ class NetEstimator(BaseEstimator):
             held_rows = torch.from_numpy(held).to(training.device)
             loss = partial(validation_loss, examples=examples, loss=self._loss(), rows=held_rows)
             start = self.net_.copy() if len(held) and (goes_on or self._starts_fitted()) else None
-            start_loss = np.inf if start is None else loss(start)
+            start_loss = np.inf if start is None else loss(start) * (1.0 if goes_on else 1 - WORTH_OF_ROWS)
             record = run_fit(
                 training.epochs(examples, torch.from_numpy(train).to(training.device)),
                 training.machine,
