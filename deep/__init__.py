@@ -1,1 +1,9 @@
-"""Feed-forward, convolutional and recurrent classifiers on torch will live here. There are none yet."""
+"""Feed-forward nets on torch as scikit-learn estimators: own training loop, one for every kind of net.
+
+They stand beside the factorization machines, and share with them the habits of estimators, the fit loop that asks for
+epoch after epoch, and model files; a machine may also stand in front of a net (`MLPClassifier(factorization=True)`).
+"""
+
+from .mlp import MLPClassifier, MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

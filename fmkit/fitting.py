@@ -1,16 +1,20 @@
 """The fit loop: it asks a solver for sweep after sweep, shows them, and decides when it is enough."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from fmkit.checkpoint import Checkpoint, Resumable, State, pack_machines, unpack_machines
 from fmkit.progress import M, Progress
+
+if TYPE_CHECKING:  # checkpoints load numba, which a net has no need of
+    from fmkit.checkpoint import Checkpoint, Resumable, State
 
 WORTHWHILE = 1e-4  # relative gain of the validation loss within `patience` sweeps that keeps a fit going
 
@@ -27,10 +31,11 @@ class FitRecord(Generic[M]):
 
     Parameters
     ----------
-    machine : FactorizationMachine or RankingMachine
+    machine : FactorizationMachine, RankingMachine or Net
         The best on the part set aside, or the last.
     history : list of dict
-        `sweep`, `train_loss`, `validation_loss`, `seconds` of every sweep: rows for a DataFrame.
+        `sweep`, `train_loss`, `validation_loss`, `seconds` of every sweep, and what else the solver tells: rows for a
+        DataFrame.
     stopped : bool
         Whether somebody ended it, by a callback or Ctrl-C.
     interrupted : bool
@@ -68,8 +73,9 @@ class Best:
 def run_fit(
     sweeps: Iterator[Progress[M]],
     start: M,
-    max_iter: int,
+    max_iter: int | None,
     *,
+    unit: str = "sweep",
     validation_loss: Callable[[M], float] | None = None,
     patience: int = 3,
     burn_in: int = 0,
@@ -87,10 +93,12 @@ def run_fit(
     ----------
     sweeps : iterator of Progress
         A solver at work on `start`.
-    start : FactorizationMachine or RankingMachine
+    start : FactorizationMachine, RankingMachine or Net
         What the solver changes in place.
-    max_iter : int
-        Sweeps at most.
+    max_iter : int or None
+        Sweeps at most; None leaves the end to the solver.
+    unit : str
+        What a sweep is called.
     validation_loss : callable, optional
         Loss of a machine on the part set aside; if given, the best machine is kept, and the fit ends after `patience`
         sweeps that make it no better, by 0.01 % at least.
@@ -128,7 +136,7 @@ def run_fit(
     # The small matrices of a sweep are no work for BLAS's threads, whose waiting takes the time of the solver's own.
     with (
         threadpool_limits(1, "blas"),
-        tqdm(total=max_iter, initial=done, desc="fit", unit="sweep", disable=None if verbose else True) as bar,
+        tqdm(total=max_iter, initial=done, desc="fit", unit=unit, disable=None if verbose else True) as bar,
     ):
         try:
             for progress in sweeps:
@@ -141,8 +149,9 @@ def run_fit(
                     progress.validation_loss = loss_unit * validation_loss(progress.machine)
                     if counts and best.meet(progress.validation_loss, progress.sweep) and kept is None:
                         record.machine = progress.machine.copy()
-                row = {name: getattr(progress, name) for name in ("sweep", "train_loss", "validation_loss", "seconds")}
-                record.history.append(row)
+                told_always = ("train_loss", "validation_loss", "seconds")
+                row = {unit: progress.sweep, **{name: getattr(progress, name) for name in told_always}}
+                record.history.append({**row, **progress.facts})
                 bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith("loss") and row[name]})
                 bar.update()
                 if callbacks:
@@ -151,7 +160,7 @@ def run_fit(
                     answers = [callback(told) for callback in callbacks]
                     record.stopped = any(answers)
                 worse = counts and progress.sweep - best.goal_sweep >= patience
-                if progress.sweep >= max_iter or worse or record.stopped:
+                if (max_iter is not None and progress.sweep >= max_iter) or worse or record.stopped:
                     break
                 if checkpoint is not None and solver is not None and checkpoint.due(progress.sweep):
                     checkpoint.write(_state(record, best, solver, record.machine is not start))
@@ -159,9 +168,10 @@ def run_fit(
             if not record.history:
                 raise
             record.stopped = record.interrupted = True
-            what = f"the machine of sweep {best.sweep or len(record.history)}" if kept is None else kept()
+            what = f"the machine of {unit} {best.sweep or len(record.history)}" if kept is None else kept()
+            of = "" if max_iter is None else f" of {max_iter}"
             warnings.warn(
-                f"the fit was interrupted in sweep {len(record.history) + 1} of {max_iter}; {what} is kept",
+                f"the fit was interrupted in {unit} {len(record.history) + 1}{of}; {what} is kept",
                 FitInterrupted,
                 stacklevel=4,
             )
@@ -169,6 +179,8 @@ def run_fit(
 
 
 def _state(record: FitRecord[Any], best: Best, solver: Resumable, has_best: bool) -> State:
+    from fmkit.checkpoint import State, pack_machines
+
     state = solver.state()
     machines = [record.machine] if has_best else []
     facts = {"history": record.history, "best": asdict(best), "solver": state.facts}
@@ -177,6 +189,8 @@ def _state(record: FitRecord[Any], best: Best, solver: Resumable, has_best: bool
 
 def _resume(record: FitRecord[Any], solver: Resumable, state: State) -> Best:
     """Fill record and solver from a state; returns the best so far."""
+    from fmkit.checkpoint import State, unpack_machines
+
     best = Best(**state.facts["best"])
     solver.resume(State(state.facts["solver"], state.arrays))
     record.history += [dict(row) for row in state.facts["history"]]

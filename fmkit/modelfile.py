@@ -1,6 +1,7 @@
 """Model files: safetensors with a JSON header. Nothing in them is ever executed."""
 
 import json
+import re
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,8 @@ _CLASSES = {
     "FMOrdinal": "fmkit.estimators",
     "FMRanker": "fmkit.estimators",
     "FMRegressor": "fmkit.estimators",
+    "MLPClassifier": "fmkit.deep",
+    "MLPRegressor": "fmkit.deep",
     "Recommender": "fmkit.recommend.recommender",
     "TableEncoder": "fmkit.tables",
 }
@@ -31,7 +34,7 @@ def save(model: Any, path: str | Path) -> None:
 
     Parameters
     ----------
-    model : FMRegressor, FMClassifier, FMOrdinal, FMRanker, Recommender or TableEncoder
+    model : FMRegressor, FMClassifier, FMOrdinal, FMRanker, Recommender, TableEncoder, or an estimator of fmkit.deep
         Fitted.
     path : str or Path
         Customarily with the suffix `.fmkit`. The file is written beside it and renamed.
@@ -130,3 +133,23 @@ def unpack_strings(arrays: dict[str, NDArray[Any]], name: str) -> list[str]:
         raise ValueError(f"its strings {name!r} overlap")
     text = content.tobytes()
     return [text[a:b].decode() for a, b in pairwise(bounds)]
+
+
+def pack_labels(labels: NDArray[Any]) -> dict[str, Any]:
+    """Class labels as their dtype and plain values: strings, numbers or booleans."""
+    values = labels.tolist()
+    if not all(isinstance(v, str | int | float | bool) for v in values):
+        raise ValueError(f"a model file holds labels that are strings, numbers or booleans, not {type(values[0])}")
+    return {"dtype": labels.dtype.str, "values": values}
+
+
+def unpack_labels(packed: dict[str, Any], n_outputs: int) -> NDArray[Any]:
+    """The labels of `pack_labels`, as many as `n_outputs` tell apart; a KeyError, TypeError or ValueError if not."""
+    values, kind = packed["values"], packed["dtype"]
+    if not isinstance(values, list) or len(values) != (2 if n_outputs == 1 else n_outputs):
+        raise ValueError(f"{n_outputs} outputs do not tell its classes apart")
+    if not re.fullmatch(r"\|O|[<>|][biuf][1248]|[<>]U\d+", kind):
+        raise ValueError("its labels are of no known type")
+    if "U" in kind:
+        return np.array([str(value) for value in values])  # as wide as they need: a hostile width takes gigabytes
+    return np.array(values, np.dtype(kind))

@@ -11,7 +11,6 @@ from sklearn.exceptions import NotFittedError
 import fmkit
 from fmkit import FMClassifier, FMRegressor, load, modelfile, save
 from fmkit.errors import InputError
-from fmkit.estimators.state import unpack_labels
 
 X = np.array([[1, 0], [0, 1], [1, 1]])
 
@@ -95,9 +94,9 @@ def test_a_hostile_header_gets_a_sentence(path, change, message):
 
 def test_labels_of_a_hostile_width_take_no_memory():
     labels = {"dtype": "<U999999999", "values": ["a", "b"]}
-    assert unpack_labels(labels, 1).tolist() == ["a", "b"]
-    with pytest.raises(ValueError, match="3 machines do not tell its classes apart"):
-        unpack_labels(labels, 3)
+    assert modelfile.unpack_labels(labels, 1).tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="3 outputs do not tell its classes apart"):
+        modelfile.unpack_labels(labels, 3)
 
 
 def test_strings_whose_ends_overflow_are_refused():

@@ -18,6 +18,7 @@ from fmkit.estimators import state
 from fmkit.estimators.common import BAYESIAN, Fit, FMEstimator
 from fmkit.estimators.latent import LatentFitter
 from fmkit.machine import FactorizationMachine
+from fmkit.modelfile import pack_labels, unpack_labels
 from fmkit.posterior import Posterior
 from fmkit.solvers.classes import softmax_probabilities
 from fmkit.solvers.logistic import Logistic
@@ -261,7 +262,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self)
         facts, arrays = state.pack(self, self.machines_)
-        facts |= {"classes": state.pack_labels(self.classes_), "trace": self.trace_, "likelihood": self.likelihood_}
+        facts |= {"classes": pack_labels(self.classes_), "trace": self.trace_, "likelihood": self.likelihood_}
         for c, posterior in enumerate(self.posterior_ or []):
             arrays |= state.pack_posterior(posterior, f"posterior.{c}")
         return facts, arrays
@@ -270,7 +271,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
     def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         model, machines = state.unpack(cls(), facts, arrays)
         model.machines_ = machines
-        model.classes_ = state.unpack_labels(facts["classes"], len(machines))
+        model.classes_ = unpack_labels(facts["classes"], len(machines))
         found = [
             state.unpack_posterior(arrays, machine, model.n_factors, f"posterior.{c}")
             for c, machine in enumerate(machines)

@@ -17,6 +17,7 @@ from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
 from fmkit.estimators.latent import LatentFitter, ordinal
 from fmkit.machine import FactorizationMachine
+from fmkit.modelfile import pack_labels, unpack_labels
 from fmkit.posterior import Posterior
 from fmkit.solvers.ordinal import class_moments, class_probabilities
 from fmkit.threads import count_threads
@@ -236,7 +237,7 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self)
         facts, arrays = state.pack(self, [self.machine_])
-        facts |= {"classes": state.pack_labels(self.classes_), "trace": self.trace_}
+        facts |= {"classes": pack_labels(self.classes_), "trace": self.trace_}
         return facts, {**arrays, "cutpoints": self.cutpoints_, **state.pack_posterior(self.posterior_)}
 
     @classmethod
@@ -248,7 +249,7 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
         if not np.isfinite(cutpoints).all() or (np.diff(cutpoints) < 0).any():
             raise ValueError("its cutpoints do not ascend")
         n_classes = len(cutpoints) + 1
-        model.classes_ = state.unpack_labels(facts["classes"], 1 if n_classes == 2 else n_classes)
+        model.classes_ = unpack_labels(facts["classes"], 1 if n_classes == 2 else n_classes)
         posterior = state.unpack_posterior(arrays, machine, model.n_factors)
         if posterior is None:
             raise ValueError("its posterior is missing")

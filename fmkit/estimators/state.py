@@ -1,6 +1,5 @@
 """An estimator as plain facts (JSON) and arrays, and back: what a model file holds of it."""
 
-import re
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -194,23 +193,3 @@ def unpack_evidence(arrays: dict[str, NDArray[Any]], machine: FactorizationMachi
     if ((evidence.groups < 0) | (evidence.groups >= n_groups)).any():
         raise ValueError("its evidence is of other groups")
     return evidence
-
-
-def pack_labels(labels: NDArray[Any]) -> dict[str, Any]:
-    """Class labels as their dtype and plain values: strings, numbers or booleans."""
-    values = labels.tolist()
-    if not all(isinstance(v, str | int | float | bool) for v in values):
-        raise ValueError(f"a model file holds labels that are strings, numbers or booleans, not {type(values[0])}")
-    return {"dtype": labels.dtype.str, "values": values}
-
-
-def unpack_labels(packed: dict[str, Any], n_machines: int) -> NDArray[Any]:
-    """The labels of `pack_labels`, as many as `n_machines` tell apart; a KeyError, TypeError or ValueError if not."""
-    values, kind = packed["values"], packed["dtype"]
-    if not isinstance(values, list) or len(values) != (2 if n_machines == 1 else n_machines):
-        raise ValueError(f"{n_machines} machines do not tell its classes apart")
-    if not re.fullmatch(r"\|O|[<>|][biuf][1248]|[<>]U\d+", kind):
-        raise ValueError("its labels are of no known type")
-    if "U" in kind:
-        return np.array([str(value) for value in values])  # as wide as they need: a hostile width takes gigabytes
-    return np.array(values, np.dtype(kind))
