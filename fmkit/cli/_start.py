@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +23,19 @@ class _Later(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
+class _NoPandas(Loader):
+    """Finds pandas first, and does not import it, as if it were not installed."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """A module of its own for pandas; all others are left to the next finder."""
+        return ModuleSpec(name, self) if name == "pandas" else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Raise what an import of a package that is missing raises."""
+        raise ModuleNotFoundError("the command line does without pandas", name=module.__name__)
+
+
 def spare_imports() -> None:
     """Let what comes later in this process find no pandas, and import scipy.stats not before it is used."""
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # Python's own sign for "not to be imported"
+    sys.meta_path.insert(0, _NoPandas())
     sys.modules.setdefault("scipy.stats", _Later("scipy.stats"))

@@ -1,0 +1,104 @@
+"""`fmkit contrast`: what each ingredient of deep learning changes, on digits or on a table of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fmkit.cli._recommending import FILE, Notes, Number, prints
+from fmkit.cli._tables import print_table
+from fmkit.errors import InputError
+
+DRAWN = (".png", ".svg", ".pdf")
+
+
+def _sizes(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
+    sizes = given.split(",")
+    if not all(size.strip().isdigit() and int(size) for size in sizes):
+        raise click.BadParameter(f"{given!r} is no list of sizes, such as 64,64,64.")
+    return tuple(int(size) for size in sizes)
+
+
+@click.command()
+@click.argument("table", required=False, type=FILE)
+@click.option("--target", metavar="COLUMN", help="The column of TABLE that holds the classes.")
+@click.option(
+    "--hidden", default="64,64,64,64", show_default=True, callback=_sizes, metavar="N,N,...", help="Hidden layers."
+)
+@click.option("--epochs", default=30, show_default=True, type=click.IntRange(min=1), help="Passes over the rows.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Fits of each net.")
+@click.option(
+    "--test",
+    default=0.3,
+    show_default=True,
+    type=Number(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="How much is tested.",
+)
+@click.option("--plot", type=FILE, metavar="FILE", help="Draw it (.png, .svg, .pdf).")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31), help="Of all draws.")
+@prints
+def contrast(table: Path | None, **options: Any) -> None:
+    """Show what ReLU, normalised first weights, dropout with batch normalisation, and stochastic descent change.
+
+    Nets are fitted to digits, or to a TABLE (CSV, Parquet): a modern one, a traditional one (tanh, weights of constant
+    variance, L1 and L2, batch gradient descent), and each of them with one ingredient of the other.
+
+    \b
+    fmkit contrast --plot contrasts.png
+    fmkit contrast people.csv --target income --hidden 32,32 --epochs 10
+    """
+    if (table is None) != (options["target"] is None):
+        raise click.UsageError("a TABLE and --target COLUMN belong together")
+    plot = options["plot"]
+    if plot is not None:
+        if plot.suffix not in DRAWN:
+            raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {plot.name} is none")
+        from fmkit.files import check_writable
+
+        check_writable(plot)
+    notes = Notes(options["quiet"])
+    X, y = (None, None) if table is None else _columns(table, options["target"])
+    try:
+        from fmkit.deep.contrasts import contrast as fits
+    except ImportError as error:
+        raise InputError(f"nets need torch: pip install 'fmkit[deep]' ({error})") from None
+
+    result = fits(
+        X,
+        y,
+        hidden_layer_sizes=options["hidden"],
+        max_epochs=options["epochs"],
+        seeds=options["seeds"],
+        test=options["test"],
+        random_state=options["seed"],
+        progress=lambda net: notes(f"{net} ..."),
+    )
+    if plot is not None:
+        from fmkit.files import written_beside
+
+        figure = result.plot()
+        with written_beside(plot) as part:
+            figure.savefig(part)
+    if options["form"] == "table":
+        print(result)
+        return
+    rows = result.table()
+    print_table(list(rows[0]), [list(row.values()) for row in rows], options["form"])
+    for note in result.notes:
+        notes(note)
+
+
+def _columns(path: Path, target: str) -> tuple[Any, Any]:
+    """A table without its target, and the target."""
+    from fmkit.recommend.tables import read_whole
+
+    table = read_whole(path)
+    if target not in table.column_names:
+        raise InputError(f"there is no column '{target}': {', '.join(table.column_names)}", path=path)
+    y = table.column(target)
+    if y.null_count:
+        raise InputError(f"{y.null_count:,} rows have no class in column '{target}': leave them out", path=path)
+    return table.drop_columns([target]), y.to_numpy()
