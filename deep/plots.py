@@ -132,7 +132,7 @@ def plot_contrasts(result: Contrasts) -> Figure:
     ax.invert_yaxis()
     ax.set(xlabel="accuracy")
     ax.grid(axis="x", color="0.92")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.6))
+    left.legend(frameon=False, loc="outside upper right", ncols=2)
     upper, lower = right.subplots(2, 1, sharex=True)
     for number, net in enumerate(result.nets):
         pole = net in ("modern", "traditional")
