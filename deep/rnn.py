@@ -302,8 +302,7 @@ class RNNClassifier(Classifier, RNNEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **RNNEstimator._parameter_constraints,
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        **Classifier._parameter_constraints,
     }
 
     def __init__(
@@ -354,11 +353,6 @@ class RNNClassifier(Classifier, RNNEstimator):
         callbacks: list[Any] | None = None,
     ) -> None:
         keep_parameters(self, locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
 
 
 class RNNRegressor(Regressor, RNNEstimator):

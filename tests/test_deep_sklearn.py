@@ -7,7 +7,7 @@ row; with batch_size="full" both are the same but for the rounding of float32.
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fmkit.deep import MLPClassifier, MLPRegressor
+from fmkit.deep import MLPClassifier, MLPRegressor, RNNClassifier, RNNRegressor
 
 WEIGHT_CHECKS = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
 
@@ -17,4 +17,17 @@ WEIGHT_CHECKS = ("check_sample_weight_equivalence_on_dense_data", "check_sample_
     expected_failed_checks=lambda estimator: dict.fromkeys(WEIGHT_CHECKS, "a weighted row is one step"),
 )
 def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+STEPS_ARE_NO_FEATURES = {
+    **dict.fromkeys(WEIGHT_CHECKS, "a weighted row is one step"),
+}
+
+
+@parametrize_with_checks(
+    [RNNClassifier(n_units=16, max_epochs=20), RNNRegressor(n_units=16, max_epochs=20)],
+    expected_failed_checks=lambda estimator: STEPS_ARE_NO_FEATURES,
+)
+def test_scikit_learns_checks_of_sequences(estimator, check):
     check(estimator)
