@@ -29,7 +29,7 @@ def mel_filters(n_mels: int, n_fft: int, sampling_rate: float) -> NDArray[np.flo
     at = mel(np.arange(n_fft // 2 + 1) * sampling_rate / n_fft)
     rising = (at - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - at) / np.diff(edges)[1:, None]
-    return np.maximum(0, np.minimum(rising, falling))
+    return np.asarray(np.maximum(0, np.minimum(rising, falling)))
 
 
 def log_mel(sound: NDArray[Any], sampling_rate: float, n_mels: int = 40) -> NDArray[np.float32]:

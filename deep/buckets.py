@@ -26,7 +26,7 @@ def batches(order: Tensor, n_batches: int, lengths: Tensor | None) -> Sequence[T
     """
     if lengths is None:
         return order.tensor_split(n_batches)
-    windows = order.split(ceil(len(order) / n_batches) * WINDOW)
+    windows = order.tensor_split(ceil(n_batches / WINDOW))
     made = torch.cat([window[lengths[window].argsort(stable=True)] for window in windows]).tensor_split(n_batches)
     firsts = torch.argsort(order[:n_batches])  # of a random order, a random order
     return [made[int(n)] for n in firsts]

@@ -14,7 +14,7 @@ from .sequences import StepInputs
 from .text import N_BUCKETS
 from .training import Net
 
-CELLS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "tanh": nn.RNN}
+CELLS: dict[str, type[nn.GRU | nn.LSTM | nn.RNN]] = {"gru": nn.GRU, "lstm": nn.LSTM, "tanh": nn.RNN}
 POOLINGS = ("last", "mean", "max", "last+mean+max", "attention")
 EMBEDDING_STD = 0.1
 START = 0.1  # of the weights that naive Bayes gives n-grams
@@ -62,10 +62,13 @@ class RNN(Net):
         self.pooling = Attention(n_states) if pooling == "attention" else Pooling(pooling.split("+"), bidirectional)
         first, *others = [*hidden_layer_sizes, n_outputs]
         width = n_states * self.pooling.n_parts
-        norm = nn.LayerNorm(width) if settings.layer_norm else BatchNorm(width) if settings.batch_norm else None
-        dense = settings.drawn(nn.Linear(width, first))
-        rest = dense_stack([first, *others[:-1]], n_outputs, settings) if others else []
-        self.head = nn.Sequential(*([norm] if norm else []), nn.Dropout(settings.dropout), dense, *rest)
+        parts: list[nn.Module] = []
+        if settings.layer_norm or settings.batch_norm:
+            parts.append(nn.LayerNorm(width) if settings.layer_norm else BatchNorm(width))
+        parts += [nn.Dropout(settings.dropout), settings.drawn(nn.Linear(width, first))]
+        if others:
+            parts += dense_stack([first, *others[:-1]], n_outputs, settings)
+        self.head = nn.Sequential(*parts)
         self.bag = NgramBag(n_outputs) if has_bag else None
 
     def forward(self, steps: Tensor, lengths: Tensor, *bag: Tensor) -> Tensor:
@@ -84,13 +87,17 @@ class RNN(Net):
 
     def embedded(self, steps: Tensor) -> Tensor:
         """What the recurrence reads, (n_rows, longest, n_inputs): numbers as they are, words as their vectors."""
-        return steps if self.words is None else self.dropout(self.words(steps))
+        if self.words is None:
+            return steps
+        vectors: Tensor = self.dropout(self.words(steps))
+        return vectors
 
     def states(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Of the topmost layer, both directions beside each other, (n_rows, longest, n_states); 0 after the end."""
         inputs = self.embedded(steps)
         # torch packs no empty sequence: one step of padding is read instead, and left out by the pooling.
         packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        states: Tensor
         states, _ = pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=inputs.shape[1])
         return states
 
@@ -110,7 +117,7 @@ def draw(recurrent: nn.RNNBase, settings: LayerSettings) -> None:
                     parameter[n : 2 * n] = FORGET_BIAS
                 continue
             of_states = name.startswith("weight_hh") and settings.init != "constant-variance"
-            for gate in parameter.split(n):
+            for gate in parameter.chunk(len(parameter) // n):
                 initialize(gate, "orthogonal" if of_states else settings.init, settings.init_std)
 
 
@@ -163,7 +170,7 @@ class Attention(nn.Module):
         """Of the steps, (n_rows, longest), with the sum 1; 0 after the end."""
         there = within(lengths, states.shape[1])
         lowest = torch.finfo(states.dtype).min  # not infinity, of which an empty sequence would make NaN
-        weights = self.score(states).masked_fill(~there, lowest).softmax(dim=1) * there
+        weights: Tensor = self.score(states).masked_fill(~there, lowest).softmax(dim=1) * there
         return weights.squeeze(2)
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:

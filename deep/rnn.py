@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self, cast
 
@@ -26,6 +27,9 @@ from .text import TextInputs, Texts, Vocabulary, read_texts
 
 KINDS = ("series", "text", "audio")
 MIN_COUNT = 2  # times that a word must be met to have a vector: those met once teach that of unknown words
+# Steps of a fit to texts, and the bounds of the epochs that they make: a third of the usual, for words are soon learned
+# by heart. On a validation part of the sentences, ten epochs at a lower rate were behind six.
+TEXT_STEPS, TEXT_EPOCHS = 250, (5, 60)
 
 
 def find_kind(X: Any, sampling_rate: float | None) -> str:
@@ -111,10 +115,10 @@ class RNNEstimator(NetEstimator):
         if any(size < 1 for size in sizes):
             raise InputError(f"hidden_layer_sizes must be positive numbers, got {sizes}")
         encoder = self.encoder_
-        is_text = isinstance(encoder, Vocabulary)
+        n_words = len(encoder.words) + 1 if isinstance(encoder, Vocabulary) else None
         return RNN(
-            None if is_text else len(encoder.mean),
-            len(encoder.words) + 1 if is_text else None,
+            len(encoder.mean) if isinstance(encoder, Scale) else None,
+            n_words,
             self.cell,
             self.n_units,
             self.n_layers,
@@ -124,7 +128,7 @@ class RNNEstimator(NetEstimator):
             self.n_outputs_,
             self._layer_settings(),
             self.embedding_size,
-            is_text and encoder.ngrams > 0,
+            n_words is not None and self.ngrams > 0,
         )
 
     def _start_net(self, rows: Any, y: NDArray[Any], weights: Any, chosen: NDArray[np.int64]) -> None:
@@ -132,12 +136,18 @@ class RNNEstimator(NetEstimator):
         assert isinstance(self.net_, RNN)
         if self.net_.bag is None or not isinstance(self, Classifier):
             return
+        assert isinstance(self.encoder_, Vocabulary)
         inputs = self.encoder_.inputs(Texts([rows.words[n] for n in chosen]), torch.float32)
         assert isinstance(inputs, TextInputs)
         targets = self._encode_targets(y[chosen])
         if targets.ndim == 1:
             targets = torch.nn.functional.one_hot(targets, self.n_outputs_)
         self.net_.bag.start_from(inputs.bags, targets.float(), torch.from_numpy(weights[chosen]).float())
+
+    def _epochs(self, n_batches: int) -> int:
+        if self.max_epochs is None and self.kind_ == "text" and self.optimizer != "lbfgs":
+            return int(np.clip(ceil(TEXT_STEPS / n_batches), *TEXT_EPOCHS))
+        return super()._epochs(n_batches)
 
     def gates(self, X: Any) -> list[dict[str, NDArray[Any]]]:
         """What gates let through, a step at a time.
@@ -163,7 +173,7 @@ class RNNEstimator(NetEstimator):
         rows = self._read(X, reset=False)
         net = self.net_.copy().to(rows.dtype)
         assert isinstance(net, RNN)
-        inputs = self.encoder_.inputs(rows, rows.dtype)
+        inputs = cast(Any, self.encoder_).inputs(rows, rows.dtype)
         traces = []
         with torch.inference_mode(), self._threads():
             for row in torch.arange(len(rows)):
@@ -239,9 +249,10 @@ class RNNClassifier(Classifier, RNNEstimator):
         Standard deviation of the weights by init="constant-variance".
     l1, l2 : float, default=0.0 and 0.1
         Penalties on weights, not on biases, as of `MLPClassifier`.
-    dropout : float, default=0.3
+    dropout : float, default=0.5
         Share of pooled states and hidden units, between recurrent layers of states, and of texts of the words' vectors'
-        entries, that are left out in a training step.
+        entries, that are left out in a training step. On the training rows of JapaneseVowels, four-fold, .5 had .989
+        right, .3 .974.
     batch_norm : bool, default=False
         Standardise pooled states and hidden units over the batch.
     layer_norm : bool, default=True
@@ -249,8 +260,11 @@ class RNNClassifier(Classifier, RNNEstimator):
     label_smoothing : float, default=0.0
         Share of a row's probability that the loss wants given to all classes alike.
     class_weight, optimizer, momentum, nesterov, batch_size, learning_rate, schedule, early_stopping, patience, \
-    validation_fraction, max_epochs, max_time, ema, device, amp, n_jobs, random_state, warm_start, verbose, callbacks
+    validation_fraction, max_time, ema, device, amp, n_jobs, random_state, warm_start, verbose, callbacks
         As those of `MLPClassifier`.
+    max_epochs : int, optional
+        Passes over the sequences; by default as many as make 700 steps, from 10 to 100, of texts 250 steps, from 5 to
+        60; or as many as `max_time` allows.
     grad_clip : float, default=1.0
         The longest gradient, of all parameters together; longer ones are scaled down: over many steps, gradients may
         explode (R. Pascanu et al., ICML 2013).
@@ -325,7 +339,7 @@ class RNNClassifier(Classifier, RNNEstimator):
         init_std: float = 0.01,
         l1: float = 0.0,
         l2: float = 0.1,
-        dropout: float = 0.3,
+        dropout: float = 0.5,
         batch_norm: bool = False,
         layer_norm: bool = True,
         label_smoothing: float = 0.0,

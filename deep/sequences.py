@@ -90,7 +90,9 @@ def read_series(X: Any, n_channels: int | None = None) -> Sequences:
     InputError
         If channels differ, or values are missing or infinite.
     """
-    if sparse.issparse(X) or hasattr(X, "columns") or (isinstance(X, np.ndarray) and X.ndim != 1):
+    if hasattr(X, "__array__"):
+        X = np.asarray(X)
+    if sparse.issparse(X) or (isinstance(X, np.ndarray) and X.ndim != 1):
         array = check_array(X, dtype="numeric", allow_nd=True, ensure_all_finite=False, input_name="X")
         if array.ndim > 3:
             raise InputError(f"X must be (n, length) or (n, length, n_channels), got {array.ndim} dimensions")
