@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from .initialization import initialize
@@ -219,5 +220,5 @@ class NgramBag(nn.Module):
 
     def forward(self, ngrams: Tensor, sizes: Tensor) -> Tensor:
         """(n_rows, n_outputs)."""
-        weights = nn.functional.embedding(ngrams, self.weight * self.scales)
+        weights = functional.embedding(ngrams, self.weight) * functional.embedding(ngrams, self.scales)
         return (weights * within(sizes, ngrams.shape[1])).sum(dim=1) + self.bias

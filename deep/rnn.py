@@ -309,7 +309,7 @@ class RNNClassifier(Classifier, RNNEstimator):
     ('series', True)
     >>> model.gates(X[:1])[0]["update"].shape == (1, 2, len(X[0]), 8)
     True
-    >>> texts = RNNClassifier(n_units=8, max_epochs=10).fit(["good", "so good", "bad", "so bad"] * 5, [1, 1, 0, 0] * 5)
+    >>> texts = RNNClassifier(n_units=8, max_epochs=5).fit(["good", "so good", "bad", "so bad"] * 5, [1, 1, 0, 0] * 5)
     >>> texts.kind_
     'text'
     """
