@@ -1,9 +1,11 @@
-"""Feed-forward nets on torch as scikit-learn estimators: own training loop, one for every kind of net.
+"""Feed-forward and recurrent nets on torch as scikit-learn estimators: own training loop, one for every kind of net.
 
 They stand beside the factorization machines, and share with them the habits of estimators, the fit loop that asks for
 epoch after epoch, and model files; a machine may also stand in front of a net (`MLPClassifier(factorization=True)`).
 """
 
 from .mlp import MLPClassifier, MLPRegressor
+from .rnn import RNNClassifier, RNNRegressor, next_steps
+from .sequences import ragged
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "RNNClassifier", "RNNRegressor", "next_steps", "ragged"]

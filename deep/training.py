@@ -23,6 +23,7 @@ from fmkit.errors import InputError
 from fmkit.progress import Progress
 
 from .activations import saturation
+from .buckets import batches
 from .losses import Loss
 from .optimizers import Optimizer, OptimizerSettings
 from .schedules import SCHEDULES
@@ -194,7 +195,7 @@ class Training:
         total, n_seen = torch.zeros((), device=self.device), 0
         self.net.train()
         with seeded(int(self.rng.integers(2**63)), self.device):
-            for batch in order.tensor_split(n_batches):
+            for batch in batches(order, n_batches, getattr(examples.inputs, "lengths", None)):
                 self.optimizer.rate = self.rate * schedule(self.done)
                 total += self.step(examples, batch) * len(batch)
                 n_seen += len(batch)

@@ -24,6 +24,8 @@ _CLASSES = {
     "FMRegressor": "fmkit.estimators",
     "MLPClassifier": "fmkit.deep",
     "MLPRegressor": "fmkit.deep",
+    "RNNClassifier": "fmkit.deep",
+    "RNNRegressor": "fmkit.deep",
     "Recommender": "fmkit.recommend.recommender",
     "TableEncoder": "fmkit.tables",
 }

@@ -1,0 +1,32 @@
+"""Batches of sequences of like length, so that few steps are padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+import torch
+from torch import Tensor
+
+WINDOW = 8  # batches that are sorted by length together: few enough that no batch is of the same rows every epoch
+
+
+def batches(order: Tensor, n_batches: int, lengths: Tensor | None) -> Sequence[Tensor]:
+    """Rows in a random order as batches of as many rows, or one less.
+
+    With lengths, the rows of every eight batches that follow each other are sorted by length first, and the batches
+    then taken in an order that the random one says: so the same order always gives the same batches.
+
+    Parameters
+    ----------
+    order : Tensor of shape (n_rows,), int64
+    n_batches : int
+    lengths : Tensor of shape (n_all,), int64, optional
+        Of all rows, not of these alone.
+    """
+    if lengths is None:
+        return order.tensor_split(n_batches)
+    windows = order.tensor_split(ceil(n_batches / WINDOW))
+    made = torch.cat([window[lengths[window].argsort(stable=True)] for window in windows]).tensor_split(n_batches)
+    firsts = torch.argsort(order[:n_batches])  # of a random order, a random order
+    return [made[int(n)] for n in firsts]
