@@ -4,6 +4,7 @@ They stand beside the factorization machines, and share with them the habits of 
 epoch after epoch, and model files; a machine may also stand in front of a net (`MLPClassifier(factorization=True)`).
 """
 
+from .cnn import CNNClassifier
 from .mlp import MLPClassifier, MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["CNNClassifier", "MLPClassifier", "MLPRegressor"]
