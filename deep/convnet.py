@@ -81,7 +81,7 @@ class ConvNet(Net):
     ) -> None:
         super().__init__()
         self.augmentation, self.flip_in_predictions = augmentation, flip_in_predictions
-        self.layers = _stack(layers, shape, n_outputs, settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layers = _stack(layers, shape, n_outputs, settings)
 
     def forward(self, pictures: Tensor, rows: Tensor) -> Tensor:
         """Outputs, (n, n_outputs), of pictures in standard units, (n, height, width, n_channels), and their numbers."""
