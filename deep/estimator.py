@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from math import ceil
 from numbers import Integral, Real
+from operator import itemgetter
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -33,6 +34,9 @@ from .schedules import SCHEDULES
 from .training import Examples, Inputs, Net, Training, TrainingSettings, outputs, seeded, validation_loss
 
 USUAL_STEPS, USUAL_EPOCHS = 700, (10, 100)  # steps of a fit, and the bounds of the epochs that they make
+# What a fitted start gains by the rows set aside: it is fitted to all of them if no epoch is better by more. On a
+# validation part of MovieLens, a machine's squared loss falls by 1.0 to 1.6 % with a tenth more rows.
+WORTH_OF_ROWS = 0.015
 LBFGS_EPOCHS = 20  # of up to 20 iterations each
 
 
@@ -212,7 +216,7 @@ class NetEstimator(BaseEstimator):
             held_rows = torch.from_numpy(held).to(training.device)
             loss = partial(validation_loss, examples=examples, loss=self._loss(), rows=held_rows)
             start = self.net_.copy() if len(held) and (goes_on or self._starts_fitted()) else None
-            start_loss = np.inf if start is None else loss(start)
+            start_loss = np.inf if start is None else loss(start) * (1.0 if goes_on else 1 - WORTH_OF_ROWS)
             record = run_fit(
                 training.epochs(examples, torch.from_numpy(train).to(training.device)),
                 training.machine,
@@ -224,8 +228,9 @@ class NetEstimator(BaseEstimator):
                 verbose=bool(self.verbose),
             )
         self.net_, self.history_, self.n_iter_ = record.machine.cpu().eval(), record.history, len(record.history)
-        losses = [start_loss, *(row["validation_loss"] for row in record.history)]
-        self.best_epoch_ = int(np.argmin(losses)) if len(held) else self.n_iter_
+        rows_told = [{"epoch": 0, "validation_loss": start_loss}, *record.history]
+        best = min(rows_told, key=itemgetter("validation_loss")) if len(held) else rows_told[-1]
+        self.best_epoch_ = best["epoch"]
         if self.best_epoch_ == 0 and start is not None:  # the training has only made worse what there was
             if goes_on:
                 self.net_ = start.cpu().eval()
@@ -373,11 +378,12 @@ class NetEstimator(BaseEstimator):
         return np.asarray(values.cpu().numpy())
 
     def _device(self) -> torch.device:
-        if self.device != "auto":
-            return torch.device(self.device)
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        if self.device == "auto":
+            return torch.device(next(name for name, is_there in there.items() if is_there))
+        if not there[self.device]:
+            raise InputError(f"device={self.device!r}: torch finds none here; set device='auto' or device='cpu'")
+        return torch.device(self.device)
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

@@ -44,7 +44,7 @@ def pack(model: NetEstimator) -> tuple[dict[str, Any], Arrays]:
     else:
         facts["one_target"] = model.one_target_
         arrays |= {"target_mean": model.target_mean_, "target_spread": model.target_spread_}
-    arrays |= {f"net.{name}": tensor.numpy() for name, tensor in model.net_.state_dict().items()}
+    arrays |= {f"net.{name}": tensor.cpu().numpy() for name, tensor in model.net_.state_dict().items()}
     return facts, arrays
 
 

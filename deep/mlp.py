@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
+from os import PathLike
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
 
 from fmkit.errors import InputError
 from fmkit.tables.frames import as_arrow
 
-from . import files
+from . import files, onnx
 from .columns import Columns, Table, find_categories, is_arrow, split_columns
 from .estimator import NetEstimator, keep_parameters
 from .perceptron import MLP
@@ -115,6 +118,38 @@ class MLPEstimator(NetEstimator):
     def _unpack_encoder(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Columns:
         return Columns.unpack(facts, arrays)
 
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the net as an ONNX file, with what comes before and after it.
+
+        Its input "X" are numbers (n_rows, n_features), float32, in the units of `fit`; its output "answer" what
+        `predict_proba` gives, or the `predict` of a regressor, as (n_rows, n_outputs). For nets of numbers alone that
+        are scaled, not of sparse matrices and categories.
+
+        Parameters
+        ----------
+        path : str or path
+            Customarily with the suffix `.onnx`.
+
+        Raises
+        ------
+        InputError
+            If the net is of other tables.
+        ImportError
+            Without onnxscript: `pip install fmkit[onnx]`.
+        """
+        check_is_fitted(self)
+        columns = self.encoder_
+        if columns.is_sparse or columns.levels or columns.knots:
+            raise InputError("to_onnx is for nets of numbers that are scaled: without categories, knots, sparse rows")
+        module = nn.Sequential(onnx.Standardised(columns.centre, columns.spread), self.net_.copy(), self._answers())
+        onnx.export(module, torch.zeros(2, columns.n_numbers), path)
+
+    def _answers(self) -> nn.Module:
+        if isinstance(self, Classifier):
+            return onnx.Probabilities(multilabel=self.multilabel_)
+        assert isinstance(self, Regressor)
+        return onnx.Rescaled(self.target_mean_, self.target_spread_)
+
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         facts, arrays = files.pack(self)
         return {**facts, "categories": self.categories_}, arrays
@@ -161,10 +196,10 @@ class MLPClassifier(Classifier, MLPEstimator):
     factorization : bool or FMClassifier, default=False
         Put a factorization machine beside the net (DeepFM): its values are added to the net's outputs, and its factors
         are the net's embeddings. It is fitted to the training rows first, and then trained on with the net, whose
-        outputs begin at zero. With early_stopping=True, a machine that no epoch betters on the rows set aside is what
-        remains, fitted to all rows: so it is with ratings by users and items alone. An FMClassifier says how it is
-        fitted, and with how many factors; one that is fitted already, to these columns (numbers, then a column a level,
-        in their order), is taken as it is.
+        outputs begin at zero. With early_stopping=True, a machine that no epoch betters, by 1.5 % of the loss on the
+        rows set aside, is what remains, fitted to all rows: so it is with ratings by users and items alone. An
+        FMClassifier says how it is fitted, and with how many factors; one that is fitted already, to these columns
+        (numbers, then a column a level, in their order), is taken as it is.
     label_smoothing : float, default=0.0
         Share of a row's probability that the loss wants given to all classes alike.
     class_weight : dict, "balanced" or None, default=None
@@ -261,8 +296,7 @@ class MLPClassifier(Classifier, MLPEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MLPEstimator._parameter_constraints,
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        **Classifier._parameter_constraints,
     }
 
     def __init__(
@@ -306,11 +340,6 @@ class MLPClassifier(Classifier, MLPEstimator):
         callbacks: list[Any] | None = None,
     ) -> None:
         keep_parameters(self, locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
 
 
 class MLPRegressor(Regressor, MLPEstimator):
@@ -385,8 +414,3 @@ class MLPRegressor(Regressor, MLPEstimator):
         callbacks: list[Any] | None = None,
     ) -> None:
         keep_parameters(self, locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

@@ -59,7 +59,7 @@ class Optimizer:
             self.torch: torch.optim.Optimizer = torch.optim.LBFGS(parameters, rate, line_search_fn="strong_wolfe")
             return
         if settings.name == "adamw":
-            self.torch = torch.optim.Adam(parameters, rate, fused=True)
+            self.torch = torch.optim.Adam(parameters, rate, fused=parameters[0].device.type in ("cpu", "cuda"))
         elif settings.name == "sgd":
             nesterov = settings.nesterov and settings.momentum > 0
             self.torch = torch.optim.SGD(parameters, rate, settings.momentum, nesterov=nesterov, fused=True)

@@ -13,7 +13,7 @@ WEIGHT_CHECKS = ("check_sample_weight_equivalence_on_dense_data", "check_sample_
 
 
 @parametrize_with_checks(
-    [MLPClassifier((32,), max_epochs=30), MLPRegressor((32,), max_epochs=30)],
+    [MLPClassifier((32,), max_epochs=20), MLPRegressor((32,), max_epochs=20)],
     expected_failed_checks=lambda estimator: dict.fromkeys(WEIGHT_CHECKS, "a weighted row is one step"),
 )
 def test_scikit_learns_checks(estimator, check):

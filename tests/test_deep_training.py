@@ -6,6 +6,8 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from scipy import sparse
 
 from fmkit.deep import MLPClassifier, MLPRegressor
 from fmkit.errors import InputError
@@ -85,11 +87,33 @@ def test_half_the_rate_may_be_enough(rows):
 
 
 def test_threads_are_those_before_the_fit(rows):
-    import torch
-
     before = torch.get_num_threads()
     MLPClassifier((8,), max_epochs=1, n_jobs=1).fit(*rows)
     assert torch.get_num_threads() == before
+
+
+def test_half_precision_learns_the_same(rows):
+    model = MLPClassifier((32,), max_epochs=30, random_state=0, amp=True).fit(*rows)
+    assert model.score(*rows) > 0.95
+    assert model.net_.first.weight.dtype == torch.float32
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_is_not_there_gets_a_sentence(rows):
+    with pytest.raises(InputError, match="device='cuda': torch finds none here; set device='auto'"):
+        MLPClassifier(device="cuda").fit(*rows)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="has no GPU")
+def test_a_gpu_learns_as_well(rows):
+    X, y = rows
+    for columns in (X, sparse.csr_array(X)):
+        model = MLPClassifier((32,), max_epochs=40, dropout=0.1, device="cuda", random_state=0).fit(columns, y)
+        again = MLPClassifier((32,), max_epochs=40, dropout=0.1, device="cuda", random_state=0).fit(columns, y)
+        assert model.score(columns, y) > 0.95
+        np.testing.assert_allclose(model.predict_proba(columns), again.predict_proba(columns), atol=1e-3)
+        narrow = columns.astype(np.float32)
+        np.testing.assert_allclose(model.predict_proba(narrow), model.predict_proba(columns), atol=1e-2)
 
 
 def test_nets_load_torch_and_nothing_heavier():

@@ -8,8 +8,15 @@ from importlib import import_module
 import pytest
 
 import fmkit
+import fmkit.deep
 
-MODULES = sorted(module.name for module in pkgutil.walk_packages(fmkit.__path__, "fmkit."))
+MODULES = sorted(
+    {
+        module.name
+        for package in (fmkit, fmkit.deep)  # whose folder an editable install does not put below the other's
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    }
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
