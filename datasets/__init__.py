@@ -6,6 +6,7 @@ from .damage import make_damage
 from .pictures import load_harvesters
 from .published import fetch_goodbooks, fetch_movielens
 from .ratings import load_goodbooks, load_movielens_small
+from .scenes import make_scenes
 
 __all__ = [
     "fetch_cifar10",
@@ -16,4 +17,5 @@ __all__ = [
     "load_harvesters",
     "load_movielens_small",
     "make_damage",
+    "make_scenes",
 ]

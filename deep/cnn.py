@@ -20,9 +20,9 @@ from . import files
 from .augmentation import Augmentation
 from .convnet import ARCHITECTURES, ConvNet
 from .estimator import NetEstimator, keep_parameters
+from .localization import Localizer
 from .picture_files import are_paths, common_shape, files_by_class, read_files
 from .pictures import Pictures, PictureScale, Shape, as_pictures
-from .targets import Classifier
 from .whitening import N_PICTURES
 
 TINY = 16  # pixels a side, under which "auto" takes the textbook's net
@@ -31,8 +31,8 @@ NORMALISED_SGD_RATE = 1.0
 SHIFT = 1 / 16  # of a side, that "auto" moves pictures by
 
 
-class CNNClassifier(Classifier, NetEstimator):
-    """Convolutional net for classification of pictures: arrays, files, or folders by class.
+class CNNClassifier(Localizer):
+    """Convolutional net for pictures, arrays, files, or folders by class: what is in them and, if asked for, where.
 
     Its defaults are those that made nets of pictures learn in seconds: a first layer that whitens patches, batch
     normalisation, Nesterov's momentum with a rate that rises and falls, smoothed labels, pictures that are mirrored and
@@ -47,6 +47,11 @@ class CNNClassifier(Classifier, NetEstimator):
         names layers from the picture on, without the outputs: "conv 32" (3 x 3; "conv 32 5" is 5 x 5, "conv 32 3 2" has
         a stride of 2), "pool" ("pool 3", "pool all"), "mean all", "residual 64" ("residual 64 2"), "whiten 2",
         "dense 128".
+    task : {"classify", "localize"}, default="classify"
+        "localize" learns the box of what a picture shows, too: y is (classes, boxes), boxes of shape (n, 4) are left,
+        top, right and bottom in pixels, `predict` gives classes and `predict_boxes` boxes, and `score` counts rows
+        whose class is right and whose box has half of its union with the true one in common with it. The net keeps
+        places until its outputs ("pool all" and "mean all" become "dense 128"), and "auto" neither flips nor shifts.
     channels : sequence of int, optional
         Widths of the groups of a named architecture; by default 32, 64, 128 of "resnet", 32, 64 of "classic", and 24,
         64, 128 (128, ...) of "airbench", as many as leave four pixels a side.
@@ -183,6 +188,7 @@ class CNNClassifier(Classifier, NetEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **NetEstimator._parameter_constraints,
         "architecture": [StrOptions({"auto", *ARCHITECTURES}), list, tuple],
+        "task": [StrOptions({"classify", "localize"})],
         "channels": ["array-like", None],
         "flip": ["boolean", StrOptions({"auto"})],
         "shift": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
@@ -207,6 +213,7 @@ class CNNClassifier(Classifier, NetEstimator):
         self,
         architecture: str | Sequence[str] = "auto",
         *,
+        task: Literal["classify", "localize"] = "classify",
         channels: Sequence[int] | None = None,
         flip: bool | Literal["auto"] = "auto",
         shift: int | Literal["auto"] = "auto",
@@ -297,17 +304,21 @@ class CNNClassifier(Classifier, NetEstimator):
             return [str(layer) for layer in name]
         if name == "auto":
             name = "classic" if min(shape[:2]) < TINY else "airbench"
-        return ARCHITECTURES[name](shape, self.channels)
+        layers = ARCHITECTURES[name](shape, self.channels)
+        return [*layers[:-1], "dense 128"] if self.task == "localize" and layers[-1].endswith(" all") else layers
 
     @property
     def augmentation_(self) -> dict[str, Any]:
         """`flip`, `shift` and `cutout` as they were chosen."""
         check_is_fitted(self, "encoder_")
         height, width, n_channels = self.encoder_.shape
-        shift = round(min(height, width) * SHIFT) if self.shift == "auto" else self.shift
+        fixed = self.task == "localize"
+        if fixed and not {self.flip, self.shift} <= {"auto", 0}:  # False is 0
+            raise InputError("flip and shift would leave the boxes behind: leave them out with task='localize'")
+        shift = round(min(height, width) * SHIFT) * (not fixed) if self.shift == "auto" else self.shift
         if shift >= min(height, width):
             raise InputError(f"shift must be less than a side of the pictures, {min(height, width)}, got {shift}")
-        flip = n_channels > 1 if self.flip == "auto" else self.flip
+        flip = n_channels > 1 and not fixed if self.flip == "auto" else self.flip
         return {"flip": bool(flip), "shift": int(shift), "cutout": int(self.cutout)}
 
     def _read(self, X: Any, *, reset: bool) -> Pictures:
@@ -335,7 +346,7 @@ class CNNClassifier(Classifier, NetEstimator):
         return ConvNet(
             self.layers_,
             self.encoder_.shape,
-            self.n_outputs_,
+            self._n_values(),
             self._layer_settings(),
             Augmentation(**augmentation),
             mirrored,
