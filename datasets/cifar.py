@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import tarfile
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -188,6 +187,8 @@ def _from_pickle(file: IO[bytes]) -> tuple[Bytes, Bytes]:
 
 def _downloaded() -> Path:
     """The archive in the cache; downloaded if it is not there, from where an earlier download ended."""
+    import urllib.request  # loads ssl
+
     folder = Path(os.environ.get("FMKIT_CACHE", "~/.cache/fmkit")).expanduser()
     archive, part = folder / Path(ARCHIVE).name, folder / (Path(ARCHIVE).name + ".part")
     if archive.exists():

@@ -81,7 +81,8 @@ class Localizer(Classifier):
             return float(super().score(X, y, sample_weight))
         y = self._check_targets(y)
         right = (self.predict(X) == y["class"]) & (iou(self.predict_boxes(X), y["box"]) >= FOUND)
-        return float(np.average(right, weights=sample_weight))
+        weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+        return float(np.average(right, weights=weights))
 
     def _extent(self) -> NDArray[np.float64]:
         height, width, _ = self.picture_shape_

@@ -42,7 +42,7 @@ def test_scenes_hold_what_they_say(scenes):
 def test_a_net_finds_digits_and_names_them(scenes, tmp_path):
     X, classes, boxes = scenes.data, scenes.target, scenes.boxes
     train, held = np.arange(750), np.arange(750, 900)
-    model = CNNClassifier(task="localize", channels=(8, 16, 32), max_epochs=15, random_state=0, n_jobs=1)
+    model = CNNClassifier(task="localize", channels=(8, 16, 32), max_epochs=10, random_state=0, n_jobs=1)
     model.fit(X[train], (classes[train], boxes[train]))
     assert model.layers_[-1] == "dense 128"
     assert model.augmentation_ == {"flip": False, "shift": 0, "cutout": 0}
