@@ -4,8 +4,9 @@ They stand beside the factorization machines, and share with them the habits of 
 epoch after epoch, and model files; a machine may also stand in front of a net (`MLPClassifier(factorization=True)`).
 """
 
+from .cnn import CNNClassifier
 from .mlp import MLPClassifier, MLPRegressor
 from .rnn import RNNClassifier, RNNRegressor, next_steps
 from .sequences import ragged
 
-__all__ = ["MLPClassifier", "MLPRegressor", "RNNClassifier", "RNNRegressor", "next_steps", "ragged"]
+__all__ = ["CNNClassifier", "MLPClassifier", "MLPRegressor", "RNNClassifier", "RNNRegressor", "next_steps", "ragged"]

@@ -308,10 +308,10 @@ class NetEstimator(BaseEstimator):
         n = len(train)
         size = self._batch_size(n)
         epochs = None if one_epoch or (self.max_epochs is None and self.max_time) else self._epochs(ceil(n / size))
-        rate = LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+        rate = self._usual_rate() if self.learning_rate is None else self.learning_rate
         settings = TrainingSettings(
             OptimizerSettings(self.optimizer, self.momentum, self.nesterov, self.l1, self.l2),
-            LEARNING_RATES[self.optimizer] if rate == "auto" else rate,
+            self._usual_rate() if rate == "auto" else rate,
             "constant" if one_epoch or self.optimizer == "lbfgs" else self.schedule,
             size,
             epochs,
@@ -326,6 +326,9 @@ class NetEstimator(BaseEstimator):
             rows = torch.from_numpy(train).to(self._device())
             settings = replace(settings, learning_rate=range_test(net, examples, rows, loss, settings, rng))
         return Training(net, loss, settings, rng)
+
+    def _usual_rate(self) -> float:
+        return LEARNING_RATES[self.optimizer]
 
     def _batch_size(self, n: int) -> int:
         if self.batch_size == "full" or (self.batch_size == "auto" and self.optimizer == "lbfgs"):

@@ -62,7 +62,7 @@ class Optimizer:
             self.torch = torch.optim.Adam(parameters, rate, fused=parameters[0].device.type in ("cpu", "cuda"))
         elif settings.name == "sgd":
             nesterov = settings.nesterov and settings.momentum > 0
-            self.torch = torch.optim.SGD(parameters, rate, settings.momentum, nesterov=nesterov)
+            self.torch = torch.optim.SGD(parameters, rate, settings.momentum, nesterov=nesterov, fused=True)
         elif settings.name == "adagrad":
             self.torch = torch.optim.Adagrad(parameters, rate)
         else:

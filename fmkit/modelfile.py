@@ -18,6 +18,7 @@ from fmkit.files import written_beside
 
 FORMAT = 1
 _CLASSES = {
+    "CNNClassifier": "fmkit.deep",
     "FMClassifier": "fmkit.estimators",
     "FMOrdinal": "fmkit.estimators",
     "FMRanker": "fmkit.estimators",
