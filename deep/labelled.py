@@ -215,7 +215,8 @@ def _sounds(files: Sequence[Path]) -> tuple[list[NDArray[Any]], int]:
     """Samples of one channel, and how many there are a second."""
     from scipy.io import wavfile
 
-    sounds, rates = [], []
+    sounds: list[NDArray[Any]] = []
+    rates: list[int] = []
     for file in files:
         try:
             rate, samples = wavfile.read(file)

@@ -35,7 +35,7 @@ def files_by_class(folder: str | Path, suffixes: Sequence[str] = SUFFIXES) -> tu
     Raises
     ------
     InputError
-        If there are not two folders that hold pictures.
+        If there are not two folders that hold some.
     OSError
         If the folder cannot be read.
     """

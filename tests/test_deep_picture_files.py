@@ -99,7 +99,7 @@ def test_a_cache_is_used_and_changed_files_are_read_anew(folder, tmp_path, monke
 
 def test_folders_that_are_none_of_classes(tmp_path):
     write(tmp_path / "one" / "a.png", 0)
-    with pytest.raises(InputError, match="1 of its folders hold pictures"):
+    with pytest.raises(InputError, match="1 of its folders hold files of the kind"):
         Small().fit_folder(tmp_path)
     with pytest.raises(OSError, match="missing"):
         Small().fit_folder(tmp_path / "missing")
