@@ -179,7 +179,7 @@ class CNNClassifier(Localizer):
     >>> from fmkit.deep import CNNClassifier
     >>> from sklearn.datasets import load_digits
     >>> digits = load_digits()
-    >>> model = CNNClassifier(max_epochs=4, random_state=0).fit(digits.images[::2], digits.target[::2])
+    >>> model = CNNClassifier(max_epochs=4, random_state=0, n_jobs=1).fit(digits.images[::2], digits.target[::2])
     >>> bool(model.score(digits.images[1::2], digits.target[1::2]) > 0.95)
     True
     >>> model.layers_
