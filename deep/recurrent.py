@@ -81,7 +81,7 @@ class RNN(Net):
         outputs: Tensor = self.head(self.pooling(self.states(steps, lengths), lengths))
         if self.bag is None:
             return outputs
-        others = self.bag(*bag)
+        others: Tensor = self.bag(*bag)
         if not self.training:
             return (outputs + others) / 2
         return torch.where(torch.rand(len(outputs), 1, device=outputs.device) < 0.5, outputs, others)
