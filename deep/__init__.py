@@ -6,7 +6,7 @@ epoch after epoch, and model files; a machine may also stand in front of a net (
 
 from .cnn import CNNClassifier
 from .mlp import MLPClassifier, MLPRegressor
-from .rnn import RNNClassifier, RNNRegressor, next_steps
-from .sequences import ragged
+from .rnn import RNNClassifier, RNNRegressor
+from .sequences import next_steps, ragged
 
 __all__ = ["CNNClassifier", "MLPClassifier", "MLPRegressor", "RNNClassifier", "RNNRegressor", "next_steps", "ragged"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 
 import torch
 from torch import Tensor
@@ -24,9 +23,12 @@ def batches(order: Tensor, n_batches: int, lengths: Tensor | None) -> Sequence[T
     lengths : Tensor of shape (n_all,), int64, optional
         Of all rows, not of these alone.
     """
+    drawn = order.tensor_split(n_batches)
     if lengths is None:
-        return order.tensor_split(n_batches)
-    windows = order.tensor_split(ceil(n_batches / WINDOW))
-    made = torch.cat([window[lengths[window].argsort(stable=True)] for window in windows]).tensor_split(n_batches)
+        return drawn
+    made: list[Tensor] = []
+    for first in range(0, n_batches, WINDOW):
+        window = torch.cat(drawn[first : first + WINDOW])
+        made += window[lengths[window].argsort(stable=True)].tensor_split(len(drawn[first : first + WINDOW]))
     firsts = torch.argsort(order[:n_batches])  # of a random order, a random order
     return [made[int(n)] for n in firsts]

@@ -75,6 +75,34 @@ def ragged(X: ArrayLike, lengths: ArrayLike) -> list[NDArray[Any]]:
     return [row[:length] for row, length in zip(X, lengths, strict=True)]
 
 
+def next_steps(series: ArrayLike, window: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Windows of a series and the step after each, to learn one-step-ahead forecasts from.
+
+    Parameters
+    ----------
+    series : array-like of shape (length,) or (length, n_channels)
+    window : int
+        Steps that a forecast is made from, 1 or more.
+
+    Returns
+    -------
+    X : ndarray of shape (length - window, window) or (length - window, window, n_channels)
+    y : ndarray of shape (length - window,) or (length - window, n_channels)
+
+    Examples
+    --------
+    >>> from fmkit.deep import next_steps
+    >>> X, y = next_steps([1, 2, 3, 4], 2)
+    >>> X.tolist(), y.tolist()
+    ([[1, 2], [2, 3]], [3, 4])
+    """
+    steps = np.asarray(series)
+    if not 1 <= window < len(steps):
+        raise InputError(f"window must be from 1 to {len(steps) - 1}, one less than the series has steps, got {window}")
+    windows = np.lib.stride_tricks.sliding_window_view(steps, window, axis=0)[:-1]
+    return np.moveaxis(windows, -1, 1), steps[window:]
+
+
 def read_series(X: Any, n_channels: int | None = None) -> Sequences:
     """Series, checked: all with the same channels, and finite.
 
