@@ -28,7 +28,7 @@ class LineClassifier(CNNClassifier):
 @parametrize_with_checks(
     [
         CNNClassifier(["conv 4"], n_jobs=1),
-        LineClassifier(["conv 8", "dense 32"], shift=0, label_smoothing=0.0, max_epochs=30, n_jobs=1),
+        LineClassifier(["conv 8", "dense 32"], shift=0, label_smoothing=0.0, max_epochs=15, n_jobs=1),
     ],
     expected_failed_checks=lambda estimator: {WEIGHT_CHECK: "a weighted row is one step"},
 )
