@@ -1,4 +1,4 @@
-"""Readers of the full published sets of ratings, from where the user put them: fmkit never uses the network."""
+"""Readers of the full published sets of ratings, from where the user put them: nothing is downloaded here."""
 
 import zipfile
 from collections.abc import Callable
