@@ -107,6 +107,43 @@ def plot_saturation(model: Any) -> Figure:
     return made
 
 
+def plot_gates(model: Any, sequence: Any, labels: Sequence[str] | None = None, layer: int = 0) -> Figure:
+    """What the gates of a recurrent net let through, a step at a time: a row a unit, and above them the units' mean.
+
+    Parameters
+    ----------
+    model : fitted RNNClassifier or RNNRegressor, with gates
+    sequence : one sequence, as of `fit`
+    labels : sequence of str, optional
+        Of the steps, such as words.
+    layer : int, default=0
+        Of the forward direction.
+    """
+    traces = {name: values for name, values in model.gates([sequence])[0].items() if name not in ("state", "cell")}
+    n_steps = next(iter(traces.values())).shape[2]
+    if not n_steps:
+        raise InputError("the sequence has no step whose gates could be shown")
+    if labels is not None and len(labels) != n_steps:
+        raise InputError(f"labels must be one a step: {len(labels)} for {n_steps} steps")
+    made = figure(max(5.0, min(14.0, 0.35 * n_steps)), 2.6 * len(traces))
+    axes = made.subplots(2 * len(traces), 1, sharex=True, height_ratios=[1, 2.6] * len(traces))
+    for number, (name, values) in enumerate(traces.items()):
+        mean, units = axes[2 * number], axes[2 * number + 1]
+        of_layer = values[layer, 0]  # steps x units
+        mean.plot(range(n_steps), of_layer.mean(axis=1), color=COLOURS[number])
+        mean.set(ylabel="mean", ylim=(0, 1), title=f"{name} gate")
+        mean.spines[["top", "right"]].set_visible(False)
+        order = np.argsort(of_layer.mean(axis=0), kind="stable")
+        image = units.imshow(of_layer[:, order].T, aspect="auto", cmap="viridis", vmin=0, vmax=1)
+        units.set(ylabel="units")
+    if labels is not None:
+        axes[-1].set_xticks(range(n_steps), labels, rotation=60, ha="right")
+    else:
+        axes[-1].set_xlabel("step")
+    made.colorbar(image, ax=list(axes), label="share that is let through")
+    return made
+
+
 def plot_contrasts(result: Contrasts) -> Figure:
     """Accuracy of trained and of tested rows by net, and tested accuracy and saturation by epoch of the two poles.
 
