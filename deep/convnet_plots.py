@@ -37,14 +37,16 @@ def plot_feature_maps(model: CNNClassifier, picture: ArrayLike) -> Figure:
     x = _prepared(model, picture)
     steps: list[tuple[str, NDArray[np.float32]]] = [("input", x[0].detach().numpy())]
     with torch.inference_mode():
+        layers: Any = model.net_.layers
         out = x
-        for layer in model.net_.layers:
+        for layer in layers:
             out = layer(out)
             if isinstance(layer, SHOWN):
                 steps.append((_name(layer, out), out[0].numpy()))
     width = min(MOST_MAPS, max(len(maps) for _, maps in steps))
     made = figure(0.8 * width + 1.6, 0.95 * len(steps) + 2.2)
-    maps_part, answer = made.subfigures(2, 1, height_ratios=(0.95 * len(steps), 1.9)).ravel()
+    parts: Any = made.subfigures(2, 1, height_ratios=(0.95 * len(steps), 1.9))
+    maps_part, answer = parts
     axes = maps_part.subplots(len(steps), width, squeeze=False)
     for row, (name, maps) in zip(axes, steps, strict=True):
         for ax, one in zip(row, maps[:width], strict=False):
@@ -117,17 +119,15 @@ def grad_cam(model: CNNClassifier, picture: ArrayLike, label: Any = None) -> NDA
         out = layer(out)
         if out.ndim == 4 and min(out.shape[2:]) > 1:
             maps = out
-            maps.retain_grad()
     assert maps is not None
     values = out[0]
     sign = 1 if len(values) > 1 or classes.index(label) == 1 else -1  # one output tells of two classes
-    (sign * values[classes.index(label) if len(values) > 1 else 0]).backward()
-    assert maps.grad is not None
-    weights = maps.grad.mean(dim=(2, 3), keepdim=True)
+    evidence = sign * values[classes.index(label) if len(values) > 1 else 0]
+    (slopes,) = torch.autograd.grad(evidence, maps)
+    weights = slopes.mean(dim=(2, 3), keepdim=True)
     seen = torch.relu((weights * maps.detach()).sum(dim=1, keepdim=True))
     size = model.encoder_.shape[:2]
     seen = nn.functional.interpolate(seen, size=size, mode="bilinear", align_corners=False)[0, 0]
-    net.zero_grad()
     return np.asarray((seen / seen.max().clamp(min=1e-12)).numpy(), np.float32)
 
 
