@@ -160,7 +160,9 @@ def test_models_that_are_not_fitted_and_files_that_are_none(path):
 
 
 def test_only_known_models_are_saved(path):
-    with pytest.raises(TypeError, match="save takes one of CNNClassifier, FMClassifier, FMOrdinal, FMRanker, FMRegressor, MLP"):
+    with pytest.raises(
+        TypeError, match="save takes one of CNNClassifier, FMClassifier, FMOrdinal, FMRanker, FMRegressor, MLP"
+    ):
         save({}, path)
     assert fmkit.load is load
 
