@@ -113,7 +113,7 @@ def contrast(
     y: ArrayLike | None = None,
     *,
     hidden_layer_sizes: Sequence[int] = (64, 64, 64, 64),
-    max_epochs: int = 30,
+    max_epochs: int = 25,
     seeds: int = 3,
     test: float = 0.3,
     random_state: int = 0,
@@ -128,7 +128,7 @@ def contrast(
         By default the 1,797 digits of 8 x 8 pixels that come with scikit-learn.
     hidden_layer_sizes : sequence of int, default=(64, 64, 64, 64)
         Deep enough for first weights to matter.
-    max_epochs : int, default=30
+    max_epochs : int, default=25
         Passes over the rows, the same for all nets.
     seeds : int, default=3
         Fits of each net; each has a split, first weights and orders of its own, the same for all nets.

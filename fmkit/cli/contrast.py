@@ -27,7 +27,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, given: str) -> tu
 @click.option(
     "--hidden", default="64,64,64,64", show_default=True, callback=_sizes, metavar="N,N,...", help="Hidden layers."
 )
-@click.option("--epochs", default=30, show_default=True, type=click.IntRange(min=1), help="Passes over the rows.")
+@click.option("--epochs", default=25, show_default=True, type=click.IntRange(min=1), help="Passes over the rows.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Fits of each net.")
 @click.option(
     "--test",
