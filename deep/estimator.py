@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -56,11 +57,10 @@ class Encoder(Protocol):
         """Facts and arrays for a model file."""
 
 
-class NetEstimator(BaseEstimator):
+class NetEstimator(BaseEstimator, ABC):
     """An estimator around a net. Each kind of net says how rows are read, encoded and put through it.
 
-    Subclasses have `_read` (X, checked; anything with a length and a `dtype` of torch), `_learn` (its encoder, from
-    some of the rows), `_unpack_encoder`, and `_make_net`; `Classifier` and `Regressor` have what concerns targets.
+    `Classifier` and `Regressor` have what concerns targets.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -132,32 +132,38 @@ class NetEstimator(BaseEstimator):
     best_epoch_: int
     n_outputs_: int
 
+    @abstractmethod
     def _read(self, X: Any, *, reset: bool) -> Any:
-        raise NotImplementedError
+        """X, checked: anything with a length and a `dtype` of torch."""
 
+    @abstractmethod
     def _learn(self, rows: Any, chosen: NDArray[np.int64]) -> Encoder:
-        raise NotImplementedError
+        """The encoder, from some of the rows."""
 
+    @abstractmethod
     def _make_net(self) -> Net:
-        raise NotImplementedError
+        """A new net, for the encoder and the targets."""
 
     @classmethod
+    @abstractmethod
     def _unpack_encoder(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Encoder:
-        raise NotImplementedError
+        """Its encoder, of a model file."""
 
+    @abstractmethod
     def _check_targets(self, y: Any) -> NDArray[Any]:
-        raise NotImplementedError
+        """Targets as an array."""
 
+    @abstractmethod
     def _learn_targets(self, y: NDArray[Any], weights: NDArray[np.float64], classes: ArrayLike | None) -> None:
         """What is learned of the targets before the net is, `n_outputs_` among it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fits_targets(self, y: NDArray[Any]) -> bool:
         """Whether the net that there is can learn these."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _encode_targets(self, y: NDArray[Any]) -> Tensor:
-        raise NotImplementedError
+        """Targets as the loss takes them."""
 
     def _class_weights(self, y: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[np.float64] | None:
         return None
@@ -166,8 +172,9 @@ class NetEstimator(BaseEstimator):
         """The groups of rows that a validation part has its share of."""
         return None
 
+    @abstractmethod
     def _loss(self) -> Loss:
-        raise NotImplementedError
+        """What is made small."""
 
     def _start_net(self, rows: Any, y: NDArray[Any], weights: Any, chosen: NDArray[np.int64]) -> None:
         """Change a new net's weights by what the rows tell, before its training."""
