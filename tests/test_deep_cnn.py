@@ -202,4 +202,5 @@ def test_no_warnings_of_arrays_that_are_read_only():
     X.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Small("classic", channels=(8, 8)).fit(X, y)
+        model = Small("classic", channels=(8, 8)).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), model.predict(X.copy()))
