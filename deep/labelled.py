@@ -101,21 +101,36 @@ def read_labelled(path: str | Path, target: str | None = None) -> Labelled:
             return Labelled("sounds", X, np.array(labels), _names(files), _counted(files, labels, "sounds"), rate)
         files, labels = files_by_class(path)
         return Labelled("pictures", files, np.array(labels), _names(files), _counted(files, labels, "pictures"))
-    table = _table(path)
-    target = _target(table.column_names, target, path)
-    y = table.column(target)
+    if target is None:
+        target = _usual_target(_names_of_columns(path), path)
+    rest, y = read_with_target(path, target)
+    numbers = [str(n) for n in range(1, len(rest) + 1)]
+    if len(rest.column_names) == 1 and _is_prose(rest.column(0)):
+        told = _counted(y, y, f"texts (column '{rest.column_names[0]}')")
+        return Labelled("texts", _texts(rest.column(0)), y, numbers, told)
+    told = f"{_counted(y, y, 'rows')} (column '{target}')"
+    return Labelled("table", rest, y, numbers, told)
+
+
+def read_with_target(path: str | Path, target: str) -> tuple[pa.Table, NDArray[Any]]:
+    """The columns of a table file but one, and that one's values, the classes.
+
+    Raises
+    ------
+    InputError
+        If there is no such column, or no other, or a row has no class.
+    OSError
+        If it cannot be read.
+    """
+    table = _table(Path(path))
+    if target not in table.column_names:
+        raise InputError(f"there is no column '{target}': {', '.join(table.column_names)}", path=path)
+    y, rest = table.column(target), table.drop_columns([target])
     if y.null_count:
         raise InputError(f"{y.null_count:,} rows have no class in column '{target}': leave them out", path=path)
-    rest = table.drop_columns([target])
     if not rest.column_names:
         raise InputError(f"there is no column but '{target}' to tell classes by", path=path)
-    labels = y.to_numpy()
-    numbers = [str(n) for n in range(1, len(table) + 1)]
-    if len(rest.column_names) == 1 and _is_prose(rest.column(0)):
-        told = _counted(labels, labels, f"texts (column '{rest.column_names[0]}')")
-        return Labelled("texts", _texts(rest.column(0)), labels, numbers, told)
-    told = f"{_counted(labels, labels, 'rows')} (column '{target}')"
-    return Labelled("table", rest, labels, numbers, told)
+    return rest, y.to_numpy()
 
 
 def read_for(model: Any, path: str | Path) -> Labelled:
@@ -162,17 +177,19 @@ def read_for(model: Any, path: str | Path) -> Labelled:
     return Labelled("table", table.select(wanted), None, numbers, f"{len(table):,} rows")
 
 
+def _names_of_columns(path: Path) -> list[str]:
+    from fmkit.recommend.tables import TableFile
+
+    return list(TableFile.open(path).names)
+
+
 def _table(path: Path) -> pa.Table:
     from fmkit.recommend.tables import read_whole
 
     return read_whole(path)
 
 
-def _target(columns: Sequence[str], target: str | None, path: Path) -> str:
-    if target is not None:
-        if target not in columns:
-            raise InputError(f"there is no column '{target}': {', '.join(columns)}", path=path)
-        return target
+def _usual_target(columns: Sequence[str], path: Path) -> str:
     usual = [name for name in columns if name.strip().lower() in TARGETS]
     if len(usual) != 1:
         raise InputError(f"say which column holds the classes: {', '.join(columns)}", path=path)

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
+from fmkit.cli._plots import check_plot, write_figure
 from fmkit.cli._recommending import FILE, Notes, Number, prints
 from fmkit.cli._tables import print_table
 from fmkit.errors import InputError
-
-DRAWN = (".png", ".svg", ".pdf")
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
@@ -54,18 +53,15 @@ def contrast(table: Path | None, **options: Any) -> None:
         raise click.UsageError("a TABLE and --target COLUMN belong together")
     plot = options["plot"]
     if plot is not None:
-        if plot.suffix not in DRAWN:
-            raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {plot.name} is none")
-        from fmkit.files import check_writable
-
-        check_writable(plot)
+        check_plot(plot)
     notes = Notes(options["quiet"])
-    X, y = (None, None) if table is None else _columns(table, options["target"])
     try:
         from fmkit.deep.contrasts import contrast as fits
+        from fmkit.deep.labelled import read_with_target
     except ImportError as error:
         raise InputError(f"nets need torch: pip install 'fmkit[deep]' ({error})") from None
 
+    X, y = (None, None) if table is None else read_with_target(table, options["target"])
     result = fits(
         X,
         y,
@@ -77,11 +73,7 @@ def contrast(table: Path | None, **options: Any) -> None:
         progress=lambda net: notes(f"{net} ..."),
     )
     if plot is not None:
-        from fmkit.files import written_beside
-
-        figure = result.plot()
-        with written_beside(plot) as part:
-            figure.savefig(part)
+        write_figure(result.plot(), plot)
     if options["form"] == "table":
         print(result)
         return
@@ -89,16 +81,3 @@ def contrast(table: Path | None, **options: Any) -> None:
     print_table(list(rows[0]), [list(row.values()) for row in rows], options["form"])
     for note in result.notes:
         notes(note)
-
-
-def _columns(path: Path, target: str) -> tuple[Any, Any]:
-    """A table without its target, and the target."""
-    from fmkit.recommend.tables import read_whole
-
-    table = read_whole(path)
-    if target not in table.column_names:
-        raise InputError(f"there is no column '{target}': {', '.join(table.column_names)}", path=path)
-    y = table.column(target)
-    if y.null_count:
-        raise InputError(f"{y.null_count:,} rows have no class in column '{target}': leave them out", path=path)
-    return table.drop_columns([target]), y.to_numpy()

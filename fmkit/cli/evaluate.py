@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fmkit.cli._plots import check_plot, write_figure
 from fmkit.cli._recommending import (
     FILE,
     Notes,
@@ -22,7 +23,6 @@ from fmkit.cli._recommending import (
 from fmkit.cli._sentences import in_options
 from fmkit.cli._tables import print_arrow
 
-DRAWN = (".png", ".svg", ".pdf")
 RULES = ("random", "time", "time-per-user", "leave-last-out", "cold-users", "cold-items")
 
 
@@ -83,11 +83,7 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
         common |= {"verbose": int(not notes.quiet), **tables.given()}
         result = compare({"fmkit": recommender}, tables.ratings, **common)
     if options["plot"]:
-        from fmkit.files import written_beside
-
-        figure = result.plot().figure
-        with written_beside(options["plot"]) as part:
-            figure.savefig(part, bbox_inches="tight")
+        write_figure(result.plot().figure, options["plot"], bbox_inches="tight")
     if options["form"] == "table":
         print(in_options(str(result)))
         return
@@ -97,14 +93,8 @@ def evaluate(ratings: tuple[Path, ...], **options: Any) -> None:
 
 
 def _check_plot(options: dict[str, Any]) -> None:
-    """Raise, before hours of work, what would be raised after them."""
-    plot = options["plot"]
-    if plot is None:
+    if options["plot"] is None:
         return
-    if plot.suffix not in DRAWN:
-        raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {plot.name} is none")
+    check_plot(options["plot"])
     if options["model_path"]:
         raise click.UsageError("--plot draws a comparison, with --model there is none")
-    from fmkit.files import check_writable
-
-    check_writable(plot)
