@@ -98,17 +98,17 @@ def read_labelled(path: str | Path, target: str | None = None) -> Labelled:
         if kinds & set(SOUNDS):
             files, labels = files_by_class(path, SOUNDS)
             X, rate = _sounds(files)
-            return Labelled("sounds", X, np.array(labels), _names(files), _counted(files, labels, "sounds"), rate)
+            return Labelled("sounds", X, np.array(labels), _names(files), _counted(labels, "sounds"), rate)
         files, labels = files_by_class(path)
-        return Labelled("pictures", files, np.array(labels), _names(files), _counted(files, labels, "pictures"))
+        return Labelled("pictures", files, np.array(labels), _names(files), _counted(labels, "pictures"))
     if target is None:
         target = _usual_target(_names_of_columns(path), path)
     rest, y = read_with_target(path, target)
     numbers = [str(n) for n in range(1, len(rest) + 1)]
     if len(rest.column_names) == 1 and _is_prose(rest.column(0)):
-        told = _counted(y, y, f"texts (column '{rest.column_names[0]}')")
+        told = _counted(y, f"texts (column '{rest.column_names[0]}')")
         return Labelled("texts", _texts(rest.column(0)), y, numbers, told)
-    told = f"{_counted(y, y, 'rows')} (column '{target}')"
+    told = f"{_counted(y, 'rows')} (column '{target}')"
     return Labelled("table", rest, y, numbers, told)
 
 
@@ -252,5 +252,5 @@ def _names(files: Sequence[Path]) -> list[str]:
     return [str(file) for file in files]
 
 
-def _counted(rows: Sequence[Any], labels: Any, what: str) -> str:
-    return f"{len(rows):,} {what} of {len(np.unique(np.asarray(labels))):,} classes"
+def _counted(labels: Any, what: str) -> str:
+    return f"{len(labels):,} {what} of {len(np.unique(labels)):,} classes"
