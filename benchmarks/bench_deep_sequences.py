@@ -1,18 +1,23 @@
 """Recurrent nets beside what else classifies sequences: padded rows for a perceptron, TF-IDF, a plain LSTM.
 
-    python benchmarks/bench_deep_sequences.py series PATH/JapaneseVowels.npz PATH/ItalyPowerDemand.npz
-    python benchmarks/bench_deep_sequences.py digits PATH/fsdd.npz                    # fmkit[benchmarks,deep]
-    python benchmarks/bench_deep_sequences.py text PATH/sentence_polarity.csv.gz [--folds 10]
+    python benchmarks/bench_deep_sequences.py vowels [PATH]                    # fmkit[benchmarks,deep]
+    python benchmarks/bench_deep_sequences.py series PATH/ItalyPowerDemand.npz
+    python benchmarks/bench_deep_sequences.py digits [PATH]
+    python benchmarks/bench_deep_sequences.py text [PATH] [--folds 10]
+
+PATH is what fetch_japanese_vowels, fetch_spoken_digits or fetch_sentence_polarity of `fmkit.datasets` reads; without
+it, the set is downloaded. Those of series are npz files of X_train (n, channels, length, NaN after the end of each),
+y_train, X_test and y_test.
 
 Seeds 0, 1, 2 unless `--seeds` names others; the processor's seconds, by one thread, of a fit. All nets with their
 defaults. Those were chosen on parts of the training rows of JapaneseVowels, and on random parts of the sentences, which
 share rows with the tests of `text`: its figures are not of rows that nobody has seen. The other test rows were looked
 at here alone.
 
-series: the archives' own split. digits: the test rows are the recordings 0 to 4 of every speaker and digit. text: a
-tenth of the rows, the first of numpy.random.RandomState(42).permutation (with --folds, that many such tenths, one after
-the other); its rival has words or words and pairs, and C of .3 to 30, by three-fold cross-validation on the training
-rows, which its seconds include.
+vowels, series: the archives' own split. digits: the test rows are the recordings 0 to 4 of every speaker and digit.
+text: a tenth of the rows, the first of numpy.random.RandomState(42).permutation (with --folds, that many such tenths,
+one after the other); its rival has words or words and pairs, and C of .3 to 30, by three-fold cross-validation on the
+training rows, which its seconds include.
 """
 
 import argparse
@@ -22,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -32,6 +36,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
+from fmkit.datasets import fetch_japanese_vowels, fetch_sentence_polarity, fetch_spoken_digits
 from fmkit.deep import RNNClassifier
 from fmkit.deep.audio import log_mel
 
@@ -83,41 +88,46 @@ def nets(**settings: Any) -> Rivals:
 def series(given: argparse.Namespace) -> None:
     for path in given.paths:
         data = np.load(path)
-        lengths = data["X_train"].shape[2], data["X_test"].shape[2]
 
         def part(name: str, data: Any = data) -> Rows:
             X = data[f"X_{name}"].transpose(0, 2, 1)
             return [x[: np.isfinite(x).any(axis=1).sum()] for x in X], data[f"y_{name}"]
 
-        rivals = {**nets(), "scikit-learn MLPClassifier, series resampled": perceptron(max(lengths))}
-        report(Path(path).stem, judged(rivals, [(part("train"), part("test"))], given.seeds))
+        judge_series(Path(path).stem, part("train"), part("test"), given.seeds)
+
+
+def vowels(given: argparse.Namespace) -> None:
+    bunch = fetch_japanese_vowels(given.path)
+    judge_series("JapaneseVowels", (bunch.data, bunch.target), (bunch.test_data, bunch.test_target), given.seeds)
+
+
+def judge_series(title: str, train: Rows, test: Rows, seeds: list[int]) -> None:
+    longest = max(len(x) for x in [*train[0], *test[0]])
+    rivals = {**nets(), "scikit-learn MLPClassifier, series resampled": perceptron(longest)}
+    report(title, judged(rivals, [(train, test)], seeds))
 
 
 def digits(given: argparse.Namespace) -> None:
-    data = np.load(given.path)
-    keys = {name: data[name] for name in ("length", "label", "index")}
-    name = next(name for name in data.files if len(data[name]) == keys["length"].sum())
-    sounds = np.split(data[name], keys["length"].cumsum()[:-1])
-    test = keys["index"] < 5
+    bunch = fetch_spoken_digits(given.path)
 
     def part(chosen: np.ndarray) -> Rows:
-        return [sound for sound, c in zip(sounds, chosen, strict=True) if c], keys["label"][chosen]
+        return [bunch.data[i] for i in np.flatnonzero(chosen)], bunch.target[chosen]
 
-    spectra = FunctionTransformer(lambda X: [log_mel(x, 8000) for x in X])
+    spectra = FunctionTransformer(lambda X: [log_mel(x, bunch.sample_rate) for x in X])
     rivals = {
-        **nets(sampling_rate=8000),
+        **nets(sampling_rate=bunch.sample_rate),
         "scikit-learn MLPClassifier, log-mel resampled": lambda seed: make_pipeline(spectra, perceptron(40)(seed)),
     }
-    report("spoken digits", judged(rivals, [(part(~test), part(test))], given.seeds))
+    report("spoken digits", judged(rivals, [(part(~bunch.test), part(bunch.test))], given.seeds))
 
 
 def text(given: argparse.Namespace) -> None:
-    table = pd.read_csv(given.path)
-    order = np.random.RandomState(42).permutation(len(table))
+    bunch = fetch_sentence_polarity(given.path)
+    order = np.random.RandomState(42).permutation(len(bunch.data))
     parts = []
     for held in np.array_split(order, 10)[: given.folds]:
-        train, test = table.drop(index=held), table.loc[held]
-        parts.append(tuple((some.text.tolist(), some.label.to_numpy()) for some in (train, test)))
+        train = np.delete(np.arange(len(order)), held)
+        parts.append(tuple(([bunch.data[i] for i in rows], bunch.target[rows]) for rows in (train, held)))
     grid = {"tfidfvectorizer__ngram_range": [(1, 1), (1, 2)], "logisticregression__C": [0.3, 1, 3, 10, 30]}
     rivals = {
         "TF-IDF + logistic regression, tuned": lambda _: GridSearchCV(
@@ -137,14 +147,14 @@ def report(title: str, rows: list[list[Any]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for work in (series, digits, text):
+    for work in (series, vowels, digits, text):
         command = commands.add_parser(work.__name__)
         command.set_defaults(work=work)
         command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         if work is series:
             command.add_argument("paths", nargs="+")
         else:
-            command.add_argument("path")
+            command.add_argument("path", nargs="?")
         if work is text:
             command.add_argument("--folds", type=int, default=1)
     arguments = parser.parse_args()
