@@ -97,6 +97,7 @@ class RNNEstimator(NetEstimator):
             rows = read_series(X, None if reset else self.n_features_in_)
         if reset:
             self.n_features_in_ = rows.steps.shape[1] if isinstance(rows, Sequences) else 1
+            self._first = rows.first()
         return rows
 
     def _learn_kind(self, X: Any) -> None:
@@ -172,7 +173,20 @@ class RNNEstimator(NetEstimator):
             Of cell="tanh", which has no gates.
         """
         check_is_fitted(self)
-        rows = self._read(X, reset=False)
+        return self._gates_of(self._read(X, reset=False))
+
+    @property
+    def gates_(self) -> dict[str, NDArray[Any]]:
+        """`gates` of the first sequence of the last fit."""
+        check_is_fitted(self)
+        if not hasattr(self, "_first"):
+            raise AttributeError("a model file holds no sequence whose gates could be shown: ask gates(X)")
+        try:
+            return self._gates_of(self._first)[0]
+        except InputError as error:
+            raise AttributeError(str(error)) from None
+
+    def _gates_of(self, rows: Sequences | Texts) -> list[dict[str, NDArray[Any]]]:
         net = self.net_.copy().to(rows.dtype)
         assert isinstance(net, RNN)
         inputs = cast(Any, self.encoder_).inputs(rows, rows.dtype)
