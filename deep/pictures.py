@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fmkit.errors import InputError
 
-AT_ONCE = 2**24  # values that are summed at once, in float64
+AT_ONCE = 2**20  # values that are summed at once, in float64: 8 MB
 Shape = tuple[int, int, int]
 
 
