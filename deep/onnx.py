@@ -151,7 +151,7 @@ def export(
     told = {"estimator": type(model).__name__, **(facts or {})}
     if isinstance(model, Classifier):
         told["classes"] = model.classes_.tolist()
-    program.model.metadata_props.update({name: json.dumps(fact) for name, fact in told.items()})
+    program.model.metadata_props.update({name: json.dumps(fact, default=str) for name, fact in told.items()})
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # the lines of code, with their folders, that each comes from
     with written_beside(Path(path)) as part:

@@ -127,7 +127,7 @@ def sequence_net(
 def described(encoder: Scale | Vocabulary, sampling_rate: float | None) -> dict[str, Any]:
     """How the inputs are made of texts, or the sampling rate of sounds."""
     if isinstance(encoder, Scale):
-        return {} if sampling_rate is None else {"sampling_rate": sampling_rate}
+        return {} if sampling_rate is None else {"sampling_rate": float(sampling_rate)}
     words = {"before": "small letters, then Unicode's NFC", "pattern": WORD.pattern, "unknown": UNKNOWN}
     hashing = {"longest": encoder.ngrams, "joined_by": " ", "number": "CRC-32 of UTF-8, modulo", "modulo": N_BUCKETS}
     return {"words": words, "vocabulary": encoder.words, "ngrams": hashing if encoder.ngrams else None}
