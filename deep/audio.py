@@ -32,6 +32,12 @@ def mel_filters(n_mels: int, n_fft: int, sampling_rate: float) -> NDArray[np.flo
     return np.asarray(np.maximum(0, np.minimum(rising, falling)))
 
 
+def window_sizes(sampling_rate: float) -> tuple[int, int, int]:
+    """Samples from step to step, of a step's window, and of its Fourier transform, a power of two."""
+    hop, n_window = max(1, round(HOP * sampling_rate)), max(2, round(WINDOW * sampling_rate))
+    return hop, n_window, 2 ** (n_window - 1).bit_length()
+
+
 def log_mel(sound: NDArray[Any], sampling_rate: float, n_mels: int = 40) -> NDArray[np.float32]:
     """The logarithm of a sound's energy, by time and mel band.
 
@@ -66,8 +72,7 @@ def log_mel(sound: NDArray[Any], sampling_rate: float, n_mels: int = 40) -> NDAr
         return np.empty((0, n_mels), np.float32)
     samples = torch.from_numpy(np.asarray(sound, np.float64))
     samples = samples / samples.abs().max().clamp(min=1e-12)
-    hop, n_window = max(1, round(HOP * sampling_rate)), max(2, round(WINDOW * sampling_rate))
-    n_fft = 2 ** (n_window - 1).bit_length()
+    hop, n_window, n_fft = window_sizes(sampling_rate)
     window = torch.hann_window(n_window, dtype=torch.float64)
     spectrum = torch.stft(samples, n_fft, hop, n_window, window, pad_mode="constant", return_complex=True)
     filters: Tensor = torch.from_numpy(mel_filters(n_mels, n_fft, sampling_rate))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
 
-from . import files
+from . import files, onnx
 from .augmentation import Augmentation
 from .convnet import ARCHITECTURES, ConvNet
 from .estimator import NetEstimator, keep_parameters
@@ -361,6 +362,32 @@ class CNNClassifier(Localizer):
         """Whiten by patches of training pictures, taken from all over the rows: these may be sorted."""
         some = torch.from_numpy(chosen[:: -(-len(chosen) // N_PICTURES)])
         cast(ConvNet, self.net_).whiten(self.encoder_.inputs(rows, torch.float32).batch(some)[0])
+
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the net as an ONNX file, with what comes before and after it.
+
+        Its input "X" are pictures as `fit` got them, (n, height, width) or (n, height, width, n_channels), uint8 or
+        float32, in their own range; its output "answer" what `predict_proba` gives, the mean with the mirror image
+        included, and "boxes" what `predict_boxes` does, by task="localize". Pictures of a fit to files are uint8, with
+        channels, stretched to `picture_shape_`. The metadata tell "classes" as JSON.
+
+        Parameters
+        ----------
+        path : str or path
+            Customarily with the suffix `.onnx`.
+
+        Raises
+        ------
+        ImportError
+            Without onnxscript: `pip install fmkit[onnx]`.
+        """
+        check_is_fitted(self)
+        scale, has_boxes = self.encoder_, self.task == "localize"
+        module = onnx.PictureNet(cast(ConvNet, self.net_.copy()), scale, onnx.answers(self), has_boxes=has_boxes)
+        shape = scale.shape if scale.has_channels else scale.shape[:2]
+        example = torch.zeros(2, *shape, dtype=torch.uint8 if scale.whole else torch.float32)
+        outputs = ["answer", "boxes"] if has_boxes else ["answer"]
+        onnx.export(self, module, {"X": (example, ["n_pictures"])}, path, outputs)
 
     @classmethod
     def _unpack_encoder(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> PictureScale:

@@ -141,14 +141,8 @@ class MLPEstimator(NetEstimator):
         columns = self.encoder_
         if columns.is_sparse or columns.levels or columns.knots:
             raise InputError("to_onnx is for nets of numbers that are scaled: without categories, knots, sparse rows")
-        module = nn.Sequential(onnx.Standardised(columns.centre, columns.spread), self.net_.copy(), self._answers())
-        onnx.export(module, torch.zeros(2, columns.n_numbers), path)
-
-    def _answers(self) -> nn.Module:
-        if isinstance(self, Classifier):
-            return onnx.Probabilities(multilabel=self.multilabel_)
-        assert isinstance(self, Regressor)
-        return onnx.Rescaled(self.target_mean_, self.target_spread_)
+        module = nn.Sequential(onnx.Standardised(columns.centre, columns.spread), self.net_.copy(), onnx.answers(self))
+        onnx.export(self, module, {"X": (torch.zeros(2, columns.n_numbers), ["n_rows"])}, path)
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         facts, arrays = files.pack(self)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fmkit.errors import InputError
 
-AT_ONCE = 2**24  # values that are summed at once, in float64
+AT_ONCE = 2**20  # values that are summed at once, in float64: 8 MB
 Shape = tuple[int, int, int]
 
 
@@ -24,9 +24,12 @@ class Pictures:
     Parameters
     ----------
     pixels : ndarray of shape (n_pictures, height, width, n_channels), uint8 or float32
+    has_channels : bool
+        Whether they were given so; else as (n_pictures, height, width).
     """
 
     pixels: NDArray[Any]
+    has_channels: bool = True
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -62,7 +65,8 @@ def as_pictures(X: Any) -> Pictures:
         raise InputError(
             f"pictures must be an array of numbers, all of one size, or a list of files: {error}"
         ) from None
-    if pixels.ndim == 3:
+    has_channels = pixels.ndim != 3
+    if not has_channels:
         pixels = pixels[..., None]
     if pixels.ndim != 4 or 0 in pixels.shape:
         raise InputError(
@@ -71,7 +75,7 @@ def as_pictures(X: Any) -> Pictures:
         )
     if pixels.dtype != np.uint8 and not np.isfinite(pixels).all():
         raise InputError("pictures hold values that are not finite: NaN, or infinity: fill them in before the fit")
-    return Pictures(pixels)
+    return Pictures(pixels, has_channels)
 
 
 @dataclass
@@ -85,12 +89,15 @@ class PictureScale:
     whole : bool
         Whether they are bytes.
     mean, spread : ndarrays of shape (n_channels,), float64
+    has_channels : bool
+        Whether pictures were given with an axis of channels.
     """
 
     shape: Shape
     whole: bool
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
+    has_channels: bool = True
 
     @classmethod
     def learn(cls, pictures: Pictures, rows: NDArray[np.int64]) -> PictureScale:
@@ -103,7 +110,7 @@ class PictureScale:
         mean, square = sums / (len(rows) * n_values / pictures.shape[2])
         variance = square - mean**2
         spread = np.where(variance > 1e-12 * square, np.sqrt(variance.clip(0)), 1.0)
-        return cls(pictures.shape, pictures.pixels.dtype == np.uint8, mean, spread)
+        return cls(pictures.shape, pictures.pixels.dtype == np.uint8, mean, spread, pictures.has_channels)
 
     def inputs(self, rows: Pictures, dtype: torch.dtype) -> PictureRows:
         """Pictures as the net takes them."""
@@ -116,7 +123,8 @@ class PictureScale:
 
     def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Facts and arrays for a model file."""
-        return {"shape": list(self.shape), "whole": self.whole}, {"mean": self.mean, "spread": self.spread}
+        facts = {"shape": list(self.shape), "whole": self.whole, "has_channels": self.has_channels}
+        return facts, {"mean": self.mean, "spread": self.spread}
 
     @classmethod
     def unpack(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> PictureScale:
@@ -127,7 +135,8 @@ class PictureScale:
             raise ValueError("its pictures' channels are not those of their scale")
         if not (np.isfinite(mean).all() and np.isfinite(spread).all() and (spread > 0).all()):
             raise ValueError("its pictures' scale is not finite and positive")
-        return cls((height, width, n_channels), bool(facts["whole"]), mean, spread)
+        has_channels = bool(facts.get("has_channels", True))  # files of earlier versions do not tell
+        return cls((height, width, n_channels), bool(facts["whole"]), mean, spread, has_channels)
 
 
 @dataclass

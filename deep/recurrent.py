@@ -78,7 +78,11 @@ class RNN(Net):
         In training a text's outputs are either the recurrent net's or the bag's, at random, so that neither leaves to
         the other what it could learn (N. Neverova et al., "ModDrop", 2016); after it they are the mean of both.
         """
-        outputs: Tensor = self.head(self.pooling(self.states(steps, lengths), lengths))
+        return self.answer(self.states(steps, lengths), lengths, *bag)
+
+    def answer(self, states: Tensor, lengths: Tensor, *bag: Tensor) -> Tensor:
+        """What `forward` gives, of the topmost layer's states."""
+        outputs: Tensor = self.head(self.pooling(states, lengths))
         if self.bag is None:
             return outputs
         others: Tensor = self.bag(*bag)
@@ -151,7 +155,7 @@ class Pooling(nn.Module):
         return torch.cat(pooled, dim=1)
 
     def _last(self, states: Tensor, lengths: Tensor) -> Tensor:
-        last = states[torch.arange(len(states), device=states.device), (lengths - 1).clamp(min=0)]
+        last = states[torch.arange(states.shape[0], device=states.device), (lengths - 1).clamp(min=0)]
         if not self.bidirectional:
             return last
         n = states.shape[2] // 2

@@ -101,6 +101,9 @@ class RNNClassifier(Classifier, RNNEstimator):
         Means and spreads of the channels, or the words; of the training rows alone.
     n_features_in_ : int
         Channels; bands of sounds, 1 of texts.
+    gates_ : dict of str to ndarray of shape (n_layers, n_directions, length, n_units)
+        What gates let through, a step at a time, of the first sequence of the last fit; `gates` tells it of others, and
+        alone after `load`. Not of cell="tanh".
 
     Notes
     -----
@@ -205,7 +208,7 @@ class RNNRegressor(Regressor, RNNEstimator):
     ----------
     target_mean_, target_spread_ : ndarrays of shape (n_targets,)
         Of the training rows.
-    kind_, net_, encoder_, history_, n_iter_, best_epoch_, n_outputs_, n_features_in_
+    kind_, net_, encoder_, history_, n_iter_, best_epoch_, n_outputs_, n_features_in_, gates_
         As those of `RNNClassifier`; losses in standard units.
 
     Examples

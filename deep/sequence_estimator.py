@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -16,10 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.errors import InputError
 
-from . import files
+from . import files, onnx
 from .audio import read_sounds
 from .estimator import NetEstimator
 from .gates import trace
+from .onnx_sequences import described, sequence_net
 from .recurrent import CELLS, POOLINGS, RNN
 from .sequences import Scale, Sequences, read_series
 from .targets import Classifier
@@ -95,6 +97,7 @@ class RNNEstimator(NetEstimator):
             rows = read_series(X, None if reset else self.n_features_in_)
         if reset:
             self.n_features_in_ = rows.steps.shape[1] if isinstance(rows, Sequences) else 1
+            self._first = rows.first()
         return rows
 
     def _learn_kind(self, X: Any) -> None:
@@ -170,7 +173,20 @@ class RNNEstimator(NetEstimator):
             Of cell="tanh", which has no gates.
         """
         check_is_fitted(self)
-        rows = self._read(X, reset=False)
+        return self._gates_of(self._read(X, reset=False))
+
+    @property
+    def gates_(self) -> dict[str, NDArray[Any]]:
+        """`gates` of the first sequence of the last fit."""
+        check_is_fitted(self)
+        if not hasattr(self, "_first"):
+            raise AttributeError("a model file holds no sequence whose gates could be shown: ask gates(X)")
+        try:
+            return self._gates_of(self._first)[0]
+        except InputError as error:
+            raise AttributeError(str(error)) from None
+
+    def _gates_of(self, rows: Sequences | Texts) -> list[dict[str, NDArray[Any]]]:
         net = self.net_.copy().to(rows.dtype)
         assert isinstance(net, RNN)
         inputs = cast(Any, self.encoder_).inputs(rows, rows.dtype)
@@ -181,6 +197,36 @@ class RNNEstimator(NetEstimator):
                 one = trace(net.recurrent, net.embedded(steps)[0, : int(lengths[0])])
                 traces.append({name: values.numpy() for name, values in one.items()})
         return traces
+
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the net as an ONNX file, with what comes before and after it.
+
+        Its inputs are padded sequences "X" and their "lengths", (n_rows,) int64; numbers of rows and steps are free,
+        from one on, and what comes after a sequence's length is of no account. Its output "answer" is what
+        `predict_proba` gives, or the `predict` of a regressor, as (n_rows, n_outputs). The metadata tell "classes",
+        and what is named below, as JSON. X is
+
+        - of series (n_rows, longest, n_channels), float32, in the units of `fit`;
+        - of sounds (n_rows, n_samples), float32, at the "sampling_rate" of the metadata: their spectra are made inside;
+        - of texts (n_rows, longest), int64: the numbers of words, from 1 in the "vocabulary" of the metadata, and 0 of
+          others; "words" tells how a text is parted. With n-grams there are the inputs "ngrams", (n_rows, most), and
+          "n_ngrams", (n_rows,), int64: the different numbers of a text's one to `ngrams` words, hashed as "ngrams" in
+          the metadata says (`fmkit.deep.text.hashed_ngrams`).
+
+        Parameters
+        ----------
+        path : str or path
+            Customarily with the suffix `.onnx`.
+
+        Raises
+        ------
+        ImportError
+            Without onnxscript: `pip install fmkit[onnx]`.
+        """
+        check_is_fitted(self)
+        rate = self.sampling_rate if self.kind_ == "audio" else None
+        module, inputs = sequence_net(cast(RNN, self.net_.copy()), self.encoder_, rate, onnx.answers(self))
+        onnx.export(self, module, inputs, path, facts=described(self.encoder_, rate))
 
     @classmethod
     def _unpack_encoder(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Scale | Vocabulary:

@@ -39,6 +39,10 @@ class Sequences:
         """Float64 where the steps are."""
         return torch.float64 if self.steps.dtype == np.float64 else torch.float32
 
+    def first(self) -> Sequences:
+        """The first alone, which keeps no memory of the others."""
+        return Sequences(self.steps[: self.lengths[0]].copy(), self.lengths[:1].copy())
+
     def each(self) -> Iterator[NDArray[Any]]:
         """The sequences, (length, n_channels)."""
         yield from np.split(self.steps, self.lengths.cumsum()[:-1])

@@ -58,6 +58,10 @@ class Texts:
     def __len__(self) -> int:
         return len(self.words)
 
+    def first(self) -> Texts:
+        """The first alone."""
+        return Texts(self.words[:1])
+
 
 def read_texts(X: Any) -> Texts:
     """Texts, of a list, an array or a column of strings.

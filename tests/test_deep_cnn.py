@@ -1,7 +1,10 @@
 """Convolutional nets: what they learn from pictures of every kind, and that the same seed learns the same."""
 
+import subprocess
+import sys
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,3 +207,29 @@ def test_no_warnings_of_arrays_that_are_read_only():
         warnings.simplefilter("error")
         model = Small("classic", channels=(8, 8)).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), model.predict(X.copy()))
+
+
+MEMORY = """
+import re
+import numpy as np
+from fmkit.deep import CNNClassifier
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+X, y = np.zeros((60_000, 28, 28), np.uint8), np.arange(60_000) % 2
+X[::2, 3] = 200
+model = CNNClassifier(["conv 1 5 3", "pool", "dense 2"], max_epochs=1, batch_size=500, n_jobs=1, early_stopping=True)
+model.fit(X[:2000], y[:2000]).predict(X[:2000])  # what any fit takes
+before = peak()
+model.fit(X, y)
+model.predict(X)
+print((peak() - before) / X.nbytes)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells the peak of a process")
+def test_bytes_never_become_floats_all_at_once():
+    # As float32 they would take four times their own memory. A process of its own: a peak never falls.
+    told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120)
+    assert float(told.stdout) < 1

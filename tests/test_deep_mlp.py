@@ -1,5 +1,6 @@
 """Multilayer perceptrons: what they learn, from which tables, and that the same seed learns the same."""
 
+import json
 import pickle
 from functools import partial
 
@@ -423,6 +424,8 @@ def test_onnx_answers_as_the_net_does(moons, tmp_path):
     ):
         model.to_onnx(tmp_path / "net.onnx")
         session = runtime.InferenceSession(str(tmp_path / "net.onnx"))
+        classes = session.get_modelmeta().custom_metadata_map.get("classes", "null")
+        assert json.loads(classes) == (model.classes_.tolist() if hasattr(model, "classes_") else None)
         for rows in (X, X[:1]):
             (answer,) = session.run(["answer"], {"X": rows})
             expected = model.predict_proba(rows) if hasattr(model, "predict_proba") else model.predict(rows)

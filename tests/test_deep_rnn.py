@@ -163,6 +163,22 @@ def test_an_elman_net_has_no_gates(series):
         model.gates(series[0])
 
 
+@pytest.mark.parametrize("kind", ["series", "text"])
+def test_gates_of_the_first_sequence_stay_from_the_fit(kind, series, texts, tmp_path):
+    X, y = series if kind == "series" else texts
+    model = RNNClassifier("lstm", **SMALL)
+    assert not hasattr(model, "gates_")
+    model.fit(X, y)
+    for name, values in model.gates(X[:1])[0].items():
+        np.testing.assert_array_equal(model.gates_[name], values)
+    model.partial_fit(X, y)
+    np.testing.assert_array_equal(model.gates_["forget"], model.gates(X[:1])[0]["forget"])
+    assert not hasattr(RNNClassifier("tanh", **SMALL).fit(X, y), "gates_")
+    fmkit.save(model, tmp_path / "net.fmkit")
+    with pytest.raises(AttributeError, match=r"ask gates\(X\)"):
+        fmkit.load(tmp_path / "net.fmkit").gates_  # noqa: B018
+
+
 @pytest.mark.parametrize("pooling", ["last+mean+max", "attention"])
 def test_sequences_of_length_0_and_1(pooling):
     X = [np.empty((0, 2)), np.ones((1, 2)), np.zeros((1, 2)), np.empty(0), [], np.ones((3, 2))]
