@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .distributed import drawn, whole
+
 
 class Augmentation(nn.Module):
     """Flip, shift and cut the pictures of a training step.
@@ -33,14 +35,18 @@ class Augmentation(nn.Module):
     def forward(self, pictures: Tensor, rows: Tensor) -> Tensor:
         """Of pictures in standard units, (n, height, width, n_channels), and their numbers."""
         n, height, width, _ = pictures.shape
-        flips = self._in_turn(rows) if self.flip else None
+        flips = drawn(n, lambda _: self._in_turn(whole(rows))) if self.flip else None
         if self.flip or self.shift:
-            down, across = _drawn(n, self.shift, pictures.device), _drawn(n, self.shift, pictures.device)
+            down, across = (self._below(2 * self.shift + 1, pictures) - self.shift for _ in range(2))
             pictures = moved(pictures, down, across, flips)
         if self.cutout:
-            top, left = (torch.randint(size, (n, 1), device=pictures.device) for size in (height, width))
+            top, left = (self._below(size, pictures)[:, None] for size in (height, width))
             pictures = pictures.masked_fill(squares(top, left, height, width, self.cutout)[..., None], 0.0)
         return pictures
+
+    @staticmethod
+    def _below(end: int, pictures: Tensor) -> Tensor:
+        return drawn(len(pictures), lambda n: torch.randint(end, (n,), device=pictures.device))
 
     def _in_turn(self, rows: Tensor) -> Tensor:
         known = self.flipped.to(rows.device)
@@ -51,10 +57,6 @@ class Augmentation(nn.Module):
         known[rows] = flips
         self.flipped = known
         return flips
-
-
-def _drawn(n: int, shift: int, device: torch.device) -> Tensor:
-    return torch.randint(-shift, shift + 1, (n,), device=device)
 
 
 def moved(pictures: Tensor, down: Tensor, across: Tensor, flips: Tensor | None = None) -> Tensor:

@@ -12,7 +12,9 @@ from fmkit.errors import InputError
 
 from .activations import ACTIVATIONS
 from .augmentation import Augmentation
+from .dropout import Dropout2d
 from .layers import LayerSettings
+from .normalization import BatchNorm2d
 from .pictures import Shape
 from .training import Net
 from .whitening import whitening_filters
@@ -113,16 +115,6 @@ class Whitening(nn.Conv2d):
         nn.init.zeros_(self.bias)
 
 
-class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that says what is wrong with a batch of one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Standardised channels."""
-        if self.training and x.numel() == x.shape[1]:
-            raise InputError("batch_norm needs two rows a batch to train: set batch_norm=False, or a larger batch_size")
-        return super().forward(x)
-
-
 class Residual(nn.Module):
     """Two convolutions whose sum with their input goes on; at first they add nothing.
 
@@ -165,7 +157,7 @@ def _after(width: int, settings: LayerSettings) -> list[nn.Module]:
         modules.append(nn.GroupNorm(1, width))
     modules.append(ACTIVATIONS[settings.activation]())
     if settings.dropout:
-        modules.append(nn.Dropout2d(settings.dropout))
+        modules.append(Dropout2d(settings.dropout))
     return modules
 
 

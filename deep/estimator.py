@@ -26,6 +26,7 @@ from fmkit.fitting import run_fit
 from fmkit.threads import count_threads
 
 from .activations import ACTIVATIONS
+from .distributed import check_alike, divided, is_first, take_from_first, together, told
 from .initialization import INITS
 from .layers import LayerSettings
 from .losses import Loss
@@ -206,6 +207,11 @@ class NetEstimator(BaseEstimator, ABC):
         -----
         FitInterrupted
             On Ctrl-C after an epoch, or more; the net of the last epoch, or of the best, is kept.
+
+        Notes
+        -----
+        After `torch.distributed.init_process_group()`, all of its processes fit one net together: call it in each, with
+        the same rows and parameters (`fmkit.deep.distributed`).
         """
         self._validate_params()
         n_features = getattr(self, "n_features_in_", None)
@@ -231,8 +237,8 @@ class NetEstimator(BaseEstimator, ABC):
                 unit="epoch",
                 validation_loss=loss if len(held) else None,
                 patience=self.patience,
-                callbacks=self.callbacks or (),
-                verbose=bool(self.verbose),
+                callbacks=together(self.callbacks or ()),
+                verbose=bool(self.verbose) and is_first(),
             )
         self.net_, self.history_, self.n_iter_ = record.machine.cpu().eval(), record.history, len(record.history)
         rows_told = [{"epoch": 0, "validation_loss": start_loss}, *record.history]
@@ -243,6 +249,7 @@ class NetEstimator(BaseEstimator, ABC):
                 self.net_ = start.cpu().eval()
             else:
                 self._begin(rows, y, weights, np.flatnonzero(weights > 0), rng)
+        take_from_first(self.net_)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: ArrayLike | None = None) -> Self:
@@ -306,8 +313,11 @@ class NetEstimator(BaseEstimator, ABC):
         weights = weights / weights[chosen].mean()
         same = bool((weights[chosen] == 1).all())
         tensor = None if same else torch.from_numpy(weights.astype(np.float32))
-        inputs = self.encoder_.inputs(rows, torch.float32)
-        return Examples(inputs, self._encode_targets(y), tensor).to(self._device())
+        inputs, targets = self.encoder_.inputs(rows, torch.float32), self._encode_targets(y)
+        mine = {"random_state", "callbacks", "verbose", "n_jobs"}  # may be a process's own
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in mine}
+        check_alike(parameters, targets, tensor)
+        return Examples(inputs, targets, tensor).to(self._device())
 
     def _make_training(
         self, examples: Examples, train: NDArray[np.int64], rng: Any, *, one_epoch: bool = False
@@ -395,11 +405,11 @@ class NetEstimator(BaseEstimator, ABC):
     @contextmanager
     def _threads(self) -> Iterator[None]:
         before = torch.get_num_threads()
-        torch.set_num_threads(1 if self.n_jobs is None else count_threads(self.n_jobs))
+        torch.set_num_threads(1 if self.n_jobs is None else divided(count_threads(self.n_jobs)))
         try:
             yield
         finally:
             torch.set_num_threads(before)
 
     def _generator(self) -> np.random.Generator:
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        return np.random.default_rng(told(check_random_state(self.random_state).randint(2**31))[0])

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from fmkit.errors import InputError
 
+from .distributed import whole
+
 SPREAD_OF_NOTHING = 1e-12  # times the mean: a channel that varies less is constant
 
 
@@ -258,7 +260,8 @@ class StepInputs:
     def batch(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Steps, (n_rows, longest[, n_channels]) with at least one step, and lengths, (n_rows,)."""
         lengths = self.lengths[rows]
-        steps = torch.arange(max(1, int(lengths.max())), device=rows.device)
+        longest = int(self.lengths[whole(rows)].max())  # also where other processes have it
+        steps = torch.arange(max(1, longest), device=rows.device)
         at = torch.where(steps < lengths[:, None], self.begins[rows, None] + steps, len(self.steps) - 1)
         return self.steps[at], lengths
 

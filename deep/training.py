@@ -24,6 +24,7 @@ from fmkit.progress import Progress
 
 from .activations import saturation
 from .buckets import batches
+from .distributed import of_every_row, part_of, summed, told, wrapped
 from .losses import Loss
 from .optimizers import Optimizer, OptimizerSettings
 from .schedules import SCHEDULES
@@ -77,8 +78,10 @@ class Examples:
 
     def mean_loss(self, net: nn.Module, loss: Loss, rows: Tensor) -> Tensor:
         """The mean loss of rows, weighted."""
-        losses = loss(net(*self.inputs.batch(rows)), self.targets.index_select(0, rows))
-        return (losses if self.weights is None else losses * self.weights.index_select(0, rows)).mean()
+        with part_of(rows) as part:
+            losses = loss(net(*self.inputs.batch(part)), self.targets.index_select(0, part))
+            losses = losses if self.weights is None else losses * self.weights.index_select(0, part)
+            return summed(losses.sum()) / len(rows)
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ class Training:
     def __init__(self, net: Net, loss: Loss, settings: TrainingSettings, rng: np.random.Generator) -> None:
         self.net, self.loss, self.settings, self.rng = net, loss, settings, rng
         self.device = next(net.parameters()).device
+        self._run = wrapped(net)  # which may change its weights
         self.machine = net.copy() if settings.ema else net
         self._begin(settings.learning_rate)
 
@@ -210,7 +214,7 @@ class Training:
 
         def loss() -> Tensor:
             with self._precision():
-                return examples.mean_loss(self.net, self.loss, rows)
+                return examples.mean_loss(self._run, self.loss, rows)
 
         value = self.optimizer.step(loss, self.settings.grad_clip)
         self.n_steps += 1
@@ -221,7 +225,10 @@ class Training:
     def _share(self, n_batches: int) -> float:
         limits = self.settings
         by_steps = self.n_steps / (limits.max_epochs * n_batches) if limits.max_epochs else 0.0
-        return max(by_steps, (perf_counter() - self.started) / limits.max_time if limits.max_time else 0.0)
+        if not limits.max_time:
+            return by_steps
+        by_time: float = told((perf_counter() - self.started) / limits.max_time)[0]
+        return max(by_steps, by_time)
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.settings.amp else nullcontext()
@@ -263,5 +270,5 @@ def outputs(net: Net, inputs: Inputs, rows: Tensor) -> Tensor:
 def validation_loss(net: Net, examples: Examples, loss: Loss, rows: Tensor) -> float:
     """The mean loss of rows that are not trained on, weighted."""
     weights = None if examples.weights is None else examples.weights[rows].double().cpu().numpy()
-    losses = loss(outputs(net, examples.inputs, rows), examples.targets[rows])
+    losses = of_every_row(lambda part: loss(outputs(net, examples.inputs, part), examples.targets[part]), rows)
     return float(np.average(losses.double().cpu().numpy(), weights=weights))
