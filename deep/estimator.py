@@ -88,6 +88,7 @@ class NetEstimator(BaseEstimator, ABC):
         "grad_clip": [Interval(Real, 0, None, closed="neither"), None],
         "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
         "amp": ["boolean"],
+        "compile": ["boolean"],
         "tell_saturation": ["boolean"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -119,6 +120,7 @@ class NetEstimator(BaseEstimator, ABC):
     grad_clip: float | None
     device: Literal["auto", "cpu", "cuda", "mps"]
     amp: bool
+    compile: bool
     tell_saturation: bool
     n_jobs: int | None
     random_state: int | np.random.RandomState | None
@@ -336,6 +338,7 @@ class NetEstimator(BaseEstimator, ABC):
             self.ema,
             self.grad_clip,
             self.amp,
+            self.compile,
             self.tell_saturation,
         )
         net, loss = self.net_.to(self._device()), self._loss()

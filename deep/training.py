@@ -24,6 +24,7 @@ from fmkit.progress import Progress
 
 from .activations import saturation
 from .buckets import batches
+from .compilation import compiled, told_without_compiler
 from .distributed import of_every_row, part_of, summed, told, wrapped
 from .losses import Loss
 from .optimizers import Optimizer, OptimizerSettings
@@ -104,6 +105,8 @@ class TrainingSettings:
     grad_clip : float, optional
     amp : bool
         Compute in bfloat16 where torch holds it safe.
+    compile : bool
+        Run the steps by `torch.compile`.
     saturation : bool
         Tell it, of every layer, after every epoch.
     """
@@ -117,6 +120,7 @@ class TrainingSettings:
     ema: float = 0.0
     grad_clip: float | None = None
     amp: bool = False
+    compile: bool = False
     saturation: bool = False
 
 
@@ -142,7 +146,7 @@ class Training:
     def __init__(self, net: Net, loss: Loss, settings: TrainingSettings, rng: np.random.Generator) -> None:
         self.net, self.loss, self.settings, self.rng = net, loss, settings, rng
         self.device = next(net.parameters()).device
-        self._run = wrapped(net)  # which may change its weights
+        self._run = compiled(net) if settings.compile else wrapped(net)  # which may change its weights
         self.machine = net.copy() if settings.ema else net
         self._begin(settings.learning_rate)
 
@@ -216,7 +220,8 @@ class Training:
             with self._precision():
                 return examples.mean_loss(self._run, self.loss, rows)
 
-        value = self.optimizer.step(loss, self.settings.grad_clip)
+        with told_without_compiler() if self.settings.compile else nullcontext():
+            value = self.optimizer.step(loss, self.settings.grad_clip)
         self.n_steps += 1
         if self.settings.ema:
             self._average()
