@@ -125,7 +125,9 @@ class CNNClassifier(Localizer):
     tell_saturation : bool, default=False
         Have `history_` tell, of every hidden layer, the share of units whose activation is flat, |f'| < 0.05.
     n_jobs : int, default=-1
-        Threads of the processor, by default all cores: convolutions share their work well.
+        Threads of the processor, by default all cores: convolutions share their work well. Where torch was imported
+        before fmkit.deep, and cores have other work, set OMP_WAIT_POLICY=PASSIVE in the environment: threads that spin
+        while they wait made a fit five times as long.
     random_state : int, RandomState instance or None, default=None
         Draws weights, the part set aside, orders of rows, augmentation and dropout: the same number on the same machine
         gives the same net, bit for bit.

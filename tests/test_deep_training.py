@@ -1,5 +1,6 @@
 """The training loop: time, callbacks, Ctrl-C, losses that are not finite; and that torch is loaded by nets alone."""
 
+import os
 import subprocess
 import sys
 import time
@@ -92,6 +93,17 @@ def test_threads_are_those_before_the_fit(rows):
     before = torch.get_num_threads()
     MLPClassifier((8,), max_epochs=1, n_jobs=1).fit(*rows)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other OpenMP libraries tell nothing")
+@pytest.mark.parametrize(("first", "sleeps"), [("fmkit.deep", True), ("torch, fmkit.deep", False)])
+def test_threads_sleep_while_they_wait_and_the_environment_stays(first, sleeps):
+    code = f"import {first}, os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    shown = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    shown["OMP_DISPLAY_ENV"] = "verbose"
+    done = subprocess.run([sys.executable, "-c", code], env=shown, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "None\n"
+    assert ("GOMP_SPINCOUNT = '0'" in done.stderr) == sleeps
 
 
 def test_half_precision_learns_the_same(rows):
