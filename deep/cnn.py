@@ -52,7 +52,7 @@ class CNNClassifier(Localizer):
         "localize" learns the box of what a picture shows, too: y is (classes, boxes), boxes of shape (n, 4) are left,
         top, right and bottom in pixels, `predict` gives classes and `predict_boxes` boxes, and `score` counts rows
         whose class is right and whose box has half of its union with the true one in common with it. The net keeps
-        places until its outputs ("pool all" and "mean all" become "dense 128"), and "auto" neither flips nor shifts.
+        places until its outputs ("pool all" and "mean all" become "dense 128").
     channels : sequence of int, optional
         Widths of the groups of a named architecture; by default 32, 64, 128 of "resnet", 32, 64 of "classic", and 24,
         64, 128 (128, ...) of "airbench", as many as leave four pixels a side.
@@ -61,6 +61,7 @@ class CNNClassifier(Localizer):
         mirror image. "auto" does so for colour pictures and not for grey ones, which may be letters or numbers.
     shift : int or "auto", default="auto"
         Move training pictures by up to so many pixels; "auto" a sixteenth of the side, rounded: 2 of 32, none of 8.
+        Boxes move with their pictures, and stay in them.
     cutout : int, default=0
         Side of a square that is cut out of training pictures; 0 for none.
     test_time_augmentation : bool, default=True
@@ -319,13 +320,10 @@ class CNNClassifier(Localizer):
         """`flip`, `shift` and `cutout` as they were chosen."""
         check_is_fitted(self, "encoder_")
         height, width, n_channels = self.encoder_.shape
-        fixed = self.task == "localize"
-        if fixed and not {self.flip, self.shift} <= {"auto", 0}:  # False is 0
-            raise InputError("flip and shift would leave the boxes behind: leave them out with task='localize'")
-        shift = round(min(height, width) * SHIFT) * (not fixed) if self.shift == "auto" else self.shift
+        shift = round(min(height, width) * SHIFT) if self.shift == "auto" else self.shift
         if shift >= min(height, width):
             raise InputError(f"shift must be less than a side of the pictures, {min(height, width)}, got {shift}")
-        flip = n_channels > 1 and not fixed if self.flip == "auto" else self.flip
+        flip = n_channels > 1 if self.flip == "auto" else self.flip
         return {"flip": bool(flip), "shift": int(shift), "cutout": int(self.cutout)}
 
     def _read(self, X: Any, *, reset: bool) -> Pictures:
@@ -361,6 +359,7 @@ class CNNClassifier(Localizer):
             self._layer_settings(),
             Augmentation(**augmentation),
             mirrored,
+            self.task == "localize",
         )
 
     def _start_net(self, rows: Pictures, y: NDArray[Any], weights: Any, chosen: NDArray[np.int64]) -> None:

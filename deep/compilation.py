@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -19,8 +18,6 @@ def compiled(net: nn.Module) -> nn.Module:
     """What to run a net by, with its own weights; it is compiled when it first meets rows."""
     if n_processes() > 1:
         raise InputError("compile=True is for one process: set compile=False where several share a fit")
-    # Warns of the draws of augmentation, which are left as they are.
-    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
     return cast(nn.Module, torch.compile(net))
 
 

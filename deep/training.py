@@ -54,6 +54,10 @@ class Net(nn.Module):
         """One that shares no memory with this."""
         return copy.deepcopy(self)
 
+    def augmented(self, batch: tuple[Tensor, ...], targets: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Rows of a training step, and their targets, as the step is to see them: of most nets, as they are."""
+        return batch, targets
+
 
 @dataclass
 class Examples:
@@ -77,10 +81,11 @@ class Examples:
         weights = None if self.weights is None else self.weights.to(device)
         return Examples(self.inputs.to(device), self.targets.to(device), weights)
 
-    def mean_loss(self, net: nn.Module, loss: Loss, rows: Tensor) -> Tensor:
-        """The mean loss of rows, weighted."""
+    def mean_loss(self, net: Net, run: nn.Module, loss: Loss, rows: Tensor) -> Tensor:
+        """The mean loss of rows in a training step, weighted, by what runs the net."""
         with part_of(rows) as part:
-            losses = loss(net(*self.inputs.batch(part)), self.targets.index_select(0, part))
+            batch, targets = net.augmented(self.inputs.batch(part), self.targets.index_select(0, part), part)
+            losses = loss(run(*batch), targets)
             losses = losses if self.weights is None else losses * self.weights.index_select(0, part)
             return summed(losses.sum()) / len(rows)
 
@@ -218,7 +223,7 @@ class Training:
 
         def loss() -> Tensor:
             with self._precision():
-                return examples.mean_loss(self._run, self.loss, rows)
+                return examples.mean_loss(self.net, self._run, self.loss, rows)
 
         with told_without_compiler() if self.settings.compile else nullcontext():
             value = self.optimizer.step(loss, self.settings.grad_clip)
