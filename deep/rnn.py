@@ -42,7 +42,8 @@ class RNNClassifier(Classifier, RNNEstimator):
 
         - "series": a list of arrays (length,) or (length, n_channels), float or int; or an array (n, max_length) or
           (n, max_length, n_channels), where steps of NaN at a sequence's end are padding. Time is the first axis of a
-          sequence in all of them: the (n, n_channels, length) of the UCR and UEA archives wants `X.transpose(0, 2, 1)`.
+          sequence in all of them: the (n, n_channels, length) of the UCR and UEA archives wants `X.transpose(0, 2, 1)`,
+          and a fit to eight times as many channels as steps asks about it.
           With lengths: `fmkit.deep.ragged(X, lengths)`. Channels are standardised by the training rows.
         - "text": strings. Words are put in small letters, and numbered by how frequent they are.
         - "audio": a list of arrays (n_samples,), of integers or floats, which become log-mel spectra

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from fmkit.errors import InputError
 
 from .distributed import whole
 
+WIDE = 8  # channels a step of the longest sequence, from which on axes are asked about
 SPREAD_OF_NOTHING = 1e-12  # times the mean: a channel that varies less is constant
 
 
@@ -191,6 +193,23 @@ def _check_finite(sequences: Sequences) -> None:
         f"X[{n}] contains {what} in step {step}: fill it in, or, if the array is (n, n_channels, length), pass "
         f"X.transpose(0, 2, 1); only steps at the end may be all NaN, in an array"
     )
+
+
+def warn_of_turned(sequences: Sequences) -> None:
+    """Ask about sequences with many more channels than steps: many archives have them the other way round.
+
+    Warns
+    -----
+    UserWarning
+        From eight times as many on: of one step and 24 channels, say, as a series of 24 steps would be read.
+    """
+    longest, n_channels = int(sequences.lengths.max(initial=0)), sequences.steps.shape[1]
+    if n_channels >= WIDE * longest > 0:
+        warnings.warn(
+            f"X is read as sequences of {longest} step{'s' * (longest > 1)} at most, of {n_channels} channels: if it "
+            f"is (n, n_channels, length), pass X.transpose(0, 2, 1), and of a list [x.T for x in X]",
+            stacklevel=5,
+        )
 
 
 @dataclass
