@@ -119,8 +119,8 @@ def told(value: Any) -> list[Any]:
 
 
 def together(callbacks: Sequence[Callback]) -> Sequence[Callback]:
-    """Callbacks one of which ends the fit in all processes, by returning True in any."""
-    if n_processes() == 1 or not callbacks:
+    """Callbacks one of which ends the fit in all processes, by returning True in any; a process may have none."""
+    if n_processes() == 1:
         return callbacks
 
     def asked_everywhere(progress: Progress[Any]) -> bool:
@@ -131,7 +131,7 @@ def together(callbacks: Sequence[Callback]) -> Sequence[Callback]:
 
 
 def check_alike(parameters: dict[str, Any], *tensors: Tensor | None) -> None:
-    """Refuse to share a fit whose parameters or targets differ between the processes."""
+    """Refuse to share a fit whose parameters, or tensors on the processor, differ between the processes."""
     if n_processes() == 1:
         return
     data = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in tensors]

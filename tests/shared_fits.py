@@ -48,12 +48,18 @@ def main(folder):
         np.savez(folder / f"{name} {rank}.npz", predictions=predictions, **told, **arrays)
 
     X, y = load_digits(return_X_y=True)
-    ended = MLPClassifier((4,), max_epochs=9, callbacks=[lambda progress: rank == 1 and progress.sweep == 2])
+    ended = MLPClassifier((4,), max_epochs=9, callbacks=[lambda progress: progress.sweep == 2] if rank else None)
     counts = [model.fit(X, y).n_iter_ for model in (ended, MLPClassifier((4,), max_time=0.3))]
     sentences = []
-    for model, targets in [(MLPClassifier((4,)), y[::-1] if rank else y), (MLPClassifier((4,), batch_size=1), y)]:
+    wrong = [
+        (MLPClassifier((4,)), X, y[::-1] if rank else y),
+        (MLPClassifier((4,)), X + rank * np.arange(len(X))[:, None], y),
+        (MLPClassifier((4 + rank,)), X, y),
+        (MLPClassifier((4,), batch_size=1), X, y),
+    ]
+    for model, rows, targets in wrong:
         try:
-            model.fit(X, targets)
+            model.fit(rows, targets)
         except InputError as error:
             sentences.append(str(error))
     (folder / f"told {rank}.txt").write_text("\n".join([*map(str, counts), *sentences]))
