@@ -33,6 +33,7 @@ from .losses import Loss
 from .optimizers import LEARNING_RATES, OptimizerSettings
 from .range_test import range_test
 from .schedules import SCHEDULES
+from .set_aside import set_aside
 from .training import Examples, Inputs, Net, Training, TrainingSettings, outputs, seeded, validation_loss
 
 USUAL_STEPS, USUAL_EPOCHS = 700, (10, 100)  # steps of a fit, and the bounds of the epochs that they make
@@ -220,7 +221,10 @@ class NetEstimator(BaseEstimator, ABC):
         n_features = getattr(self, "n_features_in_", None)
         rows, y, weights = self._check_rows(X, y, sample_weight, reset=True)
         rng = self._generator()
-        train, held = self._split(np.flatnonzero(weights > 0), y, rng)
+        train = np.flatnonzero(weights > 0)
+        held = train[:0]
+        if self.early_stopping:
+            train, held = set_aside(train, self._strata(y), self.validation_fraction, rng)
         goes_on = self.warm_start and hasattr(self, "net_") and n_features == getattr(self, "n_features_in_", None)
         goes_on = goes_on and self._fits_targets(y)
         if not goes_on:
@@ -360,27 +364,6 @@ class NetEstimator(BaseEstimator, ABC):
         if self.max_epochs is not None:
             return int(self.max_epochs)
         return LBFGS_EPOCHS if self.optimizer == "lbfgs" else int(np.clip(ceil(USUAL_STEPS / n_batches), *USUAL_EPOCHS))
-
-    def _split(
-        self, chosen: NDArray[np.int64], y: NDArray[Any], rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to train on and, for early stopping, rows set aside: a share of every class that has two rows."""
-        if not self.early_stopping:
-            return chosen, chosen[:0]
-        order = rng.permutation(chosen)
-        strata = self._strata(y[order])
-        single = np.zeros(len(order), bool)
-        if strata is not None:
-            order = order[by_class := np.argsort(strata, kind="stable")]
-            _, of, counts = np.unique(strata[by_class], return_inverse=True, return_counts=True)
-            single = counts[of] == 1
-        n_held = max(1, round(self.validation_fraction * len(order)))
-        held = np.zeros(len(order), bool)
-        held[((np.arange(n_held) + 0.5) * len(order) / n_held).astype(int)] = True
-        held &= ~single
-        if held.all() or not held.any():
-            raise InputError("early stopping needs two rows of a class: one to fit, one to set aside")
-        return np.sort(order[~held]), np.sort(order[held])
 
     def _layer_settings(self) -> LayerSettings:
         names = ("activation", "init", "init_std", "dropout", "batch_norm", "layer_norm")
