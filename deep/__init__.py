@@ -4,6 +4,9 @@ They stand beside the factorization machines, and share with them the habits of 
 epoch after epoch, and model files; a machine may also stand in front of a net (`MLPClassifier(factorization=True)`).
 """
 
+from . import waiting  # noqa: F401 (before torch is loaded)
+
+# isort: split
 from .cnn import CNNClassifier
 from .mlp import MLPClassifier, MLPRegressor
 from .rnn import RNNClassifier, RNNRegressor

@@ -12,7 +12,9 @@ from fmkit.errors import InputError
 
 from .activations import ACTIVATIONS
 from .augmentation import Augmentation
+from .dropout import Dropout2d
 from .layers import LayerSettings
+from .normalization import BatchNorm2d
 from .pictures import Shape
 from .training import Net
 from .whitening import whitening_filters
@@ -68,6 +70,9 @@ class ConvNet(Net):
     augmentation : Augmentation
     flip_in_predictions : bool
         Outputs are the mean of those of a picture and of its mirror image.
+    has_box : bool
+        The last four outputs are a box, and so are the last four targets: left, top, right and bottom, as shares of the
+        sides; outputs are their log odds.
     """
 
     def __init__(
@@ -78,20 +83,32 @@ class ConvNet(Net):
         settings: LayerSettings,
         augmentation: Augmentation,
         flip_in_predictions: bool = False,
+        has_box: bool = False,
     ) -> None:
         super().__init__()
-        self.augmentation, self.flip_in_predictions = augmentation, flip_in_predictions
+        self.augmentation, self.flip_in_predictions, self.has_box = augmentation, flip_in_predictions, has_box
         self.layers = _stack(layers, shape, n_outputs, settings)
 
-    def forward(self, pictures: Tensor, rows: Tensor) -> Tensor:
-        """Outputs, (n, n_outputs), of pictures in standard units, (n, height, width, n_channels), and their numbers."""
-        if self.training:
-            pictures = self.augmentation(pictures, rows)
+    def augmented(self, batch: tuple[Tensor, ...], targets: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Pictures flipped, shifted and cut out of, and their boxes with them."""
+        (pictures,) = batch
+        pictures, boxes = self.augmentation(pictures, rows, targets[:, -4:] if self.has_box else None)
+        return (pictures,), targets if boxes is None else torch.cat([targets[:, :-4], boxes], dim=1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Outputs, (n, n_outputs), of pictures in standard units, (n, height, width, n_channels)."""
         x = pictures.permute(0, 3, 1, 2)  # "channels last" in memory, as the convolutions want it
         outputs: Tensor = self.layers(x)
         if self.flip_in_predictions and not self.training:
-            outputs = (outputs + self.layers(x.flip(3))) / 2
+            outputs = (outputs + self._mirrored(self.layers(x.flip(3)))) / 2
         return outputs
+
+    def _mirrored(self, outputs: Tensor) -> Tensor:
+        """Of a mirror image, as of the picture: a share's log odds are, of what is left of 1, their negative."""
+        if not self.has_box:
+            return outputs
+        left, right = outputs[:, -4, None], outputs[:, -2, None]
+        return torch.cat([outputs[:, :-4], -right, outputs[:, -3, None], -left, outputs[:, -1, None]], dim=1)
 
     def whiten(self, pictures: Tensor) -> None:
         """Give whitening layers their filters, of patches of pictures, (n, height, width, n_channels)."""
@@ -111,16 +128,6 @@ class Whitening(nn.Conv2d):
         nn.init.zeros_(self.weight)  # until it is told of pictures
         assert self.bias is not None
         nn.init.zeros_(self.bias)
-
-
-class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that says what is wrong with a batch of one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Standardised channels."""
-        if self.training and x.numel() == x.shape[1]:
-            raise InputError("batch_norm needs two rows a batch to train: set batch_norm=False, or a larger batch_size")
-        return super().forward(x)
 
 
 class Residual(nn.Module):
@@ -165,7 +172,7 @@ def _after(width: int, settings: LayerSettings) -> list[nn.Module]:
         modules.append(nn.GroupNorm(1, width))
     modules.append(ACTIVATIONS[settings.activation]())
     if settings.dropout:
-        modules.append(nn.Dropout2d(settings.dropout))
+        modules.append(Dropout2d(settings.dropout))
     return modules
 
 

@@ -156,7 +156,7 @@ def plot_grad_cam(model: CNNClassifier, pictures: ArrayLike) -> Figure:
 def _prepared(model: CNNClassifier, picture: ArrayLike) -> Tensor:
     """A picture as the first layer takes it, (1, n_channels, height, width); gradients go through."""
     rows = model._read(np.asarray(picture)[None], reset=False)
-    (x, _) = model.encoder_.inputs(rows, torch.float32).batch(torch.zeros(1, dtype=torch.int64))
+    (x,) = model.encoder_.inputs(rows, torch.float32).batch(torch.zeros(1, dtype=torch.int64))
     return x.permute(0, 3, 1, 2).requires_grad_()
 
 

@@ -26,18 +26,21 @@ from fmkit.fitting import run_fit
 from fmkit.threads import count_threads
 
 from .activations import ACTIVATIONS
+from .distributed import check_alike, divided, is_first, take_from_first, together, told
 from .initialization import INITS
 from .layers import LayerSettings
 from .losses import Loss
 from .optimizers import LEARNING_RATES, OptimizerSettings
 from .range_test import range_test
 from .schedules import SCHEDULES
+from .set_aside import set_aside
 from .training import Examples, Inputs, Net, Training, TrainingSettings, outputs, seeded, validation_loss
 
 USUAL_STEPS, USUAL_EPOCHS = 700, (10, 100)  # steps of a fit, and the bounds of the epochs that they make
 # What a fitted start gains by the rows set aside: it is fitted to all of them if no epoch is better by more. On a
 # validation part of MovieLens, a machine's squared loss falls by 1.0 to 1.6 % with a tenth more rows.
 WORTH_OF_ROWS = 0.015
+FEW = 16  # first rows that processes compare
 LBFGS_EPOCHS = 20  # of up to 20 iterations each
 
 
@@ -87,6 +90,7 @@ class NetEstimator(BaseEstimator, ABC):
         "grad_clip": [Interval(Real, 0, None, closed="neither"), None],
         "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
         "amp": ["boolean"],
+        "compile": ["boolean"],
         "tell_saturation": ["boolean"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -118,6 +122,7 @@ class NetEstimator(BaseEstimator, ABC):
     grad_clip: float | None
     device: Literal["auto", "cpu", "cuda", "mps"]
     amp: bool
+    compile: bool
     tell_saturation: bool
     n_jobs: int | None
     random_state: int | np.random.RandomState | None
@@ -206,12 +211,20 @@ class NetEstimator(BaseEstimator, ABC):
         -----
         FitInterrupted
             On Ctrl-C after an epoch, or more; the net of the last epoch, or of the best, is kept.
+
+        Notes
+        -----
+        After `torch.distributed.init_process_group()`, all of its processes fit one net together: call it in each, with
+        the same rows and parameters (`fmkit.deep.distributed`).
         """
         self._validate_params()
         n_features = getattr(self, "n_features_in_", None)
         rows, y, weights = self._check_rows(X, y, sample_weight, reset=True)
         rng = self._generator()
-        train, held = self._split(np.flatnonzero(weights > 0), y, rng)
+        train = np.flatnonzero(weights > 0)
+        held = train[:0]
+        if self.early_stopping:
+            train, held = set_aside(train, self._strata(y), self.validation_fraction, rng)
         goes_on = self.warm_start and hasattr(self, "net_") and n_features == getattr(self, "n_features_in_", None)
         goes_on = goes_on and self._fits_targets(y)
         if not goes_on:
@@ -231,8 +244,8 @@ class NetEstimator(BaseEstimator, ABC):
                 unit="epoch",
                 validation_loss=loss if len(held) else None,
                 patience=self.patience,
-                callbacks=self.callbacks or (),
-                verbose=bool(self.verbose),
+                callbacks=together(self.callbacks or ()),
+                verbose=bool(self.verbose) and is_first(),
             )
         self.net_, self.history_, self.n_iter_ = record.machine.cpu().eval(), record.history, len(record.history)
         rows_told = [{"epoch": 0, "validation_loss": start_loss}, *record.history]
@@ -243,6 +256,7 @@ class NetEstimator(BaseEstimator, ABC):
                 self.net_ = start.cpu().eval()
             else:
                 self._begin(rows, y, weights, np.flatnonzero(weights > 0), rng)
+        take_from_first(self.net_)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: ArrayLike | None = None) -> Self:
@@ -306,8 +320,11 @@ class NetEstimator(BaseEstimator, ABC):
         weights = weights / weights[chosen].mean()
         same = bool((weights[chosen] == 1).all())
         tensor = None if same else torch.from_numpy(weights.astype(np.float32))
-        inputs = self.encoder_.inputs(rows, torch.float32)
-        return Examples(inputs, self._encode_targets(y), tensor).to(self._device())
+        inputs, targets = self.encoder_.inputs(rows, torch.float32), self._encode_targets(y)
+        mine = {"random_state", "callbacks", "verbose", "n_jobs"}  # may be a process's own
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in mine}
+        check_alike(parameters, targets, tensor, *inputs.batch(torch.arange(min(FEW, len(targets)))))
+        return Examples(inputs, targets, tensor).to(self._device())
 
     def _make_training(
         self, examples: Examples, train: NDArray[np.int64], rng: Any, *, one_epoch: bool = False
@@ -326,6 +343,7 @@ class NetEstimator(BaseEstimator, ABC):
             self.ema,
             self.grad_clip,
             self.amp,
+            self.compile,
             self.tell_saturation,
         )
         net, loss = self.net_.to(self._device()), self._loss()
@@ -346,27 +364,6 @@ class NetEstimator(BaseEstimator, ABC):
         if self.max_epochs is not None:
             return int(self.max_epochs)
         return LBFGS_EPOCHS if self.optimizer == "lbfgs" else int(np.clip(ceil(USUAL_STEPS / n_batches), *USUAL_EPOCHS))
-
-    def _split(
-        self, chosen: NDArray[np.int64], y: NDArray[Any], rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to train on and, for early stopping, rows set aside: a share of every class that has two rows."""
-        if not self.early_stopping:
-            return chosen, chosen[:0]
-        order = rng.permutation(chosen)
-        strata = self._strata(y[order])
-        single = np.zeros(len(order), bool)
-        if strata is not None:
-            order = order[by_class := np.argsort(strata, kind="stable")]
-            _, of, counts = np.unique(strata[by_class], return_inverse=True, return_counts=True)
-            single = counts[of] == 1
-        n_held = max(1, round(self.validation_fraction * len(order)))
-        held = np.zeros(len(order), bool)
-        held[((np.arange(n_held) + 0.5) * len(order) / n_held).astype(int)] = True
-        held &= ~single
-        if held.all() or not held.any():
-            raise InputError("early stopping needs two rows of a class: one to fit, one to set aside")
-        return np.sort(order[~held]), np.sort(order[held])
 
     def _layer_settings(self) -> LayerSettings:
         names = ("activation", "init", "init_std", "dropout", "batch_norm", "layer_norm")
@@ -395,11 +392,11 @@ class NetEstimator(BaseEstimator, ABC):
     @contextmanager
     def _threads(self) -> Iterator[None]:
         before = torch.get_num_threads()
-        torch.set_num_threads(1 if self.n_jobs is None else count_threads(self.n_jobs))
+        torch.set_num_threads(1 if self.n_jobs is None else divided(count_threads(self.n_jobs)))
         try:
             yield
         finally:
             torch.set_num_threads(before)
 
     def _generator(self) -> np.random.Generator:
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        return np.random.default_rng(told(check_random_state(self.random_state).randint(2**31))[0])

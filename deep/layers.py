@@ -12,7 +12,9 @@ from torch.nn import functional
 from fmkit.errors import InputError
 
 from .activations import ACTIVATIONS
+from .dropout import Dropout
 from .initialization import initialize
+from .normalization import BatchNorm
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,8 @@ class LayerSettings:
             modules.append(nn.LayerNorm(width))
         modules.append(ACTIVATIONS[self.activation]())
         if self.dropout:
-            modules.append(nn.Dropout(self.dropout))
+            modules.append(Dropout(self.dropout))
         return modules
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that says what is wrong with a batch of one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Standardised units."""
-        if self.training and len(x) < 2:
-            raise InputError("batch_norm needs two rows a batch to train: set batch_norm=False, or a larger batch_size")
-        return super().forward(x)
 
 
 class SparseLinear(nn.Module):

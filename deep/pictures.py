@@ -157,8 +157,8 @@ class PictureRows:
         return len(self.pixels)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Pictures in standard units, (n, height, width, n_channels), and their numbers."""
-        return (self.pixels.index_select(0, rows) - self.mean) / self.spread, rows
+        """Pictures in standard units, (n, height, width, n_channels)."""
+        return ((self.pixels.index_select(0, rows) - self.mean) / self.spread,)
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""

@@ -30,7 +30,7 @@ def range_test(
     ----------
     L. Smith, "Cyclical learning rates for training neural networks", WACV 2017.
     """
-    trial = Training(net.copy(), loss, replace(settings, ema=0.0), rng)
+    trial = Training(net.copy(), loss, replace(settings, ema=0.0, compile=False), rng)
     trial.net.train()
     rates = LEARNING_RATES[settings.optimizer.name] * np.geomspace(1e-4, 1e2, N_STEPS)
     mean = lowest = best = 0.0

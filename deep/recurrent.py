@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from .distributed import drawn
+from .dropout import Dropout
 from .initialization import initialize
-from .layers import BatchNorm, LayerSettings, dense_stack
+from .layers import LayerSettings, dense_stack
+from .normalization import BatchNorm
 from .sequences import StepInputs
 from .text import N_BUCKETS
 from .training import Net
@@ -49,7 +52,7 @@ class RNN(Net):
         if n_words is not None:
             self.words = nn.Embedding(n_words, embedding_size)
             nn.init.normal_(self.words.weight, std=EMBEDDING_STD)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.recurrent = CELLS[cell](
             width,
             n_units,
@@ -66,7 +69,7 @@ class RNN(Net):
         parts: list[nn.Module] = []
         if settings.layer_norm or settings.batch_norm:
             parts.append(nn.LayerNorm(width) if settings.layer_norm else BatchNorm(width))
-        parts += [nn.Dropout(settings.dropout), settings.drawn(nn.Linear(width, first))]
+        parts += [Dropout(settings.dropout), settings.drawn(nn.Linear(width, first))]
         if others:
             parts += dense_stack([first, *others[:-1]], n_outputs, settings)
         self.head = nn.Sequential(*parts)
@@ -88,7 +91,8 @@ class RNN(Net):
         others: Tensor = self.bag(*bag)
         if not self.training:
             return (outputs + others) / 2
-        return torch.where(torch.rand(len(outputs), 1, device=outputs.device) < 0.5, outputs, others)
+        chances = drawn(len(outputs), lambda n: torch.rand(n, 1, device=outputs.device))
+        return torch.where(chances < 0.5, outputs, others)
 
     def embedded(self, steps: Tensor) -> Tensor:
         """What the recurrence reads, (n_rows, longest, n_inputs): numbers as they are, words as their vectors."""

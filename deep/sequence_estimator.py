@@ -23,7 +23,7 @@ from .estimator import NetEstimator
 from .gates import trace
 from .onnx_sequences import described, sequence_net
 from .recurrent import CELLS, POOLINGS, RNN
-from .sequences import Scale, Sequences, read_series
+from .sequences import Scale, Sequences, read_series, warn_of_turned
 from .targets import Classifier
 from .text import TextInputs, Texts, Vocabulary, read_texts
 
@@ -95,6 +95,8 @@ class RNNEstimator(NetEstimator):
             rows = read_sounds(X, self.sampling_rate, self.n_mels)
         else:
             rows = read_series(X, None if reset else self.n_features_in_)
+            if reset:
+                warn_of_turned(rows)
         if reset:
             self.n_features_in_ = rows.steps.shape[1] if isinstance(rows, Sequences) else 1
             self._first = rows.first()

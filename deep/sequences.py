@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from fmkit.errors import InputError
 
+from .distributed import whole
+
+WIDE = 8  # channels a step of the longest sequence, from which on axes are asked about
 SPREAD_OF_NOTHING = 1e-12  # times the mean: a channel that varies less is constant
 
 
@@ -195,6 +199,23 @@ def _check_finite(sequences: Sequences) -> None:
     )
 
 
+def warn_of_turned(sequences: Sequences) -> None:
+    """Ask about sequences with many more channels than steps: many archives have them the other way round.
+
+    Warns
+    -----
+    UserWarning
+        From eight times as many on: of one step and 24 channels, say, as a series of 24 steps would be read.
+    """
+    longest, n_channels = int(sequences.lengths.max(initial=0)), sequences.steps.shape[1]
+    if n_channels >= WIDE * longest > 0:
+        warnings.warn(
+            f"X is read as sequences of {longest} step{'s' * (longest > 1)} at most, of {n_channels} channels: if it "
+            f"is (n, n_channels, length), pass X.transpose(0, 2, 1), and of a list [x.T for x in X]",
+            stacklevel=5,
+        )
+
+
 @dataclass
 class Scale:
     """What makes every channel of training sequences have mean 0 and variance 1.
@@ -262,7 +283,8 @@ class StepInputs:
     def batch(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Steps, (n_rows, longest[, n_channels]) with at least one step, and lengths, (n_rows,)."""
         lengths = self.lengths[rows]
-        steps = torch.arange(max(1, int(lengths.max())), device=rows.device)
+        longest = int(self.lengths[whole(rows)].max())  # also where other processes have it
+        steps = torch.arange(max(1, longest), device=rows.device)
         at = torch.where(steps < lengths[:, None], self.begins[rows, None] + steps, len(self.steps) - 1)
         return self.steps[at], lengths
 

@@ -24,6 +24,8 @@ from fmkit.progress import Progress
 
 from .activations import saturation
 from .buckets import batches
+from .compilation import compiled, told_without_compiler
+from .distributed import of_every_row, part_of, summed, told, wrapped
 from .losses import Loss
 from .optimizers import Optimizer, OptimizerSettings
 from .schedules import SCHEDULES
@@ -52,6 +54,10 @@ class Net(nn.Module):
         """One that shares no memory with this."""
         return copy.deepcopy(self)
 
+    def augmented(self, batch: tuple[Tensor, ...], targets: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Rows of a training step, and their targets, as the step is to see them: of most nets, as they are."""
+        return batch, targets
+
 
 @dataclass
 class Examples:
@@ -75,10 +81,13 @@ class Examples:
         weights = None if self.weights is None else self.weights.to(device)
         return Examples(self.inputs.to(device), self.targets.to(device), weights)
 
-    def mean_loss(self, net: nn.Module, loss: Loss, rows: Tensor) -> Tensor:
-        """The mean loss of rows, weighted."""
-        losses = loss(net(*self.inputs.batch(rows)), self.targets.index_select(0, rows))
-        return (losses if self.weights is None else losses * self.weights.index_select(0, rows)).mean()
+    def mean_loss(self, net: Net, run: nn.Module, loss: Loss, rows: Tensor) -> Tensor:
+        """The mean loss of rows in a training step, weighted, by what runs the net."""
+        with part_of(rows) as part:
+            batch, targets = net.augmented(self.inputs.batch(part), self.targets.index_select(0, part), part)
+            losses = loss(run(*batch), targets)
+            losses = losses if self.weights is None else losses * self.weights.index_select(0, part)
+            return summed(losses.sum()) / len(rows)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,8 @@ class TrainingSettings:
     grad_clip : float, optional
     amp : bool
         Compute in bfloat16 where torch holds it safe.
+    compile : bool
+        Run the steps by `torch.compile`.
     saturation : bool
         Tell it, of every layer, after every epoch.
     """
@@ -114,6 +125,7 @@ class TrainingSettings:
     ema: float = 0.0
     grad_clip: float | None = None
     amp: bool = False
+    compile: bool = False
     saturation: bool = False
 
 
@@ -139,6 +151,7 @@ class Training:
     def __init__(self, net: Net, loss: Loss, settings: TrainingSettings, rng: np.random.Generator) -> None:
         self.net, self.loss, self.settings, self.rng = net, loss, settings, rng
         self.device = next(net.parameters()).device
+        self._run = compiled(net) if settings.compile else wrapped(net)  # which may change its weights
         self.machine = net.copy() if settings.ema else net
         self._begin(settings.learning_rate)
 
@@ -210,9 +223,10 @@ class Training:
 
         def loss() -> Tensor:
             with self._precision():
-                return examples.mean_loss(self.net, self.loss, rows)
+                return examples.mean_loss(self.net, self._run, self.loss, rows)
 
-        value = self.optimizer.step(loss, self.settings.grad_clip)
+        with told_without_compiler() if self.settings.compile else nullcontext():
+            value = self.optimizer.step(loss, self.settings.grad_clip)
         self.n_steps += 1
         if self.settings.ema:
             self._average()
@@ -221,7 +235,10 @@ class Training:
     def _share(self, n_batches: int) -> float:
         limits = self.settings
         by_steps = self.n_steps / (limits.max_epochs * n_batches) if limits.max_epochs else 0.0
-        return max(by_steps, (perf_counter() - self.started) / limits.max_time if limits.max_time else 0.0)
+        if not limits.max_time:
+            return by_steps
+        by_time: float = told((perf_counter() - self.started) / limits.max_time)[0]
+        return max(by_steps, by_time)
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.settings.amp else nullcontext()
@@ -263,5 +280,5 @@ def outputs(net: Net, inputs: Inputs, rows: Tensor) -> Tensor:
 def validation_loss(net: Net, examples: Examples, loss: Loss, rows: Tensor) -> float:
     """The mean loss of rows that are not trained on, weighted."""
     weights = None if examples.weights is None else examples.weights[rows].double().cpu().numpy()
-    losses = loss(outputs(net, examples.inputs, rows), examples.targets[rows])
+    losses = of_every_row(lambda part: loss(outputs(net, examples.inputs, part), examples.targets[part]), rows)
     return float(np.average(losses.double().cpu().numpy(), weights=weights))

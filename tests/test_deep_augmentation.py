@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fmkit.deep.augmentation import Augmentation, moved, squares
 from fmkit.deep.whitening import whitening_filters
@@ -31,9 +33,9 @@ def test_a_flip_twice_is_none():
 
 def test_flips_come_in_turn():
     x, layer = batch(), Augmentation(flip=True)
-    first = [torch.equal(a, b) for a, b in zip(layer(x, torch.arange(6)), x, strict=True)]
+    first = [torch.equal(a, b) for a, b in zip(layer(x, torch.arange(6))[0], x, strict=True)]
     order = torch.tensor([3, 1, 0, 5, 4, 2])
-    second = layer(x[order], order)
+    second, _ = layer(x[order], order)
     for picture, number in zip(second, order, strict=True):
         assert torch.equal(picture, x[number].flip(1) if first[number] else x[number])
     layer(batch(20), torch.arange(20))  # more pictures than before
@@ -44,16 +46,46 @@ def test_a_shift_moves_by_so_many_pixels_at_most(shift):
     torch.manual_seed(0)
     x = torch.zeros(300, 9, 9, 1)
     x[:, 4, 4] = 1
-    places = Augmentation(shift=shift)(x, torch.arange(300)).squeeze(-1).nonzero()[:, 1:] - 4
+    places = Augmentation(shift=shift)(x, torch.arange(300))[0].squeeze(-1).nonzero()[:, 1:] - 4
     assert len(places) == 300
     assert places.abs().max() == shift
     assert len(places.unique(dim=0)) == (2 * shift + 1) ** 2
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_box_frames_the_same_pixels_in_a_changed_picture(data):
+    height, width = (data.draw(st.integers(4, 13)) for _ in range(2))
+    n = 8
+    x, boxes = torch.zeros(n, height, width, 1), []
+    for picture in x:
+        left, top = (data.draw(st.integers(0, size - 1)) for size in (width, height))
+        right, bottom = (data.draw(st.integers(at + 1, size)) for at, size in ((left, width), (top, height)))
+        picture[top:bottom, left:right] = 1 + torch.rand(bottom - top, right - left, 1)
+        boxes.append([left, top, right, bottom])
+    sides = torch.tensor([width, height] * 2)
+    augmentation = Augmentation(data.draw(st.booleans()), data.draw(st.integers(0, 3)))
+    changed, moved_boxes = augmentation(x, torch.arange(n), torch.tensor(boxes) / sides)
+    whole = (moved_boxes * sides).round().int()
+    torch.testing.assert_close(moved_boxes * sides, whole.float())
+    for before, after, (a, b, c, d), (left, top, right, bottom) in zip(x, changed, boxes, whole, strict=True):
+        was, framed = before[b:d, a:c], after[top:bottom, left:right]
+        assert torch.equal(framed, was) or (augmentation.flip and torch.equal(framed, was.flip(1)))
+        assert int((after > 0).sum()) == was.numel()  # and there is nothing of it beside the box
+
+
+def test_boxes_are_moved_wherever_there_is_room():
+    torch.manual_seed(0)
+    boxes = torch.tensor([[3, 4, 6, 5]]).repeat(300, 1) / 9
+    _, moved_boxes = Augmentation(shift=2)(torch.zeros(300, 9, 9, 1), torch.arange(300), boxes)
+    assert (moved_boxes[:, 0] * 9).round().unique().tolist() == [1, 2, 3, 4, 5]
+    assert (moved_boxes[:, 3] * 9).round().unique().tolist() == [3, 4, 5, 6, 7]
+
+
 def test_a_cutout_is_a_square():
     torch.manual_seed(0)
     x = torch.ones(200, 12, 12, 3)
-    lost = (Augmentation(cutout=4)(x, torch.arange(200)) == 0).all(dim=-1)
+    lost = (Augmentation(cutout=4)(x, torch.arange(200))[0] == 0).all(dim=-1)
     assert int(lost.sum((1, 2)).max()) == 16
     assert int(lost.sum((1, 2)).min()) >= 4
     mask = squares(torch.tensor([[6]]), torch.tensor([[0]]), 12, 12, 4)[0]

@@ -45,7 +45,7 @@ def test_a_net_finds_digits_and_names_them(scenes, tmp_path):
     model = CNNClassifier(task="localize", channels=(8, 16, 32), max_epochs=10, random_state=0, n_jobs=1)
     model.fit(X[train], (classes[train], boxes[train]))
     assert model.layers_[-1] == "dense 128"
-    assert model.augmentation_ == {"flip": False, "shift": 0, "cutout": 0}
+    assert model.augmentation_ == {"flip": False, "shift": 2, "cutout": 0}
     assert (model.predict(X[held]) == classes[held]).mean() > 0.9
     found = model.predict_boxes(X[held])
     assert found.shape == (150, 4)
@@ -55,6 +55,17 @@ def test_a_net_finds_digits_and_names_them(scenes, tmp_path):
     save(model, tmp_path / "net.fmkit")
     loaded = load(tmp_path / "net.fmkit")
     np.testing.assert_array_equal(loaded.predict_boxes(X[:9]), model.predict_boxes(X[:9]))
+
+
+def test_a_mirror_image_has_the_mirrored_box(scenes):
+    X, y = np.stack([scenes.data[:60]] * 3, axis=-1), (scenes.target[:60], scenes.boxes[:60])
+    model = CNNClassifier("classic", task="localize", channels=(4, 4), max_epochs=2, random_state=0, n_jobs=1).fit(X, y)
+    assert model.augmentation_["flip"]
+    boxes = model.predict_boxes(X)
+    np.testing.assert_allclose(
+        model.predict_boxes(X[:, :, ::-1])[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [32, 0, 32, 0], boxes, atol=1e-4
+    )
+    assert np.ptp(boxes[:, 0]) > 0.01
 
 
 def test_two_classes_weights_and_early_stopping(scenes):
@@ -75,7 +86,5 @@ def test_what_is_wrong_gets_a_sentence(scenes):
         model.fit(X, (classes, boxes[:, :2]))
     with pytest.raises(InputError, match="row 0: the box"):
         model.fit(X, (classes, boxes[:, [2, 3, 0, 1]]))
-    with pytest.raises(InputError, match="leave the boxes behind"):
-        CNNClassifier(task="localize", flip=True).fit(X, (classes, boxes))
     with pytest.raises(InputError, match="task='localize' alone"):
         CNNClassifier("classic", channels=(4, 4), max_epochs=1, n_jobs=1).fit(X, classes).predict_boxes(X)

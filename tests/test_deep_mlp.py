@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from fmkit import FMClassifier, FMRegressor, load, save
 from fmkit.deep import MLPClassifier, MLPRegressor
+from fmkit.deep.set_aside import set_aside
 from fmkit.errors import InputError
 
 Small = partial(MLPClassifier, (16,), max_epochs=5, random_state=0)
@@ -177,13 +178,18 @@ def test_warm_start_goes_on(moons):
     assert good.score(X, y) > spoilt.score(X, y)
 
 
+def parts(model, y):
+    """The rows that a fit trained on, and those that it set aside."""
+    return set_aside(np.arange(len(y)), y, model.validation_fraction, model._generator())
+
+
 def test_scales_are_those_of_the_training_rows_alone(moons):
     X, y = moons
     model = Small(early_stopping=True, validation_fraction=0.5).fit(X, y)
     rows = {tuple(np.round(row, 12)) for row in X}
     assert len(rows) == len(X)
     seen = model.encoder_.centre * 150
-    train, held = model._split(np.arange(len(y)), y, model._generator())
+    train, held = parts(model, y)
     np.testing.assert_allclose(seen, X[train].sum(axis=0))
     moved = X.copy()
     moved[held] += 1e6  # what is set aside may hold anything
@@ -191,7 +197,7 @@ def test_scales_are_those_of_the_training_rows_alone(moons):
     np.testing.assert_array_equal(clone(model).fit(moved, y).encoder_.spread, model.encoder_.spread)
     table, bought = mixed()
     model = Small(early_stopping=True).fit(table, bought)
-    train, held = model._split(np.arange(len(bought)), bought, model._generator())
+    train, held = parts(model, bought)
     table.loc[held, "town"] = "Zug"
     assert "Zug" not in Small(early_stopping=True).fit(table, bought).encoder_.levels[0].to_pylist()
 
@@ -202,7 +208,7 @@ def test_early_stopping_keeps_the_best_net(moons):
     model = MLPClassifier((128,), max_epochs=200, patience=5, early_stopping=True, random_state=0).fit(X, noise)
     losses = [row["validation_loss"] for row in model.history_]
     assert len(losses) < 200
-    _, held = model._split(np.arange(len(X)), noise, model._generator())
+    _, held = parts(model, noise)
     p = model.predict_proba(X[held])[np.arange(len(held)), noise[held]]
     assert -np.log(p).mean() == pytest.approx(min(losses), rel=1e-5)
 

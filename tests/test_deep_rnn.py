@@ -1,5 +1,7 @@
 """Recurrent nets: what they learn, what padding must not change, gates, sequences of no length, files."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -274,6 +276,22 @@ def test_an_archives_array_is_told_how_to_be_turned():
     X[:, :, :4] = 1
     with pytest.raises(InputError, match=r"pass X.transpose\(0, 2, 1\)"):
         RNNClassifier(**SMALL).fit(X, [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (6, 100)])
+def test_an_unpadded_archives_array_is_asked_about(shape):
+    X, y = np.random.default_rng(0).standard_normal((8, *shape)), [0, 1] * 4
+    asked = rf"sequences of {shape[0]} steps? at most, of {shape[1]} channels: if it is.* pass X.transpose\(0, 2, 1\)"
+    for turned in (X, list(X)):
+        with pytest.warns(UserWarning, match=asked) as met:
+            RNNClassifier(**SMALL).fit(turned, y)
+        assert met[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RNNClassifier(**SMALL).fit(X.transpose(0, 2, 1), y)
+        RNNClassifier(**SMALL).fit([x.T for x in X], y).predict(
+            [x[:, :1].T for x in X]
+        )  # a step of a net's own channels
 
 
 def test_lengths_that_do_not_fit_are_told():

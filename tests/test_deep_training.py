@@ -1,14 +1,17 @@
 """The training loop: time, callbacks, Ctrl-C, losses that are not finite; and that torch is loaded by nets alone."""
 
+import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
+from fmkit import load, save
 from fmkit.deep import MLPClassifier, MLPRegressor
 from fmkit.errors import InputError
 from fmkit.fitting import FitInterrupted
@@ -92,10 +95,48 @@ def test_threads_are_those_before_the_fit(rows):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other OpenMP libraries tell nothing")
+@pytest.mark.parametrize(("first", "sleeps"), [("fmkit.deep", True), ("torch, fmkit.deep", False)])
+def test_threads_sleep_while_they_wait_and_the_environment_stays(first, sleeps):
+    code = f"import {first}, os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    shown = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    shown["OMP_DISPLAY_ENV"] = "verbose"
+    done = subprocess.run([sys.executable, "-c", code], env=shown, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "None\n"
+    assert ("GOMP_SPINCOUNT = '0'" in done.stderr) == sleeps
+
+
 def test_half_precision_learns_the_same(rows):
     model = MLPClassifier((32,), max_epochs=30, random_state=0, amp=True).fit(*rows)
     assert model.score(*rows) > 0.95
     assert model.net_.first.weight.dtype == torch.float32
+
+
+def test_compiled_steps_learn_the_same(rows, monkeypatch, tmp_path):
+    met = []
+
+    def backend(graph, inputs):  # instead of a C++ compiler, which takes its time
+        met.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    settings = {"dropout": 0.2, "batch_norm": True, "early_stopping": True, "max_epochs": 3, "random_state": 0}
+    model = MLPClassifier((8,), compile=True, **settings).fit(*rows)
+    assert met
+    plain = MLPClassifier((8,), **settings).fit(*rows)
+    assert list(model.net_.state_dict()) == list(plain.net_.state_dict())
+    save(model, tmp_path / "net.fmkit")
+    for same in (model, load(tmp_path / "net.fmkit")):
+        np.testing.assert_array_equal(same.predict_proba(rows[0]), plain.predict_proba(rows[0]))
+
+
+def test_without_a_compiler_a_sentence_tells(rows, monkeypatch):
+    def backend(graph, inputs):
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    with pytest.raises(InputError, match=r"torch cannot compile here \(.*No working.*or set compile=False"):
+        MLPClassifier((8,), compile=True, max_epochs=1).fit(*rows)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
