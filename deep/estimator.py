@@ -184,6 +184,9 @@ class NetEstimator(BaseEstimator, ABC):
     def _start_net(self, rows: Any, y: NDArray[Any], weights: Any, chosen: NDArray[np.int64]) -> None:
         """Change a new net's weights by what the rows tell, before its training."""
 
+    def _meet(self, rows: Any, y: NDArray[Any], weights: NDArray[np.float64], chosen: NDArray[np.int64]) -> None:
+        """Whatever a net takes of rows before it is trained on them; of new rows once more."""
+
     def _starts_fitted(self) -> bool:
         """Whether `_start_net` leaves a net that may be better than any that is trained from it."""
         return False
@@ -231,6 +234,7 @@ class NetEstimator(BaseEstimator, ABC):
             self._begin(rows, y, weights, train, rng)
         self.__dict__.pop("_training", None)
         with self._threads():
+            self._meet(rows, y, weights, train)
             examples = self._examples(rows, y, weights, train)
             training = self._make_training(examples, train, rng)
             held_rows = torch.from_numpy(held).to(training.device)
@@ -272,6 +276,7 @@ class NetEstimator(BaseEstimator, ABC):
         if not self._fits_targets(y):
             raise InputError("y holds classes or targets that the first call of partial_fit did not name")
         with self._threads():
+            self._meet(rows, y, weights, chosen)
             examples = self._examples(rows, y, weights, chosen)
             if not hasattr(self, "_training"):
                 self._training = self._make_training(examples, chosen, rng, one_epoch=True)

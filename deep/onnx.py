@@ -87,7 +87,7 @@ class PictureNet(nn.Module):
     def forward(self, X: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(n_pictures, n_classes) and, if there are boxes, (n_pictures, 4)."""
         pictures = X.float() if self.has_channels else X.float()[..., None]
-        outputs: Tensor = self.net((pictures - self.mean) / self.spread, torch.arange(X.shape[0]))
+        outputs: Tensor = self.net((pictures - self.mean) / self.spread)
         chances: Tensor = self.of_classes(outputs[:, :-4] if self.has_boxes else outputs)
         if not self.has_boxes:
             return chances

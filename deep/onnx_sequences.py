@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .audio import FLOOR, mel_filters, window_sizes
+from .ngrams import GOLDEN, HIGHEST, SHORTEST
 from .onnx import Scaled
-from .recurrent import RNN, within
-from .sequences import Scale
-from .text import N_BUCKETS, UNKNOWN, WORD, Vocabulary
+from .recurrent import RNN
+from .sequences import Scale, within
+from .text import UNKNOWN, WORD, Vocabulary
 
 GATES = {"GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2), "RNN": (0,)}  # in ONNX's order, by their numbers in torch's
 
@@ -129,5 +130,15 @@ def described(encoder: Scale | Vocabulary, sampling_rate: float | None) -> dict[
     if isinstance(encoder, Scale):
         return {} if sampling_rate is None else {"sampling_rate": float(sampling_rate)}
     words = {"before": "small letters, then Unicode's NFC", "pattern": WORD.pattern, "unknown": UNKNOWN}
-    hashing = {"longest": encoder.ngrams, "joined_by": " ", "number": "CRC-32 of UTF-8, modulo", "modulo": N_BUCKETS}
-    return {"words": words, "vocabulary": encoder.words, "ngrams": hashing if encoder.ngrams else None}
+    hashing = {
+        "of_words": {"shortest": 1, "longest": encoder.ngrams, "numbers": "CRC-32 of UTF-8"},
+        "of_characters": {
+            "shortest": SHORTEST,
+            "longest": encoder.char_ngrams,
+            "numbers": "code points of the words, with a space before, between and after them",
+        },
+        "hash": "of the first number, h; of each after it, h * factor + number; then h * factor; modulo 2^64",
+        "factor": int(GOLDEN),
+        "shift": int(HIGHEST),  # what is left of the hash is an n-gram's number, each once a text
+    }
+    return {"words": words, "vocabulary": encoder.words, "ngrams": hashing if encoder.has_bag else None}

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .distributed import drawn
 from .dropout import Dropout
 from .initialization import initialize
 from .layers import LayerSettings, dense_stack
+from .ngrams import NgramBag
 from .normalization import BatchNorm
-from .sequences import StepInputs
-from .text import N_BUCKETS
+from .sequences import within
 from .training import Net
 
 CELLS: dict[str, type[nn.GRU | nn.LSTM | nn.RNN]] = {"gru": nn.GRU, "lstm": nn.LSTM, "tanh": nn.RNN}
 POOLINGS = ("last", "mean", "max", "last+mean+max", "attention")
 EMBEDDING_STD = 0.1
-START = 0.1  # of the weights that naive Bayes gives n-grams
 FORGET_BIAS = 1.0  # of an LSTM: it begins by keeping what it has (F. Gers et al., 2000; R. Jozefowicz et al., 2015)
 
 
@@ -78,21 +75,18 @@ class RNN(Net):
     def forward(self, steps: Tensor, lengths: Tensor, *bag: Tensor) -> Tensor:
         """Outputs, (n_rows, n_outputs), of a batch of `StepInputs` or `TextInputs`.
 
-        In training a text's outputs are either the recurrent net's or the bag's, at random, so that neither leaves to
-        the other what it could learn (N. Neverova et al., "ModDrop", 2016); after it they are the mean of both.
+        Those of a text are the mean of the recurrent net's and the bag's; in training the net's alone, which would
+        else leave to the bag what it could learn.
         """
         return self.answer(self.states(steps, lengths), lengths, *bag)
 
     def answer(self, states: Tensor, lengths: Tensor, *bag: Tensor) -> Tensor:
         """What `forward` gives, of the topmost layer's states."""
         outputs: Tensor = self.head(self.pooling(states, lengths))
-        if self.bag is None:
+        if self.bag is None or self.training:
             return outputs
         others: Tensor = self.bag(*bag)
-        if not self.training:
-            return (outputs + others) / 2
-        chances = drawn(len(outputs), lambda n: torch.rand(n, 1, device=outputs.device))
-        return torch.where(chances < 0.5, outputs, others)
+        return (outputs + others) / 2
 
     def embedded(self, steps: Tensor) -> Tensor:
         """What the recurrence reads, (n_rows, longest, n_inputs): numbers as they are, words as their vectors."""
@@ -128,11 +122,6 @@ def draw(recurrent: nn.RNNBase, settings: LayerSettings) -> None:
             of_states = name.startswith("weight_hh") and settings.init != "constant-variance"
             for gate in parameter.chunk(len(parameter) // n):
                 initialize(gate, "orthogonal" if of_states else settings.init, settings.init_std)
-
-
-def within(lengths: Tensor, longest: int) -> Tensor:
-    """Which steps are before a sequence's end, (n_rows, longest, 1)."""
-    return (torch.arange(longest, device=lengths.device) < lengths[:, None])[..., None]
 
 
 class Pooling(nn.Module):
@@ -185,48 +174,3 @@ class Attention(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """(n_rows, n_states)."""
         return (self.weights(states, lengths)[..., None] * states).sum(dim=1)
-
-
-class NgramBag(nn.Module):
-    """A linear model of a text's n-grams, in hashed columns scaled by how much they tell of the classes.
-
-    The scales are naive Bayes' log-count ratios, from the training rows; the weights on them are learned.
-
-    References
-    ----------
-    S. Wang and C. Manning, "Baselines and bigrams: simple, good sentiment and topic classification", ACL 2012.
-    """
-
-    scales: Tensor
-
-    def __init__(self, n_outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(N_BUCKETS, n_outputs))
-        self.bias = nn.Parameter(torch.zeros(n_outputs))
-        self.register_buffer("scales", torch.ones(N_BUCKETS, n_outputs))
-
-    def start_from(self, bags: StepInputs, targets: Tensor, weights: Tensor) -> None:
-        """Scale the columns by what training texts tell, and begin with a share of naive Bayes' weights.
-
-        Parameters
-        ----------
-        bags : StepInputs
-            Numbers of n-grams, of training texts.
-        targets : Tensor of shape (n_texts, n_outputs)
-            0 or 1.
-        weights : Tensor of shape (n_texts,)
-        """
-        ngrams, texts = bags.steps[:-1], torch.arange(len(bags)).repeat_interleave(bags.lengths)
-
-        def counts(of: Tensor) -> Tensor:
-            return torch.zeros(self.weight.shape, dtype=of.dtype).index_add_(0, ngrams, of[texts])
-
-        with_it, without = (counts(t * weights[:, None]) for t in (targets, 1 - targets))
-        shares = [(1 + count).log() - (1 + count).sum(dim=0).log() for count in (with_it, without)]
-        self.scales.copy_(torch.where(with_it + without > 0, shares[0] - shares[1], 0.0))
-        nn.init.constant_(self.weight, START)
-
-    def forward(self, ngrams: Tensor, sizes: Tensor) -> Tensor:
-        """(n_rows, n_outputs)."""
-        weights = functional.embedding(ngrams, self.weight) * functional.embedding(ngrams, self.scales)
-        return (weights * within(sizes, ngrams.shape[1])).sum(dim=1) + self.bias

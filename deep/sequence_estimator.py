@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from numbers import Integral, Real
 from os import PathLike
@@ -21,6 +22,7 @@ from . import files, onnx
 from .audio import read_sounds
 from .estimator import NetEstimator
 from .gates import trace
+from .layers import LayerSettings
 from .onnx_sequences import described, sequence_net
 from .recurrent import CELLS, POOLINGS, RNN
 from .sequences import Scale, Sequences, read_series, warn_of_turned
@@ -32,6 +34,7 @@ MIN_COUNT = 2  # times that a word must be met to have a vector: those met once 
 # Steps of a fit to texts, and the bounds of the epochs that they make: a third of the usual, for words are soon learned
 # by heart. On a validation part of the sentences, ten epochs at a lower rate were behind six.
 TEXT_STEPS, TEXT_EPOCHS = 250, (5, 60)
+DROPOUT, DROPOUT_OF_TEXTS = 0.5, 0.7
 
 
 def find_kind(X: Any, sampling_rate: float | None) -> str:
@@ -55,6 +58,7 @@ class RNNEstimator(NetEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **NetEstimator._parameter_constraints,
+        "dropout": [Interval(Real, 0, 1, closed="left"), None],
         "cell": [StrOptions(set(CELLS))],
         "n_units": [Interval(Integral, 1, None, closed="left")],
         "n_layers": [Interval(Integral, 1, None, closed="left")],
@@ -67,6 +71,7 @@ class RNNEstimator(NetEstimator):
         "max_words": [Interval(Integral, 1, None, closed="left")],
         "embedding_size": [Interval(Integral, 1, None, closed="left")],
         "ngrams": [Interval(Integral, 0, None, closed="left")],
+        "char_ngrams": [Interval(Integral, 0, None, closed="left")],
     }
 
     cell: str
@@ -81,6 +86,7 @@ class RNNEstimator(NetEstimator):
     max_words: int
     embedding_size: int
     ngrams: int
+    char_ngrams: int
     encoder_: Scale | Vocabulary
     kind_: str
     n_features_in_: int
@@ -113,7 +119,8 @@ class RNNEstimator(NetEstimator):
     def _learn(self, rows: Sequences | Texts, chosen: NDArray[np.int64]) -> Scale | Vocabulary:
         if isinstance(rows, Sequences):
             return Scale.learn(rows, chosen)
-        return Vocabulary.learn((rows.words[n] for n in chosen), self.max_words, MIN_COUNT, self.ngrams)
+        words = (rows.words[n] for n in chosen)
+        return Vocabulary.learn(words, self.max_words, MIN_COUNT, self.ngrams, self.char_ngrams)
 
     def _make_net(self) -> RNN:
         sizes = [int(size) for size in self.hidden_layer_sizes]
@@ -133,21 +140,29 @@ class RNNEstimator(NetEstimator):
             self.n_outputs_,
             self._layer_settings(),
             self.embedding_size,
-            n_words is not None and self.ngrams > 0,
+            isinstance(encoder, Vocabulary) and encoder.has_bag,
         )
 
-    def _start_net(self, rows: Any, y: NDArray[Any], weights: Any, chosen: NDArray[np.int64]) -> None:
-        """Scale n-grams by what those of the training rows tell of the classes."""
+    def _meet(self, rows: Any, y: NDArray[Any], weights: NDArray[np.float64], chosen: NDArray[np.int64]) -> None:
+        """Let the bag of n-grams learn what the rows tell."""
         assert isinstance(self.net_, RNN)
-        if self.net_.bag is None or not isinstance(self, Classifier):
+        if self.net_.bag is None:
             return
         assert isinstance(self.encoder_, Vocabulary)
         inputs = self.encoder_.inputs(Texts([rows.words[n] for n in chosen]), torch.float32)
         assert isinstance(inputs, TextInputs)
-        targets = self._encode_targets(y[chosen])
-        if targets.ndim == 1:
-            targets = torch.nn.functional.one_hot(targets, self.n_outputs_)
-        self.net_.bag.start_from(inputs.bags, targets.float(), torch.from_numpy(weights[chosen]).float())
+        targets, labels = self._encode_targets(y[chosen]), None
+        if isinstance(self, Classifier):
+            labels = targets if targets.ndim > 1 else torch.nn.functional.one_hot(targets, self.n_outputs_).float()
+        of_rows = torch.from_numpy(weights[chosen]).float()
+        device = self.net_.bag.bias.device
+        self.net_.bag.cpu().learn(inputs.bags, targets, labels, of_rows, self._loss())
+        self.net_.bag.to(device)
+
+    def _layer_settings(self) -> LayerSettings:
+        settings = super()._layer_settings()
+        usual = DROPOUT_OF_TEXTS if isinstance(self.encoder_, Vocabulary) else DROPOUT
+        return settings if self.dropout is not None else replace(settings, dropout=usual)
 
     def _epochs(self, n_batches: int) -> int:
         if self.max_epochs is None and self.kind_ == "text" and self.optimizer != "lbfgs":

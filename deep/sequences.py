@@ -291,3 +291,8 @@ class StepInputs:
     def to(self, device: torch.device) -> StepInputs:
         """The same on a device."""
         return StepInputs(self.steps.to(device), self.begins.to(device), self.lengths.to(device))
+
+
+def within(lengths: Tensor, longest: int) -> Tensor:
+    """Which steps are before a sequence's end, (n_rows, longest, 1)."""
+    return (torch.arange(longest, device=lengths.device) < lengths[:, None])[..., None]

@@ -18,7 +18,8 @@ from .estimator import NetEstimator
 from .layers import SparseLinear
 from .localization import Localizer
 from .mlp import MLPEstimator
-from .recurrent import RNN, Attention, NgramBag, Pooling
+from .ngrams import NgramBag
+from .recurrent import RNN, Attention, Pooling
 from .sequence_estimator import RNNEstimator
 from .targets import Classifier
 
@@ -105,7 +106,7 @@ def anatomy(model: NetEstimator) -> Anatomy:
     if isinstance(model, CNNClassifier):
         net.flip_in_predictions = False  # a mirror image would go through it a second time
         measured = Anatomy([Block("input", ["picture"], model.picture_shape_)])
-        batch: tuple[Tensor, ...] = torch.zeros(1, *model.picture_shape_), torch.zeros(1, dtype=torch.int64)
+        batch: tuple[Tensor, ...] = (torch.zeros(1, *model.picture_shape_),)
     elif isinstance(model, RNNEstimator):
         measured, batch = _begin_sequence(model, net)
     else:

@@ -1,4 +1,4 @@
-"""Texts as word numbers, and as hashed n-grams: a tokeniser, a vocabulary, and what a net takes of both."""
+"""Texts as word numbers, and the numbers of their n-grams beside: a tokeniser, and a vocabulary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -18,10 +17,10 @@ from torch import Tensor
 from fmkit.errors import InputError
 from fmkit.modelfile import pack_strings, unpack_strings
 
+from .ngrams import SHORTEST, hashed_ngrams
 from .sequences import StepInputs
 
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")  # a word, with apostrophes within it; or one sign
-N_BUCKETS = 2**18  # of hashed n-grams: ten thousand sentences have some 130,000 words and pairs
 UNKNOWN = 0  # the number of a word that is not in the vocabulary
 
 
@@ -35,12 +34,6 @@ def tokenise(text: str) -> list[str]:
     ["it's", 'a', 'café', ',', "isn't", 'it', '?']
     """
     return WORD.findall(unicodedata.normalize("NFC", text.lower()))
-
-
-def hashed_ngrams(words: list[str], longest: int) -> NDArray[np.int64]:
-    """Numbers, each once and rising, below `N_BUCKETS`: of every one to `longest` words that follow each other."""
-    grams = (" ".join(words[i : i + n]) for n in range(1, longest + 1) for i in range(len(words) - n + 1))
-    return np.unique(np.fromiter((crc32(gram.encode()) % N_BUCKETS for gram in grams), np.int64))
 
 
 @dataclass
@@ -86,22 +79,30 @@ class Vocabulary:
     ----------
     words : list of str
         The first has the number 1; `UNKNOWN` is all others'.
-    ngrams : int
-        The longest; 0 for none.
+    ngrams, char_ngrams : int
+        The longest, of words and of characters; 0 for none.
     """
 
     words: list[str]
     ngrams: int
+    char_ngrams: int
 
     def __post_init__(self) -> None:
         self.numbers = {word: n for n, word in enumerate(self.words, 1)}
 
+    @property
+    def has_bag(self) -> bool:
+        """Whether there are n-grams beside the words."""
+        return self.ngrams > 0 or self.char_ngrams >= SHORTEST
+
     @classmethod
-    def learn(cls, texts: Iterable[list[str]], max_words: int, min_count: int, ngrams: int) -> Vocabulary:
+    def learn(
+        cls, texts: Iterable[list[str]], max_words: int, min_count: int, ngrams: int, char_ngrams: int
+    ) -> Vocabulary:
         """The most frequent words; of those as frequent, the first by the alphabet."""
         counts = Counter(word for words in texts for word in words)
-        often = [word for word, count in counts.items() if count >= min_count]
-        return cls(sorted(often, key=lambda word: (-counts[word], word))[:max_words], ngrams)
+        often = [word for word, times in counts.items() if times >= min_count]
+        return cls(sorted(often, key=lambda word: (-counts[word], word))[:max_words], ngrams, char_ngrams)
 
     def encode(self, words: list[str]) -> list[int]:
         """Numbers of words."""
@@ -112,20 +113,20 @@ class Vocabulary:
         codes = [number for words in rows.words for number in self.encode(words)]
         lengths = torch.tensor([len(words) for words in rows.words])
         words = StepInputs.of(torch.tensor(codes, dtype=torch.int64), lengths)
-        if not self.ngrams:
+        if not self.has_bag:
             return words
-        bags = [hashed_ngrams(words, self.ngrams) for words in rows.words]
+        bags = [hashed_ngrams(words, self.ngrams, self.char_ngrams) for words in rows.words]
         sizes = torch.tensor([len(bag) for bag in bags])
         return TextInputs(words, StepInputs.of(torch.from_numpy(np.concatenate(bags)), sizes))
 
     def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Facts and arrays for a model file."""
-        return {"ngrams": self.ngrams}, pack_strings(self.words, "vocabulary")
+        return {"ngrams": self.ngrams, "char_ngrams": self.char_ngrams}, pack_strings(self.words, "vocabulary")
 
     @classmethod
     def unpack(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Vocabulary:
         """What `pack` packed; a KeyError or ValueError if it is damaged."""
-        return cls(unpack_strings(arrays, "vocabulary"), int(facts["ngrams"]))
+        return cls(unpack_strings(arrays, "vocabulary"), int(facts["ngrams"]), int(facts["char_ngrams"]))
 
 
 @dataclass

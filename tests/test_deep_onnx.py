@@ -119,9 +119,19 @@ def numbers_of(texts, facts):
     words = [[known.get(word, facts["words"]["unknown"]) for word in of] for of in split]
     if facts["ngrams"] is None:
         return words, None
-    longest, glue = facts["ngrams"]["longest"], facts["ngrams"]["joined_by"]
-    grams = [{glue.join(of[i : i + n]) for n in range(1, longest + 1) for i in range(len(of) - n + 1)} for of in split]
-    return words, [list({crc32(gram.encode()) % facts["ngrams"]["modulo"] for gram in of}) for of in grams]
+    return words, [sorted({*grams(of, facts["ngrams"])}) for of in split]
+
+
+def grams(words, facts):
+    characters = [ord(c) for c in f" {' '.join(words)} "]
+    numbers = {"of_words": [crc32(word.encode()) for word in words], "of_characters": characters}
+    for kind, of in numbers.items():
+        for n in range(facts[kind]["shortest"], facts[kind]["longest"] + 1):
+            for i in range(len(of) - n + 1):
+                first, *others = of[i : i + n]
+                for number in others:
+                    first = (first * facts["factor"] + number) % 2**64
+                yield first * facts["factor"] % 2**64 >> facts["shift"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What stands before a recurrent net: texts as words, sounds as spectra, batches of like length."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 
 from fmkit.deep.audio import log_mel, mel_filters, read_sounds
 from fmkit.deep.buckets import batches
+from fmkit.deep.ngrams import hashed_ngrams
 from fmkit.deep.sequences import StepInputs, read_series
-from fmkit.deep.text import N_BUCKETS, Vocabulary, hashed_ngrams, read_texts, tokenise
+from fmkit.deep.text import Vocabulary, read_texts, tokenise
 from fmkit.errors import InputError
 
 
@@ -39,30 +42,38 @@ def test_words_and_signs(text, tokens):
 
 def test_words_are_numbered_by_how_frequent_they_are():
     texts = [["b", "a", "a"], ["c", "b", "d"], ["a", "c"]]
-    vocabulary = Vocabulary.learn(texts, max_words=9, min_count=2, ngrams=0)
+    vocabulary = Vocabulary.learn(texts, max_words=9, min_count=2, ngrams=0, char_ngrams=0)
     assert vocabulary.words == ["a", "b", "c"]
     assert vocabulary.encode(["c", "d", "a", ""]) == [3, 0, 1, 0]
-    assert Vocabulary.learn(texts, max_words=2, min_count=1, ngrams=0).words == ["a", "b"]
+    assert Vocabulary.learn(texts, max_words=2, min_count=1, ngrams=0, char_ngrams=0).words == ["a", "b"]
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip), unique=True, max_size=6))
 def test_a_vocabulary_is_packed_and_unpacked(words):
-    vocabulary = Vocabulary(words, 2)
+    vocabulary = Vocabulary(words, 2, 4)
     again = Vocabulary.unpack(*vocabulary.pack())
     assert again == vocabulary
     assert [again.words[n - 1] for n in again.encode(words)] == words
 
 
-def test_ngrams_are_hashed_the_same_everywhere():
-    grams = hashed_ngrams(["so", "it", "is", "so"], 2)
-    assert grams.tolist() == sorted({zlib_number(g) for g in ("so", "it", "is", "so it", "it is", "is so")})
-    assert hashed_ngrams([], 2).tolist() == []
+@given(st.lists(st.text(min_size=1, max_size=9), max_size=6), st.integers(0, 3), st.integers(0, 7))
+def test_ngrams_are_hashed_the_same_everywhere(words, longest, longest_of_characters):
+    of_words, characters = [zlib.crc32(word.encode()) for word in words], [ord(c) for c in f" {' '.join(words)} "]
+    numbers = {bucket(gram) for gram in grams(of_words, 1, longest)}
+    numbers |= {bucket(gram) for gram in grams(characters, 3, longest_of_characters)}
+    assert hashed_ngrams(words, longest, longest_of_characters).tolist() == sorted(numbers)
 
 
-def zlib_number(gram):
-    import zlib
+def grams(numbers, shortest, longest):
+    return [numbers[i : i + n] for n in range(shortest, longest + 1) for i in range(len(numbers) - n + 1)]
 
-    return zlib.crc32(gram.encode()) % N_BUCKETS
+
+def bucket(gram):
+    """The polynomial in 2^64 by the golden ratio, times it, of which the highest 18 bits count."""
+    golden, value = 0x9E3779B97F4A7C15, 0
+    for number in gram:
+        value = (value * golden + number) % 2**64
+    return value * golden % 2**64 >> 46
 
 
 def test_a_text_that_is_none_is_told():
