@@ -134,7 +134,9 @@ def text(given: argparse.Namespace) -> None:
             make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000)), grid, cv=3
         ),
         "RNNClassifier()": lambda seed: RNNClassifier(random_state=seed),
-        "RNNClassifier(ngrams=0)": lambda seed: RNNClassifier(random_state=seed, ngrams=0),
+        "RNNClassifier(ngrams=0, char_ngrams=0)": lambda seed: RNNClassifier(
+            random_state=seed, ngrams=0, char_ngrams=0
+        ),
     }
     report("sentence polarity", judged(rivals, parts, given.seeds))
 

@@ -7,6 +7,7 @@ from math import log2
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fmkit.errors import InputError
 
@@ -58,7 +59,7 @@ ARCHITECTURES: dict[str, Callable[[Shape, Sequence[int] | None], list[str]]] = {
 
 
 class ConvNet(Net):
-    """Layers over pictures, with augmentation before them in training, and the mean with the mirror's after it.
+    """Layers over pictures, with augmentation before them in training, and means over many views after it.
 
     Parameters
     ----------
@@ -68,8 +69,10 @@ class ConvNet(Net):
     n_outputs : int
     settings : LayerSettings
     augmentation : Augmentation
-    flip_in_predictions : bool
-        Outputs are the mean of those of a picture and of its mirror image.
+    many_views : bool
+        Predictions are the mean over what the augmentation does: with the picture's mirror image, and, but for boxes,
+        half of it with the picture moved by a pixel to either corner (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a
+        single GPU", 2024).
     has_box : bool
         The last four outputs are a box, and so are the last four targets: left, top, right and bottom, as shares of the
         sides; outputs are their log odds.
@@ -82,11 +85,11 @@ class ConvNet(Net):
         n_outputs: int,
         settings: LayerSettings,
         augmentation: Augmentation,
-        flip_in_predictions: bool = False,
+        many_views: bool = False,
         has_box: bool = False,
     ) -> None:
         super().__init__()
-        self.augmentation, self.flip_in_predictions, self.has_box = augmentation, flip_in_predictions, has_box
+        self.augmentation, self.many_views, self.has_box = augmentation, many_views, has_box
         self.layers = _stack(layers, shape, n_outputs, settings)
 
     def augmented(self, batch: tuple[Tensor, ...], targets: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -98,10 +101,18 @@ class ConvNet(Net):
     def forward(self, pictures: Tensor) -> Tensor:
         """Outputs, (n, n_outputs), of pictures in standard units, (n, height, width, n_channels)."""
         x = pictures.permute(0, 3, 1, 2)  # "channels last" in memory, as the convolutions want it
-        outputs: Tensor = self.layers(x)
-        if self.flip_in_predictions and not self.training:
-            outputs = (outputs + self._mirrored(self.layers(x.flip(3)))) / 2
+        outputs = self._of_places(x)
+        if self.many_views and not self.training and self.augmentation.flip:
+            outputs = (outputs + self._mirrored(self._of_places(x.flip(3)))) / 2
         return outputs
+
+    def _of_places(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(x)
+        if not self.many_views or self.training or not self.augmentation.shift or self.has_box:
+            return outputs
+        wider = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+        moved: Tensor = self.layers(wider[:, :, 2:, 2:]) + self.layers(wider[:, :, :-2, :-2])
+        return outputs / 2 + moved / 4
 
     def _mirrored(self, outputs: Tensor) -> Tensor:
         """Of a mirror image, as of the picture: a share's log odds are, of what is left of 1, their negative."""

@@ -104,7 +104,7 @@ def anatomy(model: NetEstimator) -> Anatomy:
     check_is_fitted(model)
     net: Any = model.net_.copy().eval()
     if isinstance(model, CNNClassifier):
-        net.flip_in_predictions = False  # a mirror image would go through it a second time
+        net.many_views = False  # a mirror image would go through it a second time
         measured = Anatomy([Block("input", ["picture"], model.picture_shape_)])
         batch: tuple[Tensor, ...] = (torch.zeros(1, *model.picture_shape_),)
     elif isinstance(model, RNNEstimator):

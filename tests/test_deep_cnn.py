@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 
 from fmkit import load, save
 from fmkit.deep import CNNClassifier
+from fmkit.deep.pictures import as_pictures
 from fmkit.errors import InputError
 
 # One thread: the tests' nets are small, and tests run beside each other.
@@ -233,3 +234,17 @@ def test_bytes_never_become_floats_all_at_once():
     # As float32 they would take four times their own memory. A process of its own: a peak never falls.
     told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120)
     assert float(told.stdout) < 1
+
+
+def test_predictions_are_means_over_the_moves_that_training_knows():
+    X, y = pictures(8, (32, 32, 3))
+    model = Small(channels=(8,), flip=False).fit(X, y)
+    padded = np.pad(X, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    views = X, padded[:, 2:, 2:], padded[:, :-2, :-2]
+    many, alone = model.net_.copy().eval(), model.net_.copy().eval()
+    alone.many_views = False
+    inputs = [model.encoder_.inputs(as_pictures(view), torch.float32).batch(torch.arange(8)) for view in views]
+    with torch.inference_mode():
+        here, down, up = (alone(*batch) for batch in inputs)
+        torch.testing.assert_close(many(*inputs[0]), here / 2 + (down + up) / 4)
+    assert (here - down).abs().max() > 1e-4
