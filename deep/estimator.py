@@ -275,6 +275,8 @@ class NetEstimator(BaseEstimator, ABC):
             self.history_ = []
         if not self._fits_targets(y):
             raise InputError("y holds classes or targets that the first call of partial_fit did not name")
+        if hasattr(self, "_training"):
+            self.net_ = self._training.net  # of which the machine may be an average
         with self._threads():
             self._meet(rows, y, weights, chosen)
             examples = self._examples(rows, y, weights, chosen)

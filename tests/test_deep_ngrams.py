@@ -66,9 +66,10 @@ def test_numbers_are_regressed_on_ngrams_of_one_scale(texts):
     assert np.corrcoef(outputs, values)[0, 1] > 0.5
 
 
-def test_words_that_come_later_are_learned_and_the_first_are_kept():
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_words_that_come_later_are_learned_and_the_first_are_kept(ema):
     first, later = ["good film", "bad film"] * 20, ["splendid play", "dreadful play"] * 20
-    model = RNNClassifier(n_units=2, embedding_size=2, random_state=0)
+    model = RNNClassifier(n_units=2, embedding_size=2, ema=ema, random_state=0)
     model.partial_fit(first, [1, 0] * 20, classes=[0, 1])
     model.partial_fit(later, [1, 0] * 20)
     bag = model.net_.bag
