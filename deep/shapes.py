@@ -163,7 +163,7 @@ def _begin_sequence(model: RNNEstimator, net: RNN) -> tuple[Anatomy, tuple[Tenso
     measured = Anatomy([Block("input", ["words"], (STEPS, 1))])
     if net.bag is None:
         return measured, (words, lengths)
-    n_weights = sum(weights.numel() for weights in net.bag.parameters())
+    n_weights = net.bag.weight.numel() + net.bag.bias.numel()
     measured.skips.append(Skip(0, -1, "bag of n-grams, mean of both", n_weights))
     return measured, (words, lengths, words, lengths)
 

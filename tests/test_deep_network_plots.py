@@ -68,6 +68,8 @@ def test_all_weights_are_told_and_no_text_covers_another(name):
         renderer = FigureCanvasAgg(figure).get_renderer()
         figure.draw(renderer)
     n_weights = sum(parameter.numel() for parameter in model.net_.parameters())
+    if bag := getattr(model.net_, "bag", None):  # solved for, and no parameter of torch's
+        n_weights += bag.weight.numel() + bag.bias.numel()
     assert figure.get_suptitle() == f"{type(model).__name__}: {n_weights:,} weights"
     (ax,) = figure.get_axes()
     told = [text.get_text().split("\n")[-1] for text in ax.texts]
