@@ -31,13 +31,18 @@ def save_movies(folder):
     return path
 
 
-def call(*arguments):
+def call(*arguments, cwd="."):
     """As `run`, in this process and much faster; what is not asked for at a terminal."""
     out, err = io.StringIO(), io.StringIO()
     argv, stdin = sys.argv, sys.stdin
     sys.argv, sys.stdin = ["fmkit", *map(str, arguments)], io.StringIO()
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as exit_:
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as exit_,
+        ):
             main()
     finally:
         sys.argv, sys.stdin = argv, stdin

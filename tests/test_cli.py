@@ -9,7 +9,7 @@ import time
 import pytest
 
 import fmkit
-from tests.command_line import RUN, assert_one_sentence, run
+from tests.command_line import RUN, assert_one_sentence, call, run
 
 
 def test_version():
@@ -44,7 +44,7 @@ def test_help_lists_every_command():
     ],
 )
 def test_usage_errors_are_one_sentence(arguments, sentence):
-    assert_one_sentence(run(*arguments), sentence)
+    assert_one_sentence(call(*arguments), sentence)
 
 
 @pytest.mark.usefixtures("ctrl_c_works")

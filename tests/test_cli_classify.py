@@ -14,7 +14,7 @@ from fmkit import FMRegressor
 from fmkit.deep import MLPClassifier
 from fmkit.deep.labelled import read_for, read_labelled
 from fmkit.errors import InputError
-from tests.command_line import assert_one_sentence, run
+from tests.command_line import assert_one_sentence, call, run
 
 RNG = np.random.default_rng(0)
 
@@ -62,7 +62,7 @@ def test_a_table_is_fitted_reported_saved_and_asked(tmp_path):
     assert report[-1]["recall"] > 0.8
     new = tmp_path / "new.csv"
     new.write_text("kind,more,size\nx,1,3.0\ny,2,-3.0\n")  # in another order, with a column that is not asked for
-    assert answers(run("classify", "--model", net, "--predict", new, "--format", "csv")) == ["good", "bad"]
+    assert answers(call("classify", "--model", net, "--predict", new, "--format", "csv")) == ["good", "bad"]
 
 
 def test_sounds_in_folders_are_told_apart(tmp_path):
@@ -75,7 +75,7 @@ def test_sounds_in_folders_are_told_apart(tmp_path):
 
 def test_pictures_in_folders_are_told_apart(tmp_path):
     folder = stripes(tmp_path / "stripes")
-    done = run("classify", folder, "--test", 0, "--epochs", 10, "--predict", folder, "--format", "csv")
+    done = call("classify", folder, "--test", 0, "--epochs", 10, "--predict", folder, "--format", "csv")
     assert answers(done) == ["across"] * 15 + ["down"] * 15
     assert "30 pictures of 2 classes: a convolutional net" in done.stderr
 
@@ -86,7 +86,7 @@ def test_one_column_of_sentences_is_read_as_texts(tmp_path):
     table.write_text("\n".join(["label,text", *lines]))
     new = tmp_path / "new.txt"
     new.write_text("how boring and dull\nmoving, a fine thing\n")
-    done = run("classify", table, "--epochs", 10, "--predict", new, "--format", "csv")
+    done = call("classify", table, "--epochs", 10, "--predict", new, "--format", "csv")
     assert answers(done) == ["0", "1"]
     assert "60 texts (column 'text') of 2 classes: a recurrent net over their words" in done.stderr
 
@@ -139,10 +139,10 @@ def test_what_cannot_be_read_is_a_sentence(tmp_path):
     ],
 )
 def test_a_slip_is_told(arguments, sentence):
-    assert_one_sentence(run("classify", *arguments), sentence)
+    assert_one_sentence(call("classify", *arguments), sentence)
 
 
 def test_a_model_that_is_no_net_is_told(tmp_path):
     path = tmp_path / "machine.fmkit"
     fmkit.save(FMRegressor(2, max_iter=1).fit([[1.0], [2.0]], [1.0, 2.0]), path)
-    assert_one_sentence(run("classify", "--model", path, "--predict", path), "the file holds a FMRegressor, no net")
+    assert_one_sentence(call("classify", "--model", path, "--predict", path), "the file holds a FMRegressor, no net")

@@ -30,10 +30,10 @@ def test_evaluate_puts_the_recommender_beside_the_baselines(tmp_path):
 def test_evaluate_judges_a_saved_model_by_rows_that_it_never_saw(model, tmp_path):
     test = tmp_path / "test.csv"
     test.write_text("userId,movieId,rating\n1,318,5\n1,2571,4\n2,1,3\n")
-    done = run("evaluate", test, "--model", model, "--format", "json", "--quiet")
+    done = call("evaluate", test, "--model", model, "--format", "json", "--quiet")
     assert_one_sentence(done, "trained on")  # user 1 rated 2571
     test.write_text("userId,movieId,rating\n1,318,5\n2,1,3\n")
-    rows = json.loads(run("evaluate", test, "--model", model, "--format", "json", "--quiet").stdout)
+    rows = json.loads(call("evaluate", test, "--model", model, "--format", "json", "--quiet").stdout)
     assert any("rmse" in json.dumps(row) for row in rows)
 
 
@@ -60,10 +60,10 @@ def test_similar_items_and_users(model):
     rows = json.loads(done.stdout)
     assert [row["rank"] for row in rows] == [1, 2, 3]
     assert all(row["item"] == 1 and row["similar"] != 1 and row["title"] for row in rows)
-    users = json.loads(run("similar", "--model", model, "--user", 7, "--top", 2, "--format", "json").stdout)
+    users = json.loads(call("similar", "--model", model, "--user", 7, "--top", 2, "--format", "json").stdout)
     assert [row["user"] for row in users] == [7, 7]
-    assert_one_sentence(run("similar", "--model", model, "--item", "x"), "item x is unknown to the model")
-    assert_one_sentence(run("similar", "--model", model), "say to what with --item ID, or to whom with --user ID")
+    assert_one_sentence(call("similar", "--model", model, "--item", "x"), "item x is unknown to the model")
+    assert_one_sentence(call("similar", "--model", model), "say to what with --item ID, or to whom with --user ID")
 
 
 def test_tune_keeps_the_best_and_goes_on_from_its_state(tmp_path):
@@ -71,13 +71,13 @@ def test_tune_keeps_the_best_and_goes_on_from_its_state(tmp_path):
     rows = [f"u{n % 40},i{(n * n) % 23},{1 + (n % 40 + (n * n) % 23) % 5}" for n in range(600)]
     table.write_text("\n".join(["user,item,rating", *dict.fromkeys(rows)]))
     asked = ["tune", table, "--sweeps", 5, "--minutes", 0.05, "--save", best, "--state", state, "--format", "json"]
-    done = run(*asked)
+    done = call(*asked)
     assert done.returncode == 0, done.stderr
     trail = json.loads(done.stdout)
     assert trail
     assert f"is in {best}" in done.stderr
     assert fmkit.load(best).recommend(["u1"]).num_rows
-    again = json.loads(run(*asked).stdout)
+    again = json.loads(call(*asked).stdout)
     assert again[: len(trail)] == trail
 
 
@@ -93,16 +93,16 @@ def test_inspect_tells_what_a_model_is(model, tmp_path):
     assert told["settings"]["n_factors"] == 4
     assert 'features: items: genres,"set, 20 columns' in call("inspect", model, "--format", "csv").stdout
     fmkit.save(fmkit.FMRegressor(n_factors=1).fit([[1, 0], [0, 1]], [1, 2]), tmp_path / "m.fmkit")
-    assert "FMRegressor" in run("inspect", tmp_path / "m.fmkit").stdout
+    assert "FMRegressor" in call("inspect", tmp_path / "m.fmkit").stdout
     (tmp_path / "m.fmkit").write_text("nothing")
-    assert_one_sentence(run("inspect", tmp_path / "m.fmkit"), "this is no model file")
+    assert_one_sentence(call("inspect", tmp_path / "m.fmkit"), "this is no model file")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell):
-    assert "_FMKIT_COMPLETE" in run("completion", shell).stdout
+    assert "_FMKIT_COMPLETE" in call("completion", shell).stdout
 
 
 def test_every_command_has_an_example():
     for command in ("evaluate", "inspect", "recommend", "restore", "similar", "tune", "damage", "completion"):
-        assert f"fmkit {command} " in run(command, "--help").stdout.partition("\n")[2]
+        assert f"fmkit {command} " in call(command, "--help").stdout.partition("\n")[2]

@@ -58,8 +58,8 @@ def test_a_list_with_titles_and_reasons(model):
 
 def test_csv_and_json_say_the_same(model):
     common = ["recommend", "--model", model, "--user", 1, "--user", 5, "--top", 3]
-    as_csv = list(csv.DictReader(io.StringIO(run(*common, "--format", "csv").stdout)))
-    as_json = json.loads(run(*common, "--format", "json").stdout)
+    as_csv = list(csv.DictReader(io.StringIO(call(*common, "--format", "csv").stdout)))
+    as_json = json.loads(call(*common, "--format", "json").stdout)
     assert [row["user"] for row in as_json] == [1, 1, 1, 5, 5, 5]
     assert [row["rank"] for row in as_json] == [1, 2, 3, 1, 2, 3]
     assert all(isinstance(row["item"], int) and 0.5 <= row["predicted"] <= 5 for row in as_json)
@@ -69,14 +69,14 @@ def test_csv_and_json_say_the_same(model):
 def test_a_saved_model_gives_the_lists_of_the_fit_with_and_without_the_table(model):
     asked = ["--user", 7, "--top", 4, "--format", "json", "--quiet"]
     fitted = run("recommend", RATINGS, "--items", MOVIES, *QUICK, "--quality", "balanced", *asked)
-    assert run("recommend", "--model", model, *asked).stdout == fitted.stdout
-    assert run("recommend", RATINGS, "--model", model, *asked).stdout == fitted.stdout  # no row is new
+    assert call("recommend", "--model", model, *asked).stdout == fitted.stdout
+    assert call("recommend", RATINGS, "--model", model, *asked).stdout == fitted.stdout  # no row is new
 
 
 def test_a_model_takes_in_todays_rows(model, tmp_path):
     today = tmp_path / "today.csv"
     today.write_text("user,movie,stars\nme,1,5\nme,2,4\nme,a new film,1\n")
-    done = run("recommend", today, "--model", model, "--user", "me", "--top", 100, "--format", "json")
+    done = call("recommend", today, "--model", model, "--user", "me", "--top", 100, "--format", "json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "fmkit: 3 rows more, with 1 new user and 1 new item\n"
     items = {row["item"] for row in json.loads(done.stdout)}
@@ -89,8 +89,8 @@ def test_people_whom_the_model_never_saw_are_folded_in(model, tmp_path):
     mine.write_text("movie,stars\n1,5\n2,4\nno such film,1\n")
     many.write_text("user,movie,stars\nann,1,5\nbob,2,1\nann,2,4\n")
     asked = ["--model", model, "--top", 3, "--format", "json"]
-    alone = json.loads(run("recommend", "--new-user", mine, *asked).stdout)
-    together = json.loads(run("recommend", "--new-user", many, *asked).stdout)
+    alone = json.loads(call("recommend", "--new-user", mine, *asked).stdout)
+    together = json.loads(call("recommend", "--new-user", many, *asked).stdout)
     assert [row["user"] for row in together] == ["ann"] * 3 + ["bob"] * 3
     assert [row["item"] for row in alone] == [row["item"] for row in together[:3]]
     assert {row["item"] for row in alone}.isdisjoint({1, 2})
@@ -99,13 +99,13 @@ def test_people_whom_the_model_never_saw_are_folded_in(model, tmp_path):
 def test_wishes(model):
     asked = ["recommend", "--model", model, "--user", 1, "--top", 6, "--format", "json"]
     wishes = ["--filter", "'Comedy' in genres", "--at-most", "genres=6", "--diversity", 0.3, "--pin", 1, "--risk", 1]
-    rows = json.loads(run(*asked, *wishes, "--no-why").stdout)
+    rows = json.loads(call(*asked, *wishes, "--no-why").stdout)
     assert rows[0]["item"] == 1
     movies = pa.csv.read_csv(MOVIES).to_pydict()
     genres = dict(zip(movies["movieId"], movies["genres"], strict=True))
     assert all("Comedy" in genres[row["item"]] for row in rows[1:])
     assert "reason" not in rows[0]
-    assert rows != json.loads(run(*asked, *wishes, "--no-why", "--risk", 0).stdout)
+    assert rows != json.loads(call(*asked, *wishes, "--no-why", "--risk", 0).stdout)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_several_files_folders_and_stdin_are_read(small, tmp_path):
     asked = ["--user", "ann", "--format", "csv", "--quiet"]
     whole = run("recommend", small, *asked)
     assert whole.stdout.splitlines()[1].startswith("ann,1,z,")
-    assert run("recommend", folder, *asked).stdout == whole.stdout
+    assert call("recommend", folder, *asked).stdout == whole.stdout
     assert run("recommend", "-", *asked, input=small.read_text()).stdout == whole.stdout
     films = "item,title\nx,X\ny,Y\nz,Zed\n"
     assert "Zed" in run("recommend", small, "--items", "-", *asked, input=films).stdout
@@ -242,7 +242,7 @@ def test_several_files_folders_and_stdin_are_read(small, tmp_path):
     lines = small.read_text().splitlines(keepends=True)
     first.write_text("".join(lines[:3]))
     second.write_bytes(gzip.compress("".join(lines[:1] + lines[3:]).encode()))
-    assert run("recommend", first, second, *asked).stdout == whole.stdout
+    assert call("recommend", first, second, *asked).stdout == whole.stdout
 
 
 def test_a_context_is_fitted_and_asked_for(tmp_path):
@@ -251,22 +251,22 @@ def test_a_context_is_fitted_and_asked_for(tmp_path):
     table.write_text("\n".join(["user,item,rating,when", *dict.fromkeys(rows)]))
     asked = ["recommend", table, *QUICK, "--quality", "balanced", "--user", "u1", "--include-seen", "--format", "json"]
     day, night, usual = (
-        json.loads(run(*asked, "--context", given).stdout) for given in ("when=day", "when=night", "when")
+        json.loads(call(*asked, "--context", given).stdout) for given in ("when=day", "when=night", "when")
     )
     assert len(day) == len(night) == len(usual) == 5
     assert [row["score"] for row in day] != [row["score"] for row in night]
 
 
 def test_an_unknown_user_gets_the_popular_list_and_is_told_so(model):
-    done = run("recommend", "--model", model, "--user", "nobody", "--top", 3)
+    done = call("recommend", "--model", model, "--user", "nobody", "--top", 3)
     assert done.returncode == 0
     assert done.stderr == "fmkit: user nobody is unknown: the list is what everyone likes best\n"
     assert "Shawshank Redemption" in done.stdout
-    assert run("recommend", "--model", model, "--user", "nobody", "--quiet").stderr == ""
+    assert call("recommend", "--model", model, "--user", "nobody", "--quiet").stderr == ""
 
 
 def test_seen_items_are_listed_if_asked_for(model):
-    done = run("recommend", "--model", model, "--user", 1, "--top", 10_000, "--include-seen", "--format", "csv")
+    done = call("recommend", "--model", model, "--user", 1, "--top", 10_000, "--include-seen", "--format", "csv")
     assert len(done.stdout.splitlines()) == 1 + 9742
 
 
@@ -335,7 +335,7 @@ BAD = {
 def test_bad_tables_end_in_one_sentence(tmp_path, case):
     make, sentence = BAD[case]
     make(tmp_path)
-    assert_one_sentence(run("recommend", tmp_path / "r.csv", "--user", 1), sentence)
+    assert_one_sentence(call("recommend", tmp_path / "r.csv", "--user", 1), sentence)
 
 
 def test_no_permission(small, tmp_path):
@@ -370,7 +370,7 @@ def test_no_permission(small, tmp_path):
 def test_bad_options_end_in_one_sentence(small, options, sentence):
     (small.parent / "folder.csv").mkdir()
     (small.parent / "films.csv").write_text("item,name\nx,X\n")
-    assert_one_sentence(run("recommend", "ratings.csv", *options, cwd=small.parent), sentence)
+    assert_one_sentence(call("recommend", "ratings.csv", *options, cwd=small.parent), sentence)
     assert sorted(path.name for path in small.parent.iterdir()) == ["films.csv", "folder.csv", "ratings.csv"]
 
 
@@ -380,12 +380,12 @@ def test_bad_options_end_in_one_sentence(small, options, sentence):
 def test_a_damaged_model_ends_in_one_sentence(model, tmp_path, damage):
     path = tmp_path / "m.fmkit"
     path.write_bytes(damage(model.read_bytes()))
-    assert_one_sentence(run("recommend", "--model", path, "--user", 1), f"{path}: ")
+    assert_one_sentence(call("recommend", "--model", path, "--user", 1), f"{path}: ")
 
 
 def test_a_model_of_another_kind(tmp_path):
     fmkit.save(fmkit.FMRegressor(n_factors=1).fit([[1, 0], [0, 1]], [1, 2]), tmp_path / "m.fmkit")
-    done = run("recommend", "--model", tmp_path / "m.fmkit", "--user", 1)
+    done = call("recommend", "--model", tmp_path / "m.fmkit", "--user", 1)
     assert_one_sentence(done, "m.fmkit: this model is a FMRegressor, a recommender is needed")
 
 
@@ -414,7 +414,7 @@ def test_a_disk_that_fills_up_leaves_what_was_there(model, tmp_path, name):
 @pytest.mark.parametrize("option", ["--save", "--out"])
 def test_what_is_read_is_not_overwritten(small, option):
     arguments = ["--user", "ann"] if option == "--save" else ["--all-users"]
-    done = run("recommend", small, *arguments, option, small)
+    done = call("recommend", small, *arguments, option, small)
     assert_one_sentence(done, f"{small}: this file would be overwritten, and it is read")
     assert small.read_text().startswith("user,item,rating\n")
 
@@ -429,7 +429,7 @@ def test_a_pipe_is_refused_with_the_mend():
 def test_items_that_match_nothing_end_in_one_sentence(small, tmp_path):
     titles = tmp_path / "titles.csv"
     titles.write_text("item,title\n01,Alien\n")
-    done = run("recommend", small, "--user", "ann", "--items", titles, "--quiet")
+    done = call("recommend", small, "--user", "ann", "--items", titles, "--quiet")
     assert_one_sentence(
         done, "the table of items shares no id with the interactions: are ids written alike, as 01 here"
     )
