@@ -87,7 +87,6 @@ def parse(
                 field, i = _index(text, i)
                 if field < 0 or field > highest_field or text[i] != COLON:
                     return row, entry, n_doubtful, start
-                fields[entry] = field
                 i += 1
             index, i = _index(text, i)
             if index < lowest or index > highest or text[i] != COLON:
@@ -102,6 +101,8 @@ def parse(
                 if kind == DOUBTFUL:
                     doubtful[n_doubtful, 0], doubtful[n_doubtful, 1] = at, entry
                     n_doubtful += 1
+            if with_fields:  # only now: a half of an entry has no place
+                fields[entry] = field
             indices[entry] = index
             values[entry] = value
             entry += 1

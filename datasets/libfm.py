@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,13 +62,14 @@ def read_libfm(
     array([5. , 1.5], dtype=float32)
     """
     if zero_based != "auto":
-        rows = joined(part for part, _ in read_rows(source, _bounds(n_features, zero_based)))
-    else:
-        wide = None if n_features is None else n_features + 1  # an index may be one more, if all are
-        rows = joined(part for part, _ in read_rows(source, _bounds(wide, True)))
+        bounds = _bounds(n_features, zero_based)
+    else:  # an index may be the number of columns, if none is 0
+        bounds = replace(_bounds(n_features, True), highest=n_features or WIDEST)
+    rows = joined(part for part, _ in read_rows(source, bounds))
+    if zero_based == "auto":
         rows.indices[:] -= np.int32(rows.indices.min(initial=1) > 0)
-        if rows.indices.max(initial=-1) == n_features:
-            sentence = f"index {n_features} is one more than {n_features} columns from 0 have"
+        if rows.indices.max(initial=-1) == (n_features or WIDEST):
+            sentence = f"index {rows.indices.max()} is one more than {n_features or WIDEST} columns from 0 have"
             raise InputError(sentence, path=name_of(source))
     width = int(rows.indices.max(initial=-1)) + 1 if n_features is None else n_features
     return rows.as_matrix(width, source), rows.labels

@@ -3,6 +3,8 @@
 import gzip
 import io
 import re
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,11 +15,12 @@ from scipy import sparse
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 from fmkit import FMClassifier
-from fmkit.datasets import iter_libffm, iter_libfm, lines, read_libffm, read_libfm, write_libffm, write_libfm
+from fmkit.datasets import entries, iter_libffm, iter_libfm, lines, read_libffm, read_libfm, write_libffm, write_libfm
 from fmkit.datasets.faults import fault_of_line
 from fmkit.datasets.rows import Bounds, read_rows
 from fmkit.errors import InputError
 
+PAGE = Path(__file__).parent.parent / "docs" / "text_formats.md"
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 SIMPLE = b"1 0:1 2:0.5\n-1 1:2\n"
 
@@ -280,6 +283,7 @@ def test_a_fault_is_a_sentence_with_its_line(tmp_path, line, sentence):
         (b"1 0:1\n1 3:1", {"n_features": 3}, "line 2: entry 1, '3:1': the index must be a whole number from 0 to 2"),
         (b"1 0:1", {"zero_based": False}, "line 1: entry 1, '0:1': the index must be a whole number from 1 to"),
         (b"1 0:1 3:1", {"zero_based": "auto", "n_features": 3}, "index 3 is one more than 3 columns from 0 have"),
+        (b"1 0:1 2147483647:1", {"zero_based": "auto"}, "index 2147483647 is one more than 2147483647 columns from 0"),
         (b"1 0:3e38 0:3e38", {}, "entries of one column in row 1 add up to more than float32 holds"),
     ],
 )
@@ -288,17 +292,23 @@ def test_faults_against_what_is_asked(text, kwargs, sentence):
         read(text, **kwargs)
 
 
-@given(st.lists(st.sampled_from([b"0", b"1", b"17", b":", b" ", b"\t", b"#", b".", b"-", b"e", b"qid:", b"\r", b"x"])))
-def test_the_fast_reading_and_the_slow_one_agree(pieces):
+PIECES = [b"1 ", b"0", b"17", b"3:", b"3:3:1 ", b"3:.5 ", b":", b"\t", b"#", b".", b"-", b"e", b"qid:", b"\r", b"x"]
+
+
+@given(st.lists(st.sampled_from(PIECES)))
+@example([b"1 ", b"3:"])  # a half of an entry has no room
+@pytest.mark.parametrize("kernel", [entries.parse, entries.parse.py_func], ids=["compiled", "bounds checked"])
+def test_the_fast_reading_and_the_slow_one_agree(kernel, pieces):
     line = b"".join(pieces)
     blank = not line.partition(b"#")[0].strip()
     for names, bounds in ((["index"], Bounds(0, 99)), (["field", "index"], Bounds(0, 99, 9))):
         sentence = None if blank else fault_of_line(line, names, [(0, 9), (0, 99)][-len(names) :])
-        if sentence is None:
-            assert sum(len(rows.labels) for rows, _ in read_rows(io.BytesIO(line), bounds)) == (not blank)
-        else:
-            with pytest.raises(InputError, match=re.escape(f"line 1: {sentence}")):
-                list(read_rows(io.BytesIO(line), bounds))
+        with patch.object(entries, "parse", kernel):
+            if sentence is None:
+                assert sum(len(rows.labels) for rows, _ in read_rows(io.BytesIO(line), bounds)) == (not blank)
+            else:
+                with pytest.raises(InputError, match=re.escape(f"line 1: {sentence}")):
+                    list(read_rows(io.BytesIO(line), bounds))
 
 
 @given(st.binary(max_size=200))
@@ -366,6 +376,9 @@ def test_columns_of_their_own_for_fields_of_hashed_files():
 def test_counts_are_counts(read_one, wrong):
     with pytest.raises(ValueError, match="n_features must be a whole number from 1 to 2147483647"):
         read_one(io.BytesIO(SIMPLE), n_features=wrong)
+    if read_one is read_libfm:
+        with pytest.raises(ValueError, match="n_features must be a whole number from 1 to 2147483647"):
+            read_one(io.BytesIO(SIMPLE), n_features=wrong, zero_based="auto")
     if read_one in (iter_libfm, iter_libffm):
         with pytest.raises(ValueError, match="chunk_rows must be a whole number"):
             read_one(io.BytesIO(SIMPLE), chunk_rows=wrong)
@@ -428,3 +441,14 @@ def test_an_estimator_is_fitted_to_a_file(tmp_path):
     X_train, y_train, field_of = read_libffm(tmp_path / "train.ffm")
     model = FMClassifier(2, fields=field_of, random_state=0).fit(X_train, y_train)
     assert model.score(*read_libfm(tmp_path / "test.libfm", n_features=X_train.shape[1])) > 0.9
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the page does not come with the source distribution")
+def test_the_example_of_the_page_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    exec(compile(code, PAGE.name, "exec"), {})
+    told = re.findall(r"print\(.*\)  # (.*)", code)
+    assert len(told) == 3
+    for line, start in zip(capsys.readouterr().out.splitlines(), told, strict=True):
+        assert line.startswith(start)
