@@ -284,7 +284,7 @@ def test_a_fault_is_a_sentence_with_its_line(tmp_path, line, sentence):
         (b"1 0:1", {"zero_based": False}, "line 1: entry 1, '0:1': the index must be a whole number from 1 to"),
         (b"1 0:1 3:1", {"zero_based": "auto", "n_features": 3}, "index 3 is one more than 3 columns from 0 have"),
         (b"1 0:1 2147483647:1", {"zero_based": "auto"}, "index 2147483647 is one more than 2147483647 columns from 0"),
-        (b"1 0:3e38 0:3e38", {}, "entries of one column in row 1 add up to more than float32 holds"),
+        (b"1 0:3e38 0:3e38", {}, "entries of column 0 in one row add up to more than float32 holds"),
     ],
 )
 def test_faults_against_what_is_asked(text, kwargs, sentence):
