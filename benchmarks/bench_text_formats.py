@@ -1,6 +1,6 @@
 """libFM's, svmlight's and libffm's text formats read and written, beside scikit-learn, on one core.
 
-    python benchmarks/bench_text_formats.py         # four minutes, most of them scikit-learn's
+    python benchmarks/bench_text_formats.py         # five minutes, most of them scikit-learn's
 
 A million rows of 20 entries: standard normal values, with all digits of a float32; and ones, as one-hot columns have.
 Seconds are the processor's, of the best of three reads and writes (one by scikit-learn), in a file that is in memory;
