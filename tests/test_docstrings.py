@@ -8,12 +8,13 @@ from importlib import import_module
 import pytest
 
 import fmkit
+import fmkit.datasets
 import fmkit.deep
 
 MODULES = sorted(
     {
         module.name
-        for package in (fmkit, fmkit.deep)  # whose folder an editable install does not put below the other's
+        for package in (fmkit, fmkit.datasets, fmkit.deep)  # whose folders an editable install has apart
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     }
 )
