@@ -1,6 +1,6 @@
 """Small problems of every kind that the solvers tell apart, for the tests of ALS and SGD."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,10 +39,15 @@ class Problem:
 
 
 def problem(kind, *, logistic=False, weighted=False, k=3, n=60, seed=0):
-    """Two one-hot fields ("pair"), values in sparse columns ("values") or one-hot fields with gaps ("gaps")."""
+    """Two one-hot fields ("pair"), the same with their ones written out ("ones"), values in sparse columns ("values"),
+    or one-hot fields with gaps ("gaps").
+    """
     rng = np.random.default_rng(seed)
-    if kind == "pair":
+    if kind in ("pair", "ones"):
         design = Design.from_codes([rng.integers(0, 6, n), rng.integers(0, 5, n)], [7, 5])  # one column without a row
+        if kind == "ones":
+            fields = [replace(field, values=np.ones(n, np.float32)) for field in design.fields]
+            design = replace(design, fields=tuple(fields))
     elif kind == "gaps":
         design = Design.from_codes([rng.integers(-1, m, n) for m in (4, 3, 2)])
     else:

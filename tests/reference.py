@@ -60,8 +60,11 @@ def als_sweep(bias, w, V, X, y, omega, penalty_w, penalty_v, fields, logistic):
     return bias + (omega @ e) / omega.sum(), w, V
 
 
-def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, units, order, logistic):
-    """AdaGrad steps, row by row; `squares` holds the sums of squared slopes of bias, weights and factors."""
+def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, units, order, logistic, slopes=None):
+    """AdaGrad steps, row by row; `squares` holds the sums of squared slopes of bias, weights and factors.
+
+    With a list of `slopes` they are put there, and the bias stands still.
+    """
     w, V = w.copy(), V.copy()
     square_bias, square_w, square_v = squares[0], squares[1].copy(), squares[2].copy()
     total = 0.0
@@ -69,18 +72,34 @@ def sgd_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v
         f = predict(bias, w, V, X[r : r + 1])[0]
         slope = omega[r] * (expit(f) - y[r] if logistic else f - y[r])
         total += omega[r] * (losses(y[r], f, logistic) * (1 if logistic else 2))
-        square_bias += slope**2
-        bias -= rate_w * slope / np.sqrt(square_bias)
+        if slopes is None:
+            square_bias += slope**2
+            bias -= rate_w * slope / np.sqrt(square_bias)
+        else:
+            slopes.append(slope)
         q = X[r] @ V
         for j in np.flatnonzero(X[r]):
             x = X[r, j]
             d = slope * x * (q - x * V[j]) + omega[r] * share_v[j] * V[j]
-            square_v[j] += (d**2).mean()
+            square_v[j] += (d**2).sum() / max(len(d), 1)
             V[j] -= rate_v / units[j] * d / np.sqrt(square_v[j])
             d = slope * x + omega[r] * share_w[j] * w[j]
             square_w[j] += d**2
             w[j] -= rate_w / units[j] * d / np.sqrt(square_w[j])
     return bias, w, V, (square_bias, square_w, square_v), total
+
+
+def sgd_grid_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, rounds, logistic):
+    """The same steps in rounds of rows, after each of which the bias moves."""
+    total, units = 0.0, np.ones(len(w))
+    for order in rounds:
+        slopes = []
+        _, w, V, squares, met = sgd_epoch(
+            bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, rate_v, units, order, logistic, slopes
+        )
+        bias -= sum(slopes) / (omega.sum() * (0.25 if logistic else 1))
+        total += met
+    return bias, w, V, squares, total
 
 
 def gibbs_columns(bias, w, V, X, y, omega, order, precision, centre, draw):

@@ -17,7 +17,7 @@ def epochs(p, count, *, seed=0, n_threads=1, learning_rate=0.1):
     return machine, [progress.train_loss for progress in islice(steps, count)]
 
 
-@pytest.mark.parametrize("kind", ["pair", "gaps", "values"])
+@pytest.mark.parametrize("kind", ["ones", "gaps", "values"])
 @pytest.mark.parametrize("logistic", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_an_epoch_is_that_of_the_reference(kind, logistic, weighted):
@@ -41,7 +41,7 @@ def test_an_epoch_is_that_of_the_reference(kind, logistic, weighted):
 
 @pytest.mark.parametrize("logistic", [False, True])
 def test_it_comes_near_the_optimum_of_als(logistic):
-    p = problem("pair", logistic=logistic, n=400, seed=3)
+    p = problem("ones", logistic=logistic, n=400, seed=3)
     by_sgd, _ = epochs(p, 200)
     by_als = p.start.copy()
     for _ in islice(als(p.objective, by_als, 1), 50):
@@ -61,6 +61,6 @@ def test_one_thread_is_deterministic():
 
 
 def test_several_threads_fit_as_well():
-    p = problem("pair", n=3000)
+    p = problem("ones", n=3000)
     alone, together = epochs(p, 20)[1][-1], epochs(p, 20, n_threads=4)[1][-1]
     assert together == pytest.approx(alone, rel=0.02)

@@ -34,6 +34,7 @@ from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.sgd import sgd
+from fmkit.solvers.sgd_grid import has_one_of_each
 from fmkit.solvers.shaking import weaker
 from fmkit.solvers.vb import Variational
 from fmkit.threads import count_threads
@@ -287,7 +288,7 @@ class FMEstimator(BaseEstimator):
                     learning_rate=self.learning_rate,
                     spread=spread,
                     random_state=rng,
-                    n_threads=1 if self.n_jobs is None else n_threads,
+                    n_threads=1 if self.n_jobs is None and not has_one_of_each(design) else n_threads,
                 )
         kept = None if bayes is None else bayes.kept
         if isinstance(sweeps, Als) and sweeps.shaking and validation_loss is None:

@@ -24,9 +24,9 @@ from scipy import sparse
 
 from fmkit.draws import philox
 from fmkit.kernels import kernel
+from fmkit.lanes import prefetch, row_product, row_sum, table
 from fmkit.linalg import FASTMATH
 from fmkit.progress import Progress
-from fmkit.ranking.lanes import prefetch, row_product, row_sum, table
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.pairs import Pairs, is_identity
 from fmkit.threads import for_each
