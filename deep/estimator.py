@@ -130,6 +130,7 @@ class NetEstimator(BaseEstimator, ABC):
     verbose: int
     callbacks: list[Any] | None
 
+    _training: Training  # of partial_fit, which goes on
     net_: Net
     encoder_: Encoder
     history_: list[dict[str, Any]]
