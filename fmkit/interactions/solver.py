@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fmkit.interactions.field_aware import FieldAwareMachine
 from fmkit.interactions.field_weighted import FieldWeightedMachine
 from fmkit.interactions.machine import InteractionMachine, Rows
+from fmkit.interactions.third_order import ThirdOrderMachine
 from fmkit.machine import row_arrays
 from fmkit.progress import Progress
 from fmkit.solvers.objective import Objective
@@ -19,7 +20,7 @@ from fmkit.solvers.sgd import column_shares, epochs
 AnyMachine = TypeVar("AnyMachine", bound=InteractionMachine)
 
 MACHINES: dict[str, type[InteractionMachine]] = {
-    machine.interaction: machine for machine in (FieldAwareMachine, FieldWeightedMachine)
+    machine.interaction: machine for machine in (FieldAwareMachine, FieldWeightedMachine, ThirdOrderMachine)
 }
 RUN = 32  # rows that are visited one after the other: read in turn, 2M rows of two fields take .5 s in place of 1.5
 
