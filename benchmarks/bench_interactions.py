@@ -71,7 +71,9 @@ def seconds_of_libffm(X: Any, y: NDArray[np.float32], fields: NDArray[np.int32],
     except ImportError:
         return float("nan")
     with tempfile.TemporaryDirectory() as folder:
-        path, _ = pylibffm.make_bin(folder, sparse.csr_matrix(X), y, fields)
+        matrix = sparse.csr_matrix(X)
+        matrix.indices, matrix.indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+        path, _ = pylibffm.make_bin(folder, matrix, y, fields)
 
         def train(n_epochs: int) -> None:
             pylibffm.train_with_bin(path, {"nr_iters": n_epochs, "k": k})
