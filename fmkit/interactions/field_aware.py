@@ -28,6 +28,7 @@ from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH
 
 AHEAD = 6  # rows whose columns are fetched while others are visited: half the time on two fields of 80,000 columns
+CACHED = 1 << 20  # bytes that need no fetching
 WIDE = 8  # lanes of a step where a row has all fields in order
 
 
@@ -91,7 +92,7 @@ class FieldAwareMachine(InteractionMachine):
         P, (V,) = packed(self.factors)
         W, bias = weights_and_sums(self.linear), np.array([self.bias, UNSEEN], np.float32)
         n_slots = rows.most(self.fields)
-        sizes = self.factors.shape[1], n_slots, -(-self.n_factors // QUAD)
+        sizes = self.factors.shape[1], n_slots, -(-self.n_factors // QUAD), AHEAD if P.nbytes > CACHED else 0
         share_v = rows.share_v * np.float32(np.sqrt(2 / max(n_slots, 2)))
         state = (self.fields, bias, P, W, *sizes, rows.share_w, share_v, rows.pace, rows.rates(2), rows.logistic)
 
@@ -155,6 +156,7 @@ def visit_rows(
     n_fields: int,
     n_slots: int,
     chunks: int,
+    ahead: int,
     share_w: Any,
     share_v: Any,
     pace: Any,
@@ -180,8 +182,8 @@ def visit_rows(
         As of `packed`: a column's factors by fields, and their sums of squared slopes.
     W : float32 array of shape (n_features, 2)
         Weights and sums.
-    n_fields, n_slots, chunks : int
-        Fields, the most of them that a row has, quads of a vector.
+    n_fields, n_slots, chunks, ahead : int
+        Fields, the most of them that a row has, quads of a vector, and `AHEAD` or 0.
     rates : float32 array of shape (2,)
         Learning rates of weights (and the bias) and of factors.
     """
@@ -194,8 +196,8 @@ def visit_rows(
     losses = 0.0
     for number in range(len(order)):
         r = order[number]
-        if number + AHEAD < len(order):
-            later = order[number + AHEAD]
+        if ahead and number + ahead < len(order):
+            later = order[number + ahead]
             for e in range(indptr[later], indptr[later + 1]):
                 for q in range(columns[e] * width, (columns[e] + 1) * width, QUAD):
                     fetch(P, q)
@@ -206,7 +208,7 @@ def visit_rows(
             ordered &= present[t] == t
             for c in range(chunks):
                 place[t * chunks + c], across[t * chunks + c] = present[t] * chunks + c, t * row + c
-        f, pairs = bias[0], nothing()
+        f, pairs, more = bias[0], nothing(), nothing()
         for e in range(indptr[r], indptr[r + 1]):
             j = np.intp(columns[e])
             x = values[e] if len(values) else np.float32(1)
@@ -226,13 +228,16 @@ def visit_rows(
                 pairs = plus_product(pairs, v, times(np.float32(-0.5), v))
         for s in range(n):
             here, there = s * row, s * chunks
-            for q in range(there):
+            for q in range(1, there, 2):  # two sums, so that one need not wait for the other
+                pairs = plus_product(pairs, load(sums, here + q - 1, QUAD), load(sums, across[q - 1] + there, QUAD))
+                more = plus_product(more, load(sums, here + q, QUAD), load(sums, across[q] + there, QUAD))
+            for q in range(there // 2 * 2, there):
                 pairs = plus_product(pairs, load(sums, here + q, QUAD), load(sums, across[q] + there, QUAD))
             for q in range(here + there, here + there + chunks):
                 v = load(sums, q, QUAD)
                 pairs = plus_product(pairs, v, times(np.float32(0.5), v))
         weight = omega[r] if len(omega) else np.float32(1)
-        loss, slope = met(f + total(pairs), y[r], weight, logistic, rates[0], bias)
+        loss, slope = met(f + total(plus(pairs, np.float32(1), more)), y[r], weight, logistic, rates[0], bias)
         losses += loss
         whole = n * chunks // 2 * 2 if ordered else 0
         for e in range(indptr[r], indptr[r + 1]):
