@@ -95,6 +95,10 @@ class MLPEstimator(NetEstimator):
             fm = kind(self.embedding_size, random_state=self.random_state, n_jobs=self.n_jobs)
         if not isinstance(fm, kind):
             raise InputError(f"factorization must be True, False or a {kind.__name__}, got {type(fm).__name__}")
+        if fm.interaction != "fm":
+            raise InputError(
+                f"factorization must be a plain machine, of interaction='fm': got interaction={fm.interaction!r}"
+            )
         if y.ndim > 1:
             raise InputError("factorization=True is for one target a row: fit an estimator a target")
         if not hasattr(fm, "n_features_in_"):

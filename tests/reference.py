@@ -15,6 +15,35 @@ def predict(bias, w, V, X):
     return out
 
 
+def predict_field_aware(bias, w, V, fields, X):
+    """The pairwise sum, each column by its vector for the other's field."""
+    out = bias + X @ w
+    for i in range(X.shape[1]):
+        for j in range(i + 1, X.shape[1]):
+            out = out + X[:, i] * X[:, j] * (V[i, fields[j]] @ V[j, fields[i]])
+    return out
+
+
+def predict_field_weighted(bias, w, V, fields, weights, X):
+    """The pairwise sum, each pair by the weight of its fields."""
+    out = bias + X @ w
+    for i in range(X.shape[1]):
+        for j in range(i + 1, X.shape[1]):
+            out = out + X[:, i] * X[:, j] * (V[i] @ V[j]) * weights[fields[i], fields[j]]
+    return out
+
+
+def predict_third_order(bias, w, V, X):
+    """The sums over pairs and over triples."""
+    out = predict(bias, w, V[:, 0], X)
+    n = X.shape[1]
+    for i in range(n):
+        for j in range(i + 1, n):
+            for l in range(j + 1, n):
+                out = out + X[:, i] * X[:, j] * X[:, l] * (V[i, 1] * V[j, 1] * V[l, 1]).sum()
+    return out
+
+
 def losses(y, f, logistic):
     """A row's loss: half the squared error, or the log loss of a label 0 or 1."""
     return np.logaddexp(0, f) - y * f if logistic else (y - f) ** 2 / 2

@@ -15,6 +15,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fmkit import FMClassifier, FMOrdinal, FMRegressor
+from fmkit.interactions.solver import MACHINES
 
 WEIGHT_CHECKS = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
 
@@ -40,6 +41,7 @@ def expected_failures(estimator):
         FMClassifier(solver="sgd"),
         FMClassifier(solver="mcmc", max_iter=50),  # some checks ask for hundreds of fits
         FMClassifier(solver="vb"),
+        *(model(solver="sgd", interaction=kind) for model in (FMRegressor, FMClassifier) for kind in MACHINES),
         FMOrdinal(max_iter=50),
         FMOrdinal(solver="vb"),
     ],

@@ -38,8 +38,8 @@ class FMClassifier(ClassifierMixin, LatentFitter):
 
     Parameters
     ----------
-    n_factors, solver, max_iter, nonnegative, average, init_scale, learning_rate, fields, early_stopping, patience, \
-    validation_fraction, n_jobs, random_state, verbose, warm_start, callbacks
+    n_factors, solver, interaction, max_iter, nonnegative, average, init_scale, learning_rate, fields, early_stopping, \
+    patience, validation_fraction, n_jobs, random_state, verbose, warm_start, callbacks
         As those of `FMRegressor`, the log odds being taken for targets with a standard deviation of 2.2. ALS lowers the
         log loss through a quadratic bound that is renewed at every column's step.
     reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 0.9
@@ -100,6 +100,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         n_factors: int = 16,
         *,
         solver: str = "als",
+        interaction: str = "fm",
         max_iter: int | None = None,
         reg_linear: float | ArrayLike = 3.0,
         reg_factors: float | ArrayLike | Literal["auto"] = 0.9,
@@ -127,6 +128,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         super().__init__(
             n_factors,
             solver=solver,
+            interaction=interaction,
             max_iter=max_iter,
             reg_linear=reg_linear,
             reg_factors=reg_factors,

@@ -22,6 +22,8 @@ from fmkit.design import Design
 from fmkit.estimators.frame import Frame, group_priors
 from fmkit.estimators.regularisation import choose
 from fmkit.fitting import FitRecord, run_fit
+from fmkit.interactions.machine import InteractionMachine
+from fmkit.interactions.solver import MACHINES, fit_interactions
 from fmkit.machine import FactorizationMachine
 from fmkit.memory import estimate_memory
 from fmkit.posterior import Posterior
@@ -58,7 +60,7 @@ class Fit:
 
     Parameters
     ----------
-    machine : FactorizationMachine
+    machine : FactorizationMachine, or InteractionMachine
     record : FitRecord
     penalties : Penalties, or None
         Of ALS and SGD.
@@ -74,8 +76,8 @@ class Fit:
         Sweeps at most, given or as usual.
     """
 
-    machine: FactorizationMachine
-    record: FitRecord[FactorizationMachine]
+    machine: Any
+    record: FitRecord[Any]
     penalties: Penalties | None
     posterior: Posterior | None
     trace: list[dict[str, float]]
@@ -90,6 +92,7 @@ class FMEstimator(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_factors": [Interval(Integral, 0, 4096, closed="both")],
         "solver": [StrOptions({"als", "mcmc", "sgd", "vb"})],
+        "interaction": [StrOptions({"fm", *MACHINES})],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "reg_linear": [Interval(Real, 0, None, closed="left"), "array-like"],
         "reg_factors": [Interval(Real, 0, None, closed="left"), "array-like", StrOptions({"auto"})],
@@ -122,6 +125,7 @@ class FMEstimator(BaseEstimator):
         n_factors: int = 16,
         *,
         solver: str = "als",
+        interaction: str = "fm",
         max_iter: int | None = None,
         reg_linear: float | ArrayLike = 3.0,
         reg_factors: float | ArrayLike | Literal["auto"] = 0.9,
@@ -147,6 +151,7 @@ class FMEstimator(BaseEstimator):
     ) -> None:
         self.n_factors = n_factors
         self.solver = solver
+        self.interaction = interaction
         self.max_iter = max_iter
         self.reg_linear = reg_linear
         self.reg_factors = reg_factors
@@ -181,6 +186,11 @@ class FMEstimator(BaseEstimator):
         """Design, targets, and positive weights (None if all are 1) of the rows that count."""
         self._validate_params()
         self._check_als_only()
+        if self.interaction != "fm" and self.solver != "sgd":
+            raise ValueError(
+                f"interaction={self.interaction!r} is for solver='sgd', got solver={self.solver!r}: "
+                "set solver='sgd', or interaction='fm'"
+            )
         if isinstance(X, Design):
             if self.fields is not None:
                 raise ValueError("a Design has its fields already: leave fields=None")
@@ -259,6 +269,10 @@ class FMEstimator(BaseEstimator):
             design, y, weights = design.select(~aside), y[~aside], None if weights is None else weights[~aside]
 
         units = column_units(design, weights)
+        if self.interaction != "fm":
+            return self._fit_interactions(
+                design, y, weights, frame, bias, spread, previous, rng, n_sweeps, units, validation_loss
+            )
         scale: Any = START[self.solver] if self.init_scale is None else self.init_scale
         scale = np.float32(scale) if bayesian else np.float32(scale * np.sqrt(spread)) / units[:, None]
         start = self._start(design, frame, previous, rng, bias, scale)
@@ -323,6 +337,57 @@ class FMEstimator(BaseEstimator):
             checkpoint.remove()
         return fit
 
+    def _fit_interactions(
+        self,
+        design: Design,
+        y: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+        frame: Frame,
+        bias: float,
+        spread: float,
+        previous: Any,
+        rng: np.random.Generator,
+        n_sweeps: int,
+        units: NDArray[np.float32],
+        validation_loss: Callable[[Any], float] | None,
+    ) -> Fit:
+        """The rest of the fit of a machine that is no plain one: what was taken off its columns stays beside it."""
+        logistic = is_classifier(self)
+        curvature = 0.25 if logistic else 1.0
+        penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
+        scale = START["sgd"] if self.init_scale is None else self.init_scale
+        start = MACHINES[self.interaction].begin(design, self.n_factors, bias, scale, spread, units, rng)
+        if self.warm_start and isinstance(previous, InteractionMachine) and start.like(previous):
+            start = previous.moved(-frame.offset, np.zeros_like(frame.means))
+        record: FitRecord[InteractionMachine] = run_fit(
+            fit_interactions(
+                Objective(design, y, weights, penalties, logistic),
+                start,
+                units,
+                learning_rate=self.learning_rate,
+                spread=spread,
+                random_state=rng,
+                n_threads=1 if self.n_jobs is None else count_threads(self.n_jobs),
+            ),
+            start,
+            n_sweeps,
+            validation_loss=validation_loss,
+            patience=self.patience,
+            callbacks=self.callbacks or (),
+            told_as=lambda machine: machine.moved(frame.offset, frame.means),
+            verbose=bool(self.verbose),
+        )
+        machine = record.machine.moved(frame.offset, frame.means)
+        return Fit(machine, record, penalties, None, [], None, self.reg_factors, n_sweeps)
+
+    def _check_plain(self, wanted: str) -> None:
+        """Refuse what is solved for in the equation of a plain machine."""
+        machine = getattr(self, "machine_", None)
+        if isinstance(machine, InteractionMachine):
+            raise ValueError(
+                f"{wanted} is for interaction='fm', this model was fitted with interaction={machine.interaction!r}"
+            )
+
     def _set_aside(self, n_rows: int, rng: np.random.Generator) -> NDArray[np.bool_]:
         """The rows that early stopping goes by."""
         aside = np.zeros(n_rows, bool)
@@ -341,7 +406,8 @@ class FMEstimator(BaseEstimator):
         scale: Any,
     ) -> FactorizationMachine:
         """The previous machine, in the solver's units, or one of random factors with standard deviations of `scale`."""
-        if self.warm_start and previous is not None and previous.n_features == design.n_features:
+        fits = isinstance(previous, FactorizationMachine) and previous.n_features == design.n_features
+        if self.warm_start and previous is not None and fits:
             start = frame.to_solver(previous)
             start.factors = np.ascontiguousarray(start.factors[:, : self.n_factors])
             if start.n_factors == self.n_factors:

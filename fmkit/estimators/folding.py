@@ -109,6 +109,7 @@ class Folding(FMEstimator):
         array([4.9, 1.5], dtype=float32)
         """
         check_is_fitted(self)
+        self._check_plain("fold_in")
         column = self._columns_like(like, 1)
         X = self._check_predict(X)
         matrix = X.to_csr() if isinstance(X, Design) else canonical_csr(X)
@@ -158,6 +159,7 @@ class Folding(FMEstimator):
             Their names, if the model's columns have names.
         """
         check_is_fitted(self)
+        self._check_plain("with_columns")
         n, n_new = self.machine_.n_features, len(new.linear)
         if new.factors.shape[1] != self.machine_.n_factors or (new.noise_levels is None) != (self.posterior_ is None):
             raise ValueError("these columns are of another model: fold them in here")

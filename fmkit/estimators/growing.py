@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from fmkit.design import Design
@@ -62,9 +63,17 @@ def grown_columns(n_levels: Sequence[int], more_levels: Sequence[int]) -> NDArra
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
+def _grows(estimator: Folding) -> bool:
+    """Whether it has `partial_fit`: by scikit-learn's ways, what cannot go on has none."""
+    if estimator.interaction != "fm":
+        raise AttributeError(f"partial_fit is for interaction='fm', got interaction={estimator.interaction!r}")
+    return True
+
+
 class Growing(Folding):
     """What regressors do with rows and columns that come after the fit."""
 
+    @available_if(_grows)
     def partial_fit(
         self,
         X: Any,
@@ -127,6 +136,7 @@ class Growing(Folding):
                     "columns says where the columns of X were in the model, but it is not fitted: leave it out"
                 )
             return self.fit(X, y, sample_weight)  # type: ignore[no-any-return]
+        self._check_plain("partial_fit to a fitted model")
         model = copy.copy(self)  # so that an error leaves this one as it was
         model.fields = None  # labels are of the model's columns; the rows' fields are found
         if columns is None:

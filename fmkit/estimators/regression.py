@@ -32,6 +32,13 @@ class FMRegressor(RegressorMixin, Growing):
         figures): penalties are learned, erratic users count less, and predictions come with standard deviations and
         intervals. "sgd" takes AdaGrad steps on ALS's objective, many times as fast where every row has one column of
         each of two one-hot fields and no more, a user's id and an item's (`fmkit.solvers.sgd_grid`).
+    interaction : {"fm", "ffm", "fwfm", "anova3"}, default="fm"
+        SGD: how columns interact. "fm" as above. "ffm", field-aware: a column has a vector of factors for each field
+        that it meets, so that what it is to users need not be what it is to days; as many times the memory, and more
+        to overfit with. "fwfm", field-weighted: the plain machine with a learned weight for each pair of fields. Fields
+        are the labels of `fields` or, without these, those that are found. "anova3": triples of columns, too, by
+        factors of their own. `machine_` is then one of `fmkit.interactions`; `fold_in`, `partial_fit` to a fitted
+        model and recommenders are for "fm".
     max_iter : int, optional
         Sweeps (epochs of SGD) at most; by default 30 of ALS and SGD, on two rating sets the error of held-out ratings
         moved by less than 0.001 after 20; 500 of MCMC, 100 of VB, and 1,000 and 300 with hierarchical relation
@@ -105,7 +112,7 @@ class FMRegressor(RegressorMixin, Growing):
 
     Attributes
     ----------
-    machine_ : FactorizationMachine
+    machine_ : FactorizationMachine, or fmkit.interactions.machine.InteractionMachine
         The fitted machine.
     penalties_ : fmkit.solvers.penalties.Penalties, or None
         Of ALS and SGD: ridge penalties of every column, in the units of y; columns with an entry in every row being

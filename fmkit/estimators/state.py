@@ -1,11 +1,14 @@
 """An estimator as plain facts (JSON) and arrays, and back: what a model file holds of it."""
 
+import dataclasses
 from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.interactions.machine import InteractionMachine
+from fmkit.interactions.solver import MACHINES
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import GroupPriors, Posterior
 from fmkit.solvers.knowledge import Evidence
@@ -37,24 +40,28 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
         "parameters": kept_parameters(model),
         "n_iter": model.n_iter_,
         "history": model.history_,
+        "interaction": getattr(machines[0], "interaction", "fm"),
         "reg_factors": np.asarray(model.reg_factors_).tolist(),
         "more_factors": int(machines[0].n_factors - model.n_factors),
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
     }
-    arrays = {
-        "bias": np.array([m.bias for m in machines]),
-        "linear": np.stack([m.linear for m in machines]),
-        "factors": np.stack([m.factors for m in machines]),
-    }
+    arrays = {"bias": np.array([m.bias for m in machines])}
+    arrays |= {name: np.stack([getattr(m, name) for m in machines]) for name in _of_machines(machines[0])}
     return facts, arrays
 
 
-def unpack(
-    model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]
-) -> tuple[Model, list[FactorizationMachine]]:
+def _of_machines(machine: Any) -> list[str]:
+    return list(machine.arrays()) if isinstance(machine, InteractionMachine) else ["linear", "factors"]
+
+
+def unpack(model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Model, list[Any]]:
     """The estimator, filled, and its machines; a KeyError, TypeError or ValueError if they do not fit together."""
     model.set_params(**facts["parameters"])
     model._validate_params()
+    if facts.get("interaction", "fm") != "fm":
+        n_factors = model.n_factors + int(facts["more_factors"])
+        others = _unpack_interactions(MACHINES[facts["interaction"]], n_factors, arrays)
+        return _filled(model, facts, others[0].n_features), others
     bias, linear, factors = arrays["bias"], arrays["linear"], arrays["factors"]
     if [a.dtype.str for a in (bias, linear, factors)] != ["<f8", "<f4", "<f4"]:
         raise ValueError("its machines are not of float32")
@@ -65,6 +72,32 @@ def unpack(
         raise ValueError("the shapes of its machines do not fit together")
     if not all(np.isfinite(a).all() for a in (bias, linear, factors)):
         raise ValueError("its machines hold values that are not finite")
+    machines = [FactorizationMachine(float(b), w, V) for b, w, V in zip(bias, linear, factors, strict=True)]
+    return _filled(model, facts, n_features), machines
+
+
+def _unpack_interactions(
+    kind: type[InteractionMachine], n_factors: int, arrays: dict[str, NDArray[Any]]
+) -> list[InteractionMachine]:
+    """The machines of `fmkit.interactions`."""
+    bias = arrays["bias"]
+    if bias.dtype.str != "<f8" or bias.ndim != 1 or not len(bias) or not np.isfinite(bias).all():
+        raise ValueError("its biases are none")
+    names = [field.name for field in dataclasses.fields(kind) if field.name != "bias"]
+    machines: list[InteractionMachine] = []
+    for number, b in enumerate(bias):
+        own = {name: arrays[name][number] for name in names}
+        if "fields" in own and (own["fields"].dtype.kind != "i" or own["fields"].min(initial=0) < 0):
+            raise ValueError("its fields are none of its columns")
+        for name, (dtype, shape) in kind.shapes(own, n_factors).items():
+            if own[name].dtype.str != dtype or own[name].shape != shape or not np.isfinite(own[name]).all():
+                raise ValueError(f"its machines' {name} do not fit together")
+        machines.append(kind(bias=float(b), **own))
+    return machines
+
+
+def _filled(model: Model, facts: dict[str, Any], n_features: int) -> Model:
+    """The estimator with what was learned beside its machines."""
     names = facts["feature_names"]
     if names is not None:
         if not isinstance(names, list) or len(names) != n_features or not all(isinstance(name, str) for name in names):
@@ -72,8 +105,7 @@ def unpack(
         model.feature_names_in_ = np.array(names, object)
     model.n_features_in_, model.n_iter_, model.history_ = n_features, int(facts["n_iter"]), list(facts["history"])
     model.reg_factors_ = facts.get("reg_factors", model.reg_factors)
-    machines = [FactorizationMachine(float(b), w, V) for b, w, V in zip(bias, linear, factors, strict=True)]
-    return model, machines
+    return model
 
 
 def pack_posterior(posterior: Posterior | None, prefix: str = "posterior") -> dict[str, NDArray[Any]]:

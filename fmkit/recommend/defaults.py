@@ -32,6 +32,10 @@ def check_model(model: Any) -> None:
             "model must be 'auto', an FMRegressor, FMOrdinal or FMClassifier (ratings) or an FMRanker (clicks), "
             f"got {model!r}"
         )
+    if getattr(model, "interaction", "fm") != "fm":
+        raise InputError(
+            f"a recommender asks a plain machine, of interaction='fm': got interaction={model.interaction!r}"
+        )
     if isinstance(model, FMClassifier) and model.solver not in ("mcmc", "vb"):
         raise InputError(f"an FMClassifier must know how sure it is: solver='mcmc' or 'vb', got {model.solver!r}")
 

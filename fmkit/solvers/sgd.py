@@ -10,7 +10,7 @@ n_j being the column's sum of weights, so that an epoch adds up to the objective
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ from fmkit.kernels import kernel
 from fmkit.lanes import table
 from fmkit.linalg import FASTMATH
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine, row_arrays
-from fmkit.progress import Progress
+from fmkit.progress import M, Progress
 from fmkit.solvers.objective import Objective
+from fmkit.solvers.penalties import Penalties
 from fmkit.solvers.sgd_grid import has_one_of_each, sgd_grid
 from fmkit.threads import for_each
 
@@ -67,8 +68,7 @@ def sgd(
     if has_one_of_each(objective.design):
         how: Any = {"learning_rate": learning_rate, "spread": spread, "random_state": random_state}
         yield from sgd_grid(objective, machine, n_threads=n_threads, **how)
-    start = time.perf_counter()
-    design, penalties, weights, k = objective.design, objective.penalties, objective.weights, machine.n_factors
+    design, weights, k = objective.design, objective.weights, machine.n_factors
     indptr, columns, values = row_arrays(design)
     if all(field.values is None for field in design.fields):
         values = np.empty(0, np.float32)
@@ -76,19 +76,62 @@ def sgd(
     P = table(machine.n_features, k + 3)
     P[:, :k], P[:, k] = machine.factors, machine.linear
     bias = np.array([machine.bias, 0], np.float32)
-    share = np.maximum(_column_weights(indptr, columns, omega, machine.n_features), 1e-30)
-    share_w, share_v = (penalties.linear / share).astype(np.float32), (penalties.factors / share).astype(np.float32)
+    share_w, share_v = column_shares(objective.penalties, indptr, columns, omega)
     rates = np.array([learning_rate * spread, learning_rate * np.sqrt(spread)], np.float32)
     rows = (indptr, columns, values, objective.y, omega)
     state = (bias, P, k, share_w, share_v, 1 / units, rates, objective.logistic)
-    epoch = 0
-    while True:
-        order = random_state.permutation(design.n_rows).astype(np.int32)
-        parts = np.array_split(order, n_threads)
-        loss = sum(for_each(visit_rows, [(part, *rows, *state) for part in parts], n_threads))
+
+    def keep() -> None:
         machine.factors[:], machine.linear[:], machine.bias = P[:, :k], P[:, k], float(bias[0])
+
+    def order() -> NDArray[np.int32]:
+        return random_state.permutation(design.n_rows).astype(np.int32)
+
+    def visit(part: NDArray[np.int32]) -> float:
+        return float(visit_rows(part, *rows, *state))
+
+    yield from epochs(order, visit, keep, objective.total_weight, machine, n_threads)
+
+
+def epochs(
+    order: Callable[[], NDArray[np.int32]],
+    visit: Callable[[NDArray[np.int32]], float],
+    keep: Callable[[], None],
+    total_weight: float,
+    machine: M,
+    n_threads: int,
+) -> Iterator[Progress[M]]:
+    """Visit all rows again and again, for as long as the caller asks for more.
+
+    Parameters
+    ----------
+    order : callable
+        Draws the order of an epoch.
+    visit : callable
+        Visits the rows of a part of it, and sums up their losses.
+    keep : callable
+        Has the machine hold what was learned.
+    total_weight : float
+        Of all rows.
+    machine : FactorizationMachine or InteractionMachine
+    n_threads : int
+        Parts of an order that are visited at once.
+    """
+    start, epoch = time.perf_counter(), 0
+    while True:
+        parts = np.array_split(order(), n_threads)
+        loss = sum(for_each(visit, [(part,) for part in parts], n_threads))
+        keep()
         epoch += 1
-        yield Progress(epoch, loss / objective.total_weight, time.perf_counter() - start, machine)
+        yield Progress(epoch, loss / total_weight, time.perf_counter() - start, machine)
+
+
+def column_shares(
+    penalties: Penalties, indptr: NDArray[np.int64], columns: NDArray[np.int32], omega: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Penalties of each column's weight and factors that a visit of unit weight carries."""
+    share = np.maximum(_column_weights(indptr, columns, omega, len(penalties.linear)), 1e-30)
+    return (penalties.linear / share).astype(np.float32), (penalties.factors / share).astype(np.float32)
 
 
 def _column_weights(
