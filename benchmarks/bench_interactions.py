@@ -110,7 +110,6 @@ def adult() -> None:
         train, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=seed)
         encoder = TableEncoder().fit(X.iloc[train], y[train])
         A, B = encoder.transform(X.iloc[train]), encoder.transform(X.iloc[test])
-        fields = np.repeat(np.arange(len(encoder.features_)), [feature.n_columns for feature in encoder.features_])
 
         def tell(name: str, model: Any, A: Any, B: Any, size: float, train: Any = train, test: Any = test) -> None:
             start = time.perf_counter()
@@ -125,7 +124,7 @@ def adult() -> None:
         codes = X.assign(**{name: X[name].astype("category") for name in texts})
         tell("HistGradientBoosting", trees, codes.iloc[train], codes.iloc[test], float("nan"))
         for kind in ("fm", *MACHINES):
-            model = FMClassifier(FACTORS, solver="sgd", interaction=kind, fields=fields, random_state=seed)
+            model = FMClassifier(FACTORS, solver="sgd", interaction=kind, fields=encoder.fields_, random_state=seed)
             vectors = {"ffm": len(encoder.features_), "anova3": 2}.get(kind, 1)
             tell(kind, model, A, B, A.shape[1] * vectors * FACTORS)
     rows = [[name, *np.mean(told, axis=0)] for name, told in results.items()]

@@ -87,6 +87,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     ----------
     features_ : list of Feature
         What became of each column, and why.
+    fields_ : ndarray of shape (n_columns,), int32
+        Number of the table's column that each column of the matrix comes from: the `fields` of a machine with
+        interaction="ffm" or "fwfm".
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         If the table names its columns by text.
@@ -105,6 +108,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
            [0.  , 1.  , 1.  , 0.  ]], dtype=float32)
     >>> [feature.why for feature in encoder.features_]
     ['its type is int64', 'the schema says so']
+    >>> encoder.fields_
+    array([0, 0, 1, 1], dtype=int32)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -133,6 +138,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.min_count = min_count
         self.max_words = max_words
         self.sparse_output = sparse_output
+
+    @property
+    def fields_(self) -> NDArray[np.int32]:
+        sizes = [feature.n_columns for feature in self.features_]
+        return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Recognise the columns, and learn their knots and levels.
