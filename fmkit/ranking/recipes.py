@@ -26,6 +26,7 @@ RATES = {"softmax": 3e-3, "warp": 0.05, "bpr": 0.15}
 # Of a sweep, at least: an epoch of small data is over before it shows.
 STEPS = 32  # of "softmax"
 VISITS = 100_000  # of pairs, by "warp" and "bpr"
+PASSES = 100  # over the pairs in a sweep, at most: two pairs took four seconds a fit to visit so often
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ def _sampled(
         random_state=rng,
         n_threads=n_threads,
     )
-    return _together(epochs, -(-VISITS // len(table.pairs)))
+    return _together(epochs, min(-(-VISITS // len(table.pairs)), PASSES))
 
 
 def _together(epochs: Iterator[Progress[RankingMachine]], n: int) -> Iterator[Progress[RankingMachine]]:
