@@ -8,7 +8,7 @@ from .libffm import iter_libffm, read_libffm, write_libffm
 from .libfm import iter_libfm, read_libfm, write_libfm
 from .pictures import load_harvesters
 from .polarity import fetch_sentence_polarity
-from .published import fetch_goodbooks, fetch_movielens
+from .published_ratings import fetch_goodbooks, fetch_movielens
 from .ratings import load_goodbooks, load_movielens_small
 from .scenes import make_scenes
 from .spoken_digits import fetch_spoken_digits
