@@ -15,7 +15,8 @@ from fmkit.interactions.third_order import ThirdOrderMachine
 from fmkit.machine import row_arrays
 from fmkit.progress import Progress
 from fmkit.solvers.objective import Objective
-from fmkit.solvers.sgd import column_shares, epochs
+from fmkit.solvers.penalties import column_shares
+from fmkit.solvers.sgd import epochs
 
 AnyMachine = TypeVar("AnyMachine", bound=InteractionMachine)
 
@@ -51,7 +52,7 @@ def fit_interactions(
     shuffled = random_state.permutation(n_rows)
     indptr, columns, values = row_arrays(objective.design.to_csr()[shuffled])
     omega = np.empty(0, np.float32) if objective.weights is None else objective.weights[shuffled]
-    share_w, share_v = column_shares(objective.penalties, indptr, columns, omega)
+    share_w, share_v = column_shares(objective.penalties, objective.design, objective.weights)
     visit, keep = machine.visits(
         Rows(
             indptr,

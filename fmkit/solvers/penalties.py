@@ -128,6 +128,14 @@ def column_sums(design: Design, weights: NDArray[np.float32] | None) -> tuple[ND
     return squares, counts
 
 
+def column_shares(
+    penalties: Penalties, design: Design, weights: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Penalties of each column's weight and factors that a visit of SGD to a row of unit weight carries."""
+    share = np.maximum(column_sums(design, weights)[1], 1e-30)
+    return (penalties.linear / share).astype(np.float32), (penalties.factors / share).astype(np.float32)
+
+
 def _parts(design: Design) -> tuple[NDArray[np.int32], int]:
     """What has a penalty of its own: every field, and every group of a block's table; its number by column."""
     part = np.zeros(design.n_features, np.int32)

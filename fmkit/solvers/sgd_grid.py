@@ -38,7 +38,7 @@ from fmkit.lanes import HALF, mix_rows, reciprocal_roots, row_products, table
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
 from fmkit.solvers.objective import Objective
-from fmkit.solvers.penalties import column_sums
+from fmkit.solvers.penalties import column_shares
 from fmkit.threads import for_each
 
 CACHE = 1 << 20  # bytes that a block of users and a block of items have together, at most
@@ -117,13 +117,12 @@ def sgd_grid(
         One an epoch.
     """
     start = time.perf_counter()
-    k, lanes, penalties = machine.n_factors, _lanes(machine.n_factors), objective.penalties
+    k, lanes = machine.n_factors, _lanes(machine.n_factors)
     cells = sort_into_cells(objective, n_blocks or _count_blocks(objective.design, lanes), random_state, n_threads)
     P = table(cells.n_places, lanes + 5)
-    share = np.maximum(column_sums(objective.design, objective.weights)[1], 1e-30)
     P[cells.place, :k], P[cells.place, lanes + WEIGHT] = machine.factors, machine.linear
-    P[cells.place, lanes + SHARE_W] = penalties.linear / share
-    P[cells.place, lanes + SHARE_V] = penalties.factors / share
+    shares = column_shares(objective.penalties, objective.design, objective.weights)
+    P[cells.place, lanes + SHARE_W], P[cells.place, lanes + SHARE_V] = shares
     rates = np.array([learning_rate * spread, learning_rate * np.sqrt(spread)], np.float32)
     total_weight, curvature = objective.total_weight, 0.25 if objective.logistic else 1.0
     told = np.zeros((cells.n_blocks**2, 2))
