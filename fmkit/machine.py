@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class FactorizationMachine:
     >>> machine.predict(np.array([[1, 0], [1, 1]]))
     array([1.5 , 7.75], dtype=float32)
     """
+
+    interaction: ClassVar[str] = "fm"  # beside those of `fmkit.interactions`
 
     bias: float
     linear: NDArray[np.float32]

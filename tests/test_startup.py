@@ -59,7 +59,11 @@ def test_a_command_waits_for_nothing_that_it_does_not_use(tmp_path):
     table.write_text("user,item,rating\nann,x,5\nann,y,1\nbob,y,2\nbob,z,4\n")
     imported = set(run("-c", TELL_MODULES, "recommend", table, "--user", "ann").stderr.split())
     assert {"numba", "sklearn", "pyarrow"} < imported
-    assert imported & {"pandas", "scipy.stats.distributions", "scipy.optimize", "torch", "matplotlib"} == set()
+    assert (
+        imported
+        & {"pandas", "scipy.stats.distributions", "scipy.optimize", "torch", "matplotlib", "fmkit.interactions.machine"}
+        == set()
+    )
 
 
 def test_importing_fmkit_waits_for_nothing_heavy():

@@ -20,8 +20,6 @@ from fmkit.estimators.frame import Frame, group_priors
 from fmkit.estimators.parameters import FMParameters
 from fmkit.estimators.regularisation import choose
 from fmkit.fitting import FitRecord, run_fit
-from fmkit.interactions.machine import InteractionMachine
-from fmkit.interactions.solver import MACHINES, fit_interactions
 from fmkit.machine import FactorizationMachine
 from fmkit.memory import estimate_memory
 from fmkit.posterior import Posterior
@@ -34,7 +32,6 @@ from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.sgd import sgd
-from fmkit.solvers.sgd_grid import has_one_of_each
 from fmkit.solvers.shaking import weaker
 from fmkit.solvers.vb import Variational
 from fmkit.threads import count_threads
@@ -203,7 +200,7 @@ class FMEstimator(FMParameters):
                     learning_rate=self.learning_rate,
                     spread=spread,
                     random_state=rng,
-                    n_threads=1 if self.n_jobs is None and not has_one_of_each(design) else n_threads,
+                    n_threads=None if self.n_jobs is None else n_threads,
                 )
         kept = None if bayes is None else bayes.kept
         if isinstance(sweeps, Als) and sweeps.shaking and validation_loss is None:
@@ -253,14 +250,16 @@ class FMEstimator(FMParameters):
         validation_loss: Callable[[Any], float] | None,
     ) -> Fit:
         """The rest of the fit of a machine that is no plain one: what was taken off its columns stays beside it."""
+        from fmkit.interactions.solver import MACHINES, fit_interactions  # loads their kernels
+
         logistic = is_classifier(self)
         curvature = 0.25 if logistic else 1.0
         penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
         scale = START["sgd"] if self.init_scale is None else self.init_scale
         start = MACHINES[self.interaction].begin(design, self.n_factors, bias, scale, spread, units, rng)
-        if self.warm_start and isinstance(previous, InteractionMachine) and start.like(previous):
+        if self.warm_start and start.like(previous):
             start = previous.moved(-frame.offset, np.zeros_like(frame.means))
-        record: FitRecord[InteractionMachine] = run_fit(
+        record: FitRecord[Any] = run_fit(
             fit_interactions(
                 Objective(design, y, weights, penalties, logistic),
                 start,
@@ -284,7 +283,7 @@ class FMEstimator(FMParameters):
     def _check_plain(self, wanted: str) -> None:
         """Refuse what is solved for in the equation of a plain machine."""
         machine = getattr(self, "machine_", None)
-        if isinstance(machine, InteractionMachine):
+        if machine is not None and machine.interaction != "fm":
             raise ValueError(
                 f"{wanted} is for interaction='fm', this model was fitted with interaction={machine.interaction!r}"
             )

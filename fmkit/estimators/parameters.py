@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fmkit.interactions.solver import MACHINES
+from fmkit.interactions import INTERACTIONS
 
 WITHOUT_EFFECT = (
     *("callbacks", "checkpoint", "checkpoint_sweeps", "checkpoint_minutes"),
@@ -25,7 +25,7 @@ class FMParameters(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_factors": [Interval(Integral, 0, 4096, closed="both")],
         "solver": [StrOptions({"als", "mcmc", "sgd", "vb"})],
-        "interaction": [StrOptions({"fm", *MACHINES})],
+        "interaction": [StrOptions({"fm", *INTERACTIONS})],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "reg_linear": [Interval(Real, 0, None, closed="left"), "array-like"],
         "reg_factors": [Interval(Real, 0, None, closed="left"), "array-like", StrOptions({"auto"})],

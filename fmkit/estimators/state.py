@@ -1,17 +1,20 @@
 """An estimator as plain facts (JSON) and arrays, and back: what a model file holds of it."""
 
+from __future__ import annotations
+
 import dataclasses
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.interactions.machine import InteractionMachine
-from fmkit.interactions.solver import MACHINES
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import GroupPriors, Posterior
 from fmkit.solvers.knowledge import Evidence
+
+if TYPE_CHECKING:
+    from fmkit.interactions.machine import InteractionMachine
 
 Model = TypeVar("Model", bound=Any)
 PRIORS = ("groups", "units", "precision", "centre", "noise_shape")
@@ -40,7 +43,7 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
         "parameters": kept_parameters(model),
         "n_iter": model.n_iter_,
         "history": model.history_,
-        "interaction": getattr(machines[0], "interaction", "fm"),
+        "interaction": machines[0].interaction,
         "reg_factors": np.asarray(model.reg_factors_).tolist(),
         "more_factors": int(machines[0].n_factors - model.n_factors),
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
@@ -51,7 +54,7 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
 
 
 def _of_machines(machine: Any) -> list[str]:
-    return list(machine.arrays()) if isinstance(machine, InteractionMachine) else ["linear", "factors"]
+    return ["linear", "factors"] if machine.interaction == "fm" else list(machine.arrays())
 
 
 def unpack(model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Model, list[Any]]:
@@ -60,6 +63,8 @@ def unpack(model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]])
     model._validate_params()
     if facts.get("interaction", "fm") != "fm":
         n_factors = model.n_factors + int(facts["more_factors"])
+        from fmkit.interactions.solver import MACHINES  # loads their kernels
+
         others = _unpack_interactions(MACHINES[facts["interaction"]], n_factors, arrays)
         return _filled(model, facts, others[0].n_features), others
     bias, linear, factors = arrays["bias"], arrays["linear"], arrays["factors"]

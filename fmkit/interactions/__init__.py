@@ -2,3 +2,5 @@
 
 `field_aware`, `field_weighted` and `third_order` are one each: what it holds, its equation, and the visit of a row.
 """
+
+INTERACTIONS = ("ffm", "fwfm", "anova3")  # by name: their kernels are loaded where one is fitted or read from a file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from fmkit.design import Design, canonical_csr
 from fmkit.interactions.quads import QUAD
-from fmkit.linalg import LANES
+from fmkit.lanes import table
 from fmkit.machine import for_each_block
 from fmkit.posterior import less_means
 from fmkit.threads import count_threads
@@ -69,7 +70,7 @@ class Rows:
 
 
 @dataclass
-class InteractionMachine:
+class InteractionMachine(ABC):
     """A value for every row x: bias + <linear, z> + what the subclass makes of its factors and z = x - means.
 
     Parameters
@@ -89,6 +90,7 @@ class InteractionMachine:
     means: NDArray[np.float64]
 
     @classmethod
+    @abstractmethod
     def begin(
         cls, design: Design, n_factors: int, bias: float, scale: float, spread: float, units: Floats, rng: Any
     ) -> Self:
@@ -107,7 +109,6 @@ class InteractionMachine:
             `column_units` of the design.
         rng : numpy.random.Generator
         """
-        raise NotImplementedError
 
     @classmethod
     def shapes(cls, arrays: dict[str, NDArray[Any]], n_factors: int) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -138,7 +139,7 @@ class InteractionMachine:
         """A copy for targets that are larger by `offset`, and for columns that `means` are to be taken off."""
         return replace(self.copy(), bias=self.bias + offset, means=means)
 
-    def like(self, other: Self) -> bool:
+    def like(self, other: Any) -> bool:
         """Whether the other one is of the same columns, fields and factors, so that a fit may go on from it."""
         if type(other) is not type(self) or other.factors.shape != self.factors.shape:
             return False
@@ -169,13 +170,13 @@ class InteractionMachine:
         for_each_block(lambda rows, a, b: values_of(*rows, out[a:b]), X, count_threads(n_jobs))
         return out
 
+    @abstractmethod
     def row_values(self) -> Callable[..., None]:
         """A function of (indptr, columns, values, out) that writes the values of rows into `out`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def visits(self, rows: Rows) -> tuple[Callable[[Ints], float], Callable[[], None]]:
         """A function that visits rows in a given order and sums up their losses, and one that has them told here."""
-        raise NotImplementedError
 
 
 def of_fields(design: Design) -> Ints:
@@ -225,10 +226,7 @@ def packed(*parts: Floats) -> tuple[Floats, list[Floats]]:
     n = len(parts[0])
     chunks = [-(-part.shape[2] // QUAD) for part in parts]
     sizes = [part.shape[1] * c for part, c in zip(parts, chunks, strict=True)]
-    width = -(-2 * sum(sizes) * QUAD // LANES) * LANES
-    buffer = np.zeros(n * width + LANES, np.float32)
-    skip = -buffer.ctypes.data % (4 * LANES) // 4
-    P = buffer[skip : skip + n * width].reshape(n, width // QUAD, QUAD)
+    P = table(n, 2 * sum(sizes) * QUAD).reshape(n, -1, QUAD)
     views, first = [], 0
     for part, c, size in zip(parts, chunks, sizes, strict=True):
         place = P[:, first : first + size].reshape(n, part.shape[1], c * QUAD)[:, :, : part.shape[2]]
