@@ -185,7 +185,7 @@ class NetEstimator(BaseEstimator, ABC):
     def _start_net(self, rows: Any, y: NDArray[Any], weights: Any, chosen: NDArray[np.int64]) -> None:
         """Change a new net's weights by what the rows tell, before its training."""
 
-    def _meet(self, rows: Any, y: NDArray[Any], weights: NDArray[np.float64], chosen: NDArray[np.int64]) -> None:
+    def _meet(self, examples: Examples, chosen: NDArray[np.int64]) -> None:
         """Whatever a net takes of rows before it is trained on them; of new rows once more."""
 
     def _starts_fitted(self) -> bool:
@@ -235,8 +235,8 @@ class NetEstimator(BaseEstimator, ABC):
             self._begin(rows, y, weights, train, rng)
         self.__dict__.pop("_training", None)
         with self._threads():
-            self._meet(rows, y, weights, train)
             examples = self._examples(rows, y, weights, train)
+            self._meet(examples, train)
             training = self._make_training(examples, train, rng)
             held_rows = torch.from_numpy(held).to(training.device)
             loss = partial(validation_loss, examples=examples, loss=self._loss(), rows=held_rows)
@@ -279,8 +279,8 @@ class NetEstimator(BaseEstimator, ABC):
         if hasattr(self, "_training"):
             self.net_ = self._training.net  # of which the machine may be an average
         with self._threads():
-            self._meet(rows, y, weights, chosen)
             examples = self._examples(rows, y, weights, chosen)
+            self._meet(examples, chosen)
             if not hasattr(self, "_training"):
                 self._training = self._make_training(examples, chosen, rng, one_epoch=True)
             training = self._training

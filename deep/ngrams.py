@@ -71,13 +71,15 @@ class NgramBag(nn.Module):
         self.register_buffer("bias", torch.zeros(n_outputs))
         self.register_buffer("scales", torch.zeros(N_BUCKETS, n_outputs))
 
-    def learn(self, bags: StepInputs, targets: Tensor, labels: Tensor | None, weights: Tensor, loss: Loss) -> None:
+    def learn(
+        self, texts: sparse.csr_array, targets: Tensor, labels: Tensor | None, weights: Tensor, loss: Loss
+    ) -> None:
         """Learn of more texts: the weights nearest to those there are, by a squared distance, that lower the loss.
 
         Parameters
         ----------
-        bags : StepInputs
-            Numbers of n-grams, of training texts.
+        texts : csr_array of shape (n_texts, N_BUCKETS)
+            1 for each n-gram of a training text (`as_matrix`).
         targets : Tensor of shape (n_texts, ...)
             As the loss takes them.
         labels : Tensor of shape (n_texts, n_outputs), optional
@@ -87,11 +89,10 @@ class NgramBag(nn.Module):
         """
         from scipy.optimize import minimize  # slow to load
 
-        columns, ngrams = np.unique(bags.steps[:-1].numpy(), return_inverse=True)
-        ends = np.append(0, bags.lengths.numpy().cumsum())
-        texts = sparse.csr_array((np.ones(len(ngrams), np.float32), ngrams, ends), (len(bags), len(columns)))
+        columns, ngrams = np.unique(texts.indices, return_inverse=True)
+        texts = sparse.csr_array((texts.data, ngrams, texts.indptr), (texts.shape[0], len(columns)))
         new = np.ones((len(columns), 1)) if labels is None else tell(texts, labels.numpy(), weights[:, None].numpy())
-        there = torch.from_numpy(columns)
+        there = torch.from_numpy(columns).long()
         old = self.scales[there]
         self.scales[there] = torch.where(old == 0, torch.from_numpy(new).float(), old)  # of columns that are new
         scales = self.scales[there].numpy()
@@ -118,6 +119,12 @@ class NgramBag(nn.Module):
         scales = functional.embedding(ngrams, self.scales) * within(sizes, ngrams.shape[1])
         norms = scales.square().sum(dim=1).sqrt().clamp(min=SHORT)
         return (functional.embedding(ngrams, self.weight) * scales).sum(dim=1) / norms + self.bias
+
+
+def as_matrix(bags: StepInputs) -> sparse.csr_array:
+    """Bags of n-grams as rows of ones, (n_texts, N_BUCKETS), float32."""
+    ngrams, ends = bags.steps[:-1].cpu().numpy(), np.append(0, bags.lengths.cpu().numpy().cumsum())
+    return sparse.csr_array((np.ones(len(ngrams), np.float32), ngrams, ends), (len(bags), N_BUCKETS))
 
 
 def tell(texts: sparse.csr_array, labels: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:

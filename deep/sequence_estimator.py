@@ -23,11 +23,13 @@ from .audio import read_sounds
 from .estimator import NetEstimator
 from .gates import trace
 from .layers import LayerSettings
+from .ngrams import as_matrix
 from .onnx_sequences import described, sequence_net
 from .recurrent import CELLS, POOLINGS, RNN
 from .sequences import Scale, Sequences, read_series, warn_of_turned
 from .targets import Classifier
 from .text import TextInputs, Texts, Vocabulary, read_texts
+from .training import Examples
 
 KINDS = ("series", "text", "audio")
 MIN_COUNT = 2  # times that a word must be met to have a vector: those met once teach that of unknown words
@@ -143,21 +145,20 @@ class RNNEstimator(NetEstimator):
             isinstance(encoder, Vocabulary) and encoder.has_bag,
         )
 
-    def _meet(self, rows: Any, y: NDArray[Any], weights: NDArray[np.float64], chosen: NDArray[np.int64]) -> None:
+    def _meet(self, examples: Examples, chosen: NDArray[np.int64]) -> None:
         """Let the bag of n-grams learn what the rows tell."""
         assert isinstance(self.net_, RNN)
-        if self.net_.bag is None:
+        bag, inputs = self.net_.bag, examples.inputs
+        if bag is None:
             return
-        assert isinstance(self.encoder_, Vocabulary)
-        inputs = self.encoder_.inputs(Texts([rows.words[n] for n in chosen]), torch.float32)
         assert isinstance(inputs, TextInputs)
-        targets, labels = self._encode_targets(y[chosen]), None
+        targets, labels = examples.targets.cpu()[chosen], None
         if isinstance(self, Classifier):
             labels = targets if targets.ndim > 1 else torch.nn.functional.one_hot(targets, self.n_outputs_).float()
-        of_rows = torch.from_numpy(weights[chosen]).float()
-        device = self.net_.bag.bias.device
-        self.net_.bag.cpu().learn(inputs.bags, targets, labels, of_rows, self._loss())
-        self.net_.bag.to(device)
+        weights = torch.ones(len(chosen)) if examples.weights is None else examples.weights.cpu()[chosen]
+        device = bag.bias.device
+        bag.cpu().learn(as_matrix(inputs.bags)[chosen], targets, labels, weights, self._loss())
+        bag.to(device)
 
     def _layer_settings(self) -> LayerSettings:
         settings = super()._layer_settings()

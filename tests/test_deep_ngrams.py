@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from fmkit.deep import RNNClassifier
 from fmkit.deep.losses import binary_log_loss, log_loss, squared_loss
-from fmkit.deep.ngrams import SHORTEST, C, NgramBag, hashed_ngrams
+from fmkit.deep.ngrams import SHORTEST, C, NgramBag, as_matrix, hashed_ngrams
 from fmkit.deep.sequences import StepInputs
 
 
@@ -30,7 +30,7 @@ def test_the_weights_are_those_of_a_penalised_logistic_regression(texts, n_class
     labels = torch.eye(n_classes)[y] if n_classes > 2 else torch.from_numpy(y).float()[:, None]
     targets, loss = (torch.from_numpy(y), log_loss()) if n_classes > 2 else (labels, binary_log_loss())
     bag, bags = NgramBag(labels.shape[1]), bags_of(X)
-    bag.learn(bags, targets, labels, torch.from_numpy(weights), loss)
+    bag.learn(as_matrix(bags), targets, labels, torch.from_numpy(weights), loss)
     outputs = bag(*bags.batch(torch.arange(len(X)))).numpy()
     if n_classes > 2:  # each output has scales of its own: at the optimum, no direction leads down
         rng = np.random.default_rng(2)
@@ -60,7 +60,7 @@ def test_the_weights_are_those_of_a_penalised_logistic_regression(texts, n_class
 def test_numbers_are_regressed_on_ngrams_of_one_scale(texts):
     X, values = texts
     bag, bags = NgramBag(1), bags_of(X)
-    bag.learn(bags, torch.from_numpy(values).float()[:, None], None, torch.ones(len(X)), squared_loss)
+    bag.learn(as_matrix(bags), torch.from_numpy(values).float()[:, None], None, torch.ones(len(X)), squared_loss)
     assert set(bag.scales.unique().tolist()) == {0.0, 1.0}
     outputs = bag(*bags.batch(torch.arange(len(X)))).numpy()[:, 0]
     assert np.corrcoef(outputs, values)[0, 1] > 0.5
@@ -81,6 +81,6 @@ def test_words_that_come_later_are_learned_and_the_first_are_kept(ema):
 
 def test_a_text_of_no_known_ngram_has_the_intercept_alone():
     bag = NgramBag(1)
-    bag.learn(bags_of(["a b", "c d"]), torch.ones(2, 1), torch.ones(2, 1), torch.ones(2), binary_log_loss())
+    bag.learn(as_matrix(bags_of(["a b", "c d"])), torch.ones(2, 1), torch.ones(2, 1), torch.ones(2), binary_log_loss())
     empty = bag(torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0]))
     assert empty.item() == bag.bias.item() > 1
