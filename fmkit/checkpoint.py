@@ -225,11 +225,17 @@ def live_arrays(sides: Sides) -> dict[str, NDArray[Any]]:
     """
     arrays = {"linear": sides.machine.linear, "factors": sides.machine.factors}
     if not sides.pair:
-        arrays |= {"f": sides.f, "Q": sides.Q}
+        arrays["f"], arrays["Q"] = sides.rows()
     for s, side in enumerate(sides.sides):
         if side.table is not None:
             arrays |= {f"q.{s}": side.table.q, f"c.{s}": side.table.c}
     return arrays
+
+
+def take_rows(sides: Sides, arrays: dict[str, NDArray[Any]]) -> None:
+    """Have the sides go on from the rows of `live_arrays` that were filled: they may keep their own elsewhere."""
+    if not sides.pair:
+        sides.set_rows(arrays["f"], arrays["Q"])
 
 
 def fill(live: dict[str, NDArray[Any]], saved: dict[str, NDArray[Any]]) -> None:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from fmkit.design import canonical_csr
 from fmkit.ranking.pairs import Pairs, checked_codes
 from fmkit.ranking.ranking import Ranking
+from fmkit.tensors.device import WORTH_SEARCHING, find_device
 from fmkit.threads import count_threads
 
 Vectors = NDArray[np.float32]
@@ -23,6 +24,7 @@ class Asked(BaseEstimator):
 
     ranking_: Ranking
     n_jobs: int | None
+    device: str
 
     def rank(
         self, queries: ArrayLike | None = None, n: int = 10, *, exclude_seen: bool = True
@@ -133,7 +135,9 @@ class Asked(BaseEstimator):
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         exclude = histories if exclude_seen else histories.select(np.zeros(len(histories), bool))
-        return self.ranking_.lists(vectors, histories, n, exclude, count_threads(self.n_jobs))
+        numbers = float(len(vectors)) * self.ranking_.pairs.n_items * vectors.shape[1]
+        device = find_device(self.device, numbers, WORTH_SEARCHING)
+        return self.ranking_.lists(vectors, histories, n, exclude, count_threads(self.n_jobs), device=device)
 
     def _codes(self, queries: ArrayLike | None) -> NDArray[np.int64]:
         n = self.ranking_.pairs.n_queries

@@ -39,7 +39,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
     Parameters
     ----------
     n_factors, solver, interaction, max_iter, nonnegative, average, init_scale, learning_rate, fields, early_stopping, \
-    patience, validation_fraction, n_jobs, random_state, verbose, warm_start, callbacks
+    patience, validation_fraction, n_jobs, device, random_state, verbose, warm_start, callbacks
         As those of `FMRegressor`, the log odds being taken for targets with a standard deviation of 2.2. ALS lowers the
         log loss through a quadratic bound that is renewed at every column's step.
     reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 0.9
@@ -117,6 +117,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         patience: int = 3,
         validation_fraction: float = 0.1,
         n_jobs: int | None = None,
+        device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
@@ -144,6 +145,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
             patience=patience,
             validation_fraction=validation_fraction,
             n_jobs=n_jobs,
+            device=device,
             random_state=random_state,
             verbose=verbose,
             warm_start=warm_start,
@@ -230,12 +232,12 @@ class FMClassifier(ClassifierMixin, LatentFitter):
             X = canonical_csr(X)
         if self.posterior_ is not None:
             return self._latent_odds(X, self.posterior_)
-        odds = [machine.predict(X, self.n_jobs) for machine in self.machines_]
+        odds = [self._machine_values(machine, X) for machine in self.machines_]
         return odds[0] if len(odds) == 1 else np.stack(odds, axis=1)
 
     def _latent_odds(self, X: Any, posteriors: list[Posterior]) -> NDArray[np.float32]:
         """`decision_function` with what is not known of the machines taken into account."""
-        means = np.stack([posterior.machine.predict(X, self.n_jobs) for posterior in posteriors])
+        means = np.stack([self._machine_values(posterior.machine, X) for posterior in posteriors])
         variances = np.stack([posterior.variance(X, self.n_jobs) for posterior in posteriors])
         if len(posteriors) > 1:
             with np.errstate(divide="ignore"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from fmkit.blocks import find_blocks
 from fmkit.checkpoint import Checkpoint, digest
-from fmkit.design import Design
+from fmkit.design import Design, canonical_csr
 from fmkit.estimators.frame import Frame, group_priors
 from fmkit.estimators.parameters import FMParameters
 from fmkit.estimators.regularisation import choose
@@ -34,7 +34,11 @@ from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.sgd import sgd
 from fmkit.solvers.shaking import weaker
 from fmkit.solvers.vb import Variational
+from fmkit.tensors.device import WORTH, WORTH_PREDICTING, find_device, fit_work
 from fmkit.threads import count_threads
+
+if TYPE_CHECKING:
+    import torch
 
 BAYESIAN = ("mcmc", "vb")
 AVERAGED_SWEEPS = 60  # of ALS, the last half of which is averaged: with 30, RMSE .8472 in place of .8454
@@ -139,13 +143,14 @@ class FMEstimator(FMParameters):
         reg_factors: Any = self.reg_factors
         if isinstance(reg_factors, str):
             reg_factors = choose(self, design, y, weights, offset, bias, spread, rng)
+        device = self._find_device(design, n_sweeps)
+        if not (device or self.solver == "sgd" or self.nonnegative):
+            design = find_blocks(design)
         if bayesian:
-            design, frame = Frame.of_priors(find_blocks(design), weights, offset, spread)
+            design, frame = Frame.of_priors(design, weights, offset, spread)
             y = y / np.float32(spread)
         else:
-            design, frame = Frame.of_ridge(
-                design if self.solver == "sgd" or self.nonnegative else find_blocks(design), weights, offset
-            )
+            design, frame = Frame.of_ridge(design, weights, offset)
             if self.nonnegative and design.blocks:
                 raise ValueError("nonnegative=True is for designs without relation blocks: use Design.from_matrix")
         if self.verbose and self.solver != "sgd":
@@ -182,14 +187,14 @@ class FMEstimator(FMParameters):
         penalties, bayes = None, None
         sweeps: Chain | Variational | Als | Iterator[Progress[FactorizationMachine]]
         if bayesian:
-            sweeps = bayes = self._bayesian_solver(design, y, weights, start, rng, n_sweeps, n_threads)
+            sweeps = bayes = self._bayesian_solver(design, y, weights, start, rng, n_sweeps, n_threads, device=device)
         else:
             curvature = 0.25 if logistic else 1.0
             penalties = scaled_penalties(design, weights, units, self.reg_linear, reg_factors, curvature, spread)
             told = weaker(penalties) if self.average else penalties
             objective = Objective(design, y, weights, told, logistic)
             if self.solver == "als":
-                sweeps = Als(objective, start, n_threads, self.nonnegative)
+                sweeps = Als(objective, start, n_threads, self.nonnegative, device)
                 if self.average:
                     sweeps.average(spread, n_sweeps // 2, int(rng.integers(1, 2**63)))
             else:
@@ -329,6 +334,33 @@ class FMEstimator(FMParameters):
             )
         return Checkpoint(self.checkpoint, self.checkpoint_sweeps, self.checkpoint_minutes)
 
+    def _find_device(self, design: Design, n_sweeps: int) -> torch.device | None:
+        """Where the steps of a fit are made; None for the package's own kernels."""
+        if self.device == "cpu" or not self._has_device():
+            return None
+        if design.blocks:
+            if self.device == "auto":
+                return None
+            raise ValueError(
+                f"device={self.device!r} is for designs without relation blocks: set device='cpu', or write the blocks "
+                "out, Design.from_matrix(X.to_csr())"
+            )
+        entries = sum(len(field.codes) for field in design.fields)
+        return find_device(self.device, fit_work(entries, design.n_features, self.n_factors, n_sweeps), WORTH)
+
+    def _machine_values(self, machine: Any, X: Any) -> NDArray[np.float32]:
+        """A machine's values of rows, on the device if it is large enough a job."""
+        device = None
+        if self.device != "cpu" and machine.interaction == "fm":
+            X = X if isinstance(X, Design) else canonical_csr(X)
+            entries = X.n_entries if isinstance(X, Design) else X.nnz
+            device = find_device(self.device, float(entries) * (self.n_factors + 1), WORTH_PREDICTING)
+        if device is None:
+            return np.asarray(machine.predict(X, self.n_jobs))
+        from fmkit.tensors.prediction import predict  # loads torch
+
+        return predict(machine, X, device, count_threads(self.n_jobs))
+
     def _or_usual(self, max_iter: int | None, usual: int, design: Design) -> int:
         """The sweeps asked for, or as many as usual: hierarchical blocks take more."""
         if max_iter is not None:
@@ -348,6 +380,7 @@ class FMEstimator(FMParameters):
         n_sweeps: int,
         n_threads: int,
         likelihood: Likelihood | None = None,
+        device: torch.device | None = None,
     ) -> Chain | Variational:
         chosen = self.noise_fields
         levels = None if isinstance(chosen, str) else [] if chosen is None else np.asarray(chosen, int).tolist()
@@ -368,6 +401,7 @@ class FMEstimator(FMParameters):
             n_threads=n_threads,
             tell_mean=self.early_stopping or bool(self.callbacks),
             likelihood=likelihood,
+            device=device,
         )
 
     def _generator(self) -> np.random.Generator:

@@ -88,7 +88,8 @@ class LatentFitter(FMEstimator):
         if checkpoint is not None:
             checkpoint.continue_generator(rng)
             data = digest(design, codes, weights, n_classes)
-        design, frame = Frame.of_priors(find_blocks(design), weights, 0.0, 1.0)
+        device = self._find_device(design, n_sweeps)
+        design, frame = Frame.of_priors(design if device else find_blocks(design), weights, 0.0, 1.0)
         held: tuple[Design, NDArray[np.intp], Floats | None] | None = None
         if self.early_stopping:
             aside = self._set_aside(design.n_rows, rng)
@@ -105,7 +106,8 @@ class LatentFitter(FMEstimator):
             if checkpoint is not None:
                 checkpoint.identify(self._told_parameters() | {"max_iter": n_sweeps}, data, digest(start))
             no_targets = np.zeros(design.n_rows, np.float32)
-            made = self._bayesian_solver(design, no_targets, weights, start, rng, n_sweeps, n_threads, likelihood)
+            how = likelihood, device
+            made = self._bayesian_solver(design, no_targets, weights, start, rng, n_sweeps, n_threads, *how)
             solvers.append(made)
         solver: Chain | Variational | Classes = Classes(solvers, codes, weights) if several else solvers[0]
         record = run_fit(

@@ -43,8 +43,8 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
         As those of `FMRegressor`.
     init_scale : float, optional
         Standard deviation of the first factors, that of the noise being 1; by default .1 for MCMC, 1 for VB.
-    fields, early_stopping, patience, validation_fraction, n_jobs, random_state, verbose, warm_start, callbacks, \
-    checkpoint, checkpoint_sweeps, checkpoint_minutes
+    fields, early_stopping, patience, validation_fraction, n_jobs, device, random_state, verbose, warm_start, \
+    callbacks, checkpoint, checkpoint_sweeps, checkpoint_minutes
         As those of `FMRegressor`, losses being mean log losses.
 
     Attributes
@@ -113,6 +113,7 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
         patience: int = 3,
         validation_fraction: float = 0.1,
         n_jobs: int | None = None,
+        device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
@@ -134,6 +135,7 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
             patience=patience,
             validation_fraction=validation_fraction,
             n_jobs=n_jobs,
+            device=device,
             random_state=random_state,
             verbose=verbose,
             warm_start=warm_start,
@@ -232,7 +234,7 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
             X = canonical_csr(X)
         posterior = self.posterior_
         variance, noise = posterior.variance(X, self.n_jobs), posterior.noise_variance(X, self.n_jobs)
-        return posterior.machine.predict(X, self.n_jobs), variance, np.float32(1) / noise
+        return self._machine_values(posterior.machine, X), variance, np.float32(1) / noise
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self)

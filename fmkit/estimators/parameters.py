@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fmkit.interactions import INTERACTIONS
+from fmkit.tensors.device import check_device
 
 WITHOUT_EFFECT = (
     *("callbacks", "checkpoint", "checkpoint_sweeps", "checkpoint_minutes"),
@@ -41,6 +42,7 @@ class FMParameters(BaseEstimator):
         "patience": [Interval(Integral, 1, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": [Integral, None],
+        "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
@@ -71,6 +73,7 @@ class FMParameters(BaseEstimator):
         patience: int = 3,
         validation_fraction: float = 0.1,
         n_jobs: int | None = None,
+        device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
@@ -97,6 +100,7 @@ class FMParameters(BaseEstimator):
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.n_jobs = n_jobs
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
@@ -111,7 +115,13 @@ class FMParameters(BaseEstimator):
         return tags
 
     def _check_solver(self) -> None:
-        """Refuse what the solver does not know."""
+        """Refuse what the solver, or the device, does not know."""
+        check_device(self.device)
+        if self.device not in ("cpu", "auto") and not self._has_device():
+            raise ValueError(
+                f"device={self.device!r} is for solver='als' or 'mcmc' without nonnegative=True: "
+                f"set device='cpu' for solver={self.solver!r}"
+            )
         chosen = {"average": self.average, "nonnegative": self.nonnegative}
         names = [f"{name}=True" for name, value in chosen.items() if value]
         names += ["reg_factors='auto'"] if isinstance(self.reg_factors, str) else []
@@ -122,6 +132,10 @@ class FMParameters(BaseEstimator):
                 f"interaction={self.interaction!r} is for solver='sgd', got solver={self.solver!r}: "
                 "set solver='sgd', or interaction='fm'"
             )
+
+    def _has_device(self) -> bool:
+        """Whether there are steps for torch's devices."""
+        return self.solver in ("als", "mcmc") and not self.nonnegative
 
     def _told_parameters(self) -> dict[str, Any]:
         """Parameters on which the result depends, as plain facts; the fields show in the design."""

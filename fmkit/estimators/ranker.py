@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,11 @@ from fmkit.ranking.pairs import Pairs, checked_codes
 from fmkit.ranking.recipes import OPEN, Fitted, Judge, Recipe, Steps, fit_recipe
 from fmkit.ranking.saved import pack, unpack
 from fmkit.ranking.table import Table, joined, without_queries
+from fmkit.tensors.device import WORTH, check_device, find_device, fit_work
 from fmkit.threads import count_threads
+
+if TYPE_CHECKING:
+    import torch
 
 LOSSES = ("implicit", "softmax", "warp", "bpr")
 SWEEPS = {"implicit": 16, "softmax": 60, "warp": 60, "bpr": 60}
@@ -79,6 +83,8 @@ class FMRanker(Asked):
     n_jobs : int, optional
         Threads; None and -1: every core, but one for "warp" and "bpr" by None, whose threads share the machine without
         locks: no two such fits are alike.
+    device : {"cpu", "torch-cpu", "cuda", "auto"}, default="cpu"
+        Where "implicit" solves for vectors and lists without item-item weights are searched for; see `FMRegressor`.
     random_state : int, RandomState instance or None, default=None
         Draws the start, the part set aside, what is hidden, and negatives.
     verbose : int, default=0
@@ -141,6 +147,7 @@ class FMRanker(Asked):
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
+        "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
@@ -169,6 +176,7 @@ class FMRanker(Asked):
         validation_fraction: float = 0.1,
         patience: int = 3,
         n_jobs: int | None = None,
+        device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         callbacks: Sequence[Callable[..., bool | None]] | None = None,
@@ -188,6 +196,7 @@ class FMRanker(Asked):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.n_jobs = n_jobs
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -227,7 +236,7 @@ class FMRanker(Asked):
         """
         self._validate_params()
         table = Table.of(interactions, queries, items, sample_weight)
-        n_threads = self._threads(self.loss)
+        n_threads, device = self._threads(self.loss), self._find_device(table)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trial = None
         if self.validation_fraction:
@@ -245,6 +254,7 @@ class FMRanker(Asked):
                 patience=self.patience,
                 callbacks=self.callbacks or (),
                 verbose=self.verbose > 0,
+                device=device,
             )
             self._tell(fitted)
             return fitted
@@ -317,14 +327,15 @@ class FMRanker(Asked):
 
     def _swept(self, table: Table, starts: Sequence[Factors]) -> Self:
         """One more sweep of each machine over all pairs."""
-        before = self.ranking_
+        before, device = self.ranking_, self._find_device(table)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fitted = []
         for i, factors in enumerate(starts):
             rng = np.random.default_rng((seed, 2, len(table.pairs), i))
             recipe = self.recipes_[factors.loss].with_({"max_iter": 1})
             n_threads = self._threads(factors.loss)
-            again = fit_recipe(recipe, table, None, rng=rng, n_threads=n_threads, patience=1, start=factors)
+            how = {"n_threads": n_threads, "patience": 1, "device": device}
+            again = fit_recipe(recipe, table, None, rng=rng, start=factors, **how)
             fitted.append(again)
             self._tell(again)
         of_items = before.item_item
@@ -369,6 +380,13 @@ class FMRanker(Asked):
     def _threads(self, loss: str) -> int:
         """One for losses whose threads share the machine without locks: no two such fits are alike."""
         return count_threads(1 if self.n_jobs is None and loss in ("warp", "bpr") else self.n_jobs)
+
+    def _find_device(self, table: Table) -> torch.device | None:
+        """Where "implicit" solves for its vectors; None for the package's own kernels."""
+        check_device(self.device)
+        n_columns = table.queries.n_features + table.items.n_features
+        n_sweeps = self.max_iter or SWEEPS["implicit"]
+        return find_device(self.device, fit_work(2 * len(table.pairs), n_columns, self.n_factors, n_sweeps), WORTH)
 
     def _with_item_item(self, pairs: Pairs) -> bool:
         if self.item_item != "auto":

@@ -93,6 +93,11 @@ class FMRegressor(RegressorMixin, Growing):
         Threads; -1 for every core. None takes every core where the result does not depend on it (ALS, prediction, SGD
         on two one-hot fields) and one for SGD on other designs, whose threads share the machine without locks: no two
         such fits are alike.
+    device : {"cpu", "torch-cpu", "cuda", "auto"}, default="cpu"
+        ALS and MCMC, and predictions: where columns are solved for. "cpu" by the package's own kernels; "cuda" (or
+        "cuda:1", ...) on a GPU, to the same result but for rounding, of designs without relation blocks; "auto" there
+        if a GPU is found and the job is large enough to pay (docs/gpu.md has figures); "torch-cpu" by the code of the
+        GPU on processors, slower than "cpu". The last three take torch (`pip install 'fmkit[deep]'`).
     random_state : int, RandomState instance or None, default=None
         Draws the first factors, the part set aside, and SGD's orders of the rows.
     verbose : int, default=0
@@ -207,7 +212,7 @@ class FMRegressor(RegressorMixin, Growing):
             If `return_std`.
         """
         X = self._check_predict(X)
-        y = self.machine_.predict(X, self.n_jobs)
+        y = self._machine_values(self.machine_, X)
         if not return_std:
             return y
         posterior = self._posterior("return_std")

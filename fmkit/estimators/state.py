@@ -24,10 +24,10 @@ def kept_parameters(model: Any) -> dict[str, Any]:
     """Parameters of an estimator as plain data.
 
     A random state that is no integer and callbacks are not kept: they cannot be told in a file of plain data. The path
-    of checkpoints is a fit's, not the model's.
+    of checkpoints is a fit's, not the model's, and a device one computer's.
     """
     parameters = model.get_params(deep=False)
-    for name in ("callbacks", "checkpoint"):
+    for name in ("callbacks", "checkpoint", "device"):
         parameters.pop(name, None)
     if not isinstance(parameters["random_state"], Integral):
         parameters["random_state"] = None

@@ -17,11 +17,13 @@ Kanagal, Rendle, A Generic Coordinate Descent Framework (2017), minimised by oth
 None of them raises the objective.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,11 @@ from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.side import CODES, Entities, Side
 from fmkit.ranking.squares import move_rows, seen_loss, solve_rows, solve_short_rows, sum_seen
 from fmkit.threads import even_cuts, for_each
+
+if TYPE_CHECKING:
+    import torch
+
+    from fmkit.tensors.ranking import TensorPairs
 
 Vectors = NDArray[np.float32]
 
@@ -79,14 +86,28 @@ class Implicit:
     objective : Objective
     n_threads : int
         The result is the same, bit for bit, for any number.
+    device : torch.device, optional
+        Where the vectors of entities are solved for, if not by the package's kernels.
     """
 
     def __init__(
-        self, queries: Side, items: Side, machine: RankingMachine, objective: Objective, n_threads: int
+        self,
+        queries: Side,
+        items: Side,
+        machine: RankingMachine,
+        objective: Objective,
+        n_threads: int,
+        device: torch.device | None = None,
     ) -> None:
         self.objective, self.machine, self.n_threads = objective, machine, n_threads
-        self.queries = _Half(queries, items, machine.query_factors, objective, n_threads)
-        self.items = _Half(items, queries, machine.item_factors, objective, n_threads)
+        self.queries = _Half(queries, items, machine.query_factors, objective, n_threads, device)
+        self.items = _Half(items, queries, machine.item_factors, objective, n_threads, device)
+        self._pairs: TensorPairs | None = None  # those of whole rows, not of entities
+        if device is not None:
+            from fmkit.tensors.ranking import TensorPairs  # loads torch
+
+            alone = [e.on_device for e in self.queries.entities if e.entities.pairs is queries.pairs]
+            self._pairs = alone[0] if alone else TensorPairs(queries.pairs, CODES, machine.n_factors, device)
 
     def __iter__(self) -> Iterator[Progress[RankingMachine]]:
         start, sweep = time.perf_counter(), 0
@@ -100,9 +121,12 @@ class Implicit:
     def loss(self) -> float:
         """The objective."""
         P, Z, pairs = self.queries.vectors, self.items.vectors, self.queries.side.pairs
-        arrays = pairs.before, pairs.items, pairs.weights, Z, P
-        ranges = even_cuts(pairs.before, self.n_threads)
-        seen = sum(for_each(seen_loss, [(a, b, *arrays) for a, b in ranges], self.n_threads))
+        if self._pairs is not None:
+            seen = self._pairs.seen_loss(Z, P)
+        else:
+            arrays = pairs.before, pairs.items, pairs.weights, Z, P
+            ranges = even_cuts(pairs.before, self.n_threads)
+            seen = sum(for_each(seen_loss, [(a, b, *arrays) for a, b in ranges], self.n_threads))
         both = self.queries.gram.astype(np.float64) * self.items.gram
         return float(seen + self.objective.unseen * both.sum() + self.queries.penalty() + self.items.penalty())
 
@@ -110,11 +134,19 @@ class Implicit:
 class _Half:
     """A side at work: the vectors of its columns and rows, and one step for each kind of column."""
 
-    def __init__(self, side: Side, other: Side, factors: Vectors, objective: Objective, n_threads: int) -> None:
+    def __init__(
+        self,
+        side: Side,
+        other: Side,
+        factors: Vectors,
+        objective: Objective,
+        n_threads: int,
+        device: torch.device | None,
+    ) -> None:
         self.side, self.factors, self.unseen, self.n_threads = side, factors, objective.unseen, n_threads
         weights = side.row_weights + objective.unseen * np.count_nonzero(other.row_weights) * side.present
         self.entities = [
-            _EntityVectors(entities, factors, weights, side.present, objective) for entities in side.entities
+            _EntityVectors(entities, factors, weights, side.present, objective, device) for entities in side.entities
         ]
         self.transposed, square = sparse.csr_array(side.others.T), side.others.power(2)
         self.of_present = self.transposed * side.present[None, :]
@@ -140,7 +172,7 @@ class _Half:
         of_others = float(self.penalties @ np.square(self.others).sum(axis=1, dtype=np.float64))
         return sum(entities.penalty() for entities in self.entities) + of_others
 
-    def solve(self, other: "_Half") -> None:
+    def solve(self, other: _Half) -> None:
         """One step for each kind of column, the other side's vectors fixed."""
         Z, unseen = other.vectors, np.float32(self.unseen) * other.gram
         alone = len(self.entities) == 1 and not len(self.others)
@@ -158,7 +190,7 @@ class _Half:
             self.factors[self.side.columns] = self.others
         self.gram = self._gram()
 
-    def _step_of_others(self, Z: Vectors, unseen: Vectors, other: "_Half") -> Vectors:
+    def _step_of_others(self, Z: Vectors, unseen: Vectors, other: _Half) -> Vectors:
         """Conjugate gradients on sum_j (curvature of the rows with j) v_j, preconditioned by its mean over all rows."""
         X, penalties, n_present = self.side.others, self.penalties[:, None], max(self.side.present.sum(), 1)
 
@@ -194,6 +226,7 @@ class _EntityVectors:
         weights: NDArray[np.float64],
         present: NDArray[np.float32],
         objective: Objective,
+        device: torch.device | None,
     ) -> None:
         self.entities, n = entities, len(entities.own)
         codes = entities.codes if len(entities.codes) else np.arange(n)
@@ -208,6 +241,11 @@ class _EntityVectors:
         self.diagonal = self.transposed.power(2) @ self.counted + self.attribute_penalty
         self.W, self.vectors = factors[entities.columns], np.empty((0, 0), np.float32)
         self.vectors = factors[entities.own] + self.expected()
+        self.on_device: TensorPairs | None = None
+        if device is not None:
+            from fmkit.tensors.ranking import TensorPairs  # loads torch
+
+            self.on_device = TensorPairs(entities.pairs, entities.rows, factors.shape[1], device)
 
     def expected(self) -> Vectors:
         """What attributes tell of each entity's vector."""
@@ -231,13 +269,30 @@ class _EntityVectors:
 
     def solve(self, Z: Vectors, unseen: Vectors, base: Vectors, n_threads: int) -> None:
         """The entities' vectors exactly, then the attributes' given these."""
-        pairs, k = self.entities.pairs, Z.shape[1]
+        k = Z.shape[1]
         pull = np.empty((0, k), np.float32)
         if len(self.W):
             pull = self.penalties[:, None] * self.expected()
         if len(base):
             drag = np.asarray((self.sums @ base) @ unseen, np.float32)
             pull = pull - drag if len(pull) else -drag
+        if self.on_device is not None:
+            self.vectors[:] = self.on_device.solve(Z, base, unseen, self.times, self.penalties, pull)
+        else:
+            self._solve_by_kernels(Z, unseen, base, pull, n_threads)
+        if len(self.W):
+            A = self.entities.attributes
+            misfit = self.counted * (self.vectors - self.expected())
+            self.W = self.W + conjugate_gradients(
+                lambda D: self.transposed @ (self.counted * (A @ D)) + self.attribute_penalty * D,
+                self.transposed @ misfit - self.attribute_penalty * self.W,
+                lambda R: R / self.diagonal,
+                STEPS,
+            )
+
+    def _solve_by_kernels(self, Z: Vectors, unseen: Vectors, base: Vectors, pull: Vectors, n_threads: int) -> None:
+        """Vectors of many pairs by systems of as many unknowns as factors, those of few by as many as pairs."""
+        pairs, k = self.entities.pairs, Z.shape[1]
         rows = self.entities.rows if len(self.entities.rows) else pairs.queries if len(base) else CODES
         seen = pairs.before, pairs.items, rows, pairs.weights, Z, base
         n_pairs = np.diff(pairs.before)
@@ -261,15 +316,6 @@ class _EntityVectors:
             ranges = even_cuts(np.append(0, np.cumsum(n_pairs[short] + 1)), n_threads)
             for_each(solve_short_rows, [(*cut, *of_short) for cut in ranges], n_threads)
             self.vectors[short] = made @ axes.T
-        if len(self.W):
-            A = self.entities.attributes
-            misfit = self.counted * (self.vectors - self.expected())
-            self.W = self.W + conjugate_gradients(
-                lambda D: self.transposed @ (self.counted * (A @ D)) + self.attribute_penalty * D,
-                self.transposed @ misfit - self.attribute_penalty * self.W,
-                lambda R: R / self.diagonal,
-                STEPS,
-            )
 
 
 def conjugate_gradients(

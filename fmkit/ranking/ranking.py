@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from fmkit.ranking.factors import Factors
 from fmkit.ranking.item_item import ItemItem
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.topn import top_n, top_n_of_scores
+
+if TYPE_CHECKING:
+    import torch
 
 Vectors = NDArray[np.float32]
 
@@ -171,11 +175,13 @@ class Ranking:
         n_threads: int,
         among: NDArray[np.int64] | None = None,
         beside: tuple[Vectors, Vectors] | None = None,
+        device: torch.device | None = None,
     ) -> tuple[NDArray[np.int32], Vectors]:
         """The n best items of each query and their scores; -1 and -inf where fewer are left.
 
         `among` are the codes, ascending, of the only items that may be listed; `beside` are vectors of these queries
-        and of all items whose products add to the scores.
+        and of all items whose products add to the scores. On a device the search is made there, without item-item
+        weights.
         """
         if among is not None:
             exclude = exclude.among(among)
@@ -184,7 +190,12 @@ class Ranking:
             if beside is not None:
                 vectors, items = np.hstack([vectors, beside[0]]), np.hstack([items, beside[1]])
             items = items if among is None else items[among]
-            codes, values = top_n(vectors, items, n, exclude.before, exclude.items, n_threads)
+            if device is None:
+                codes, values = top_n(vectors, items, n, exclude.before, exclude.items, n_threads)
+            else:
+                from fmkit.tensors.topn import top_n as top_n_there  # loads torch
+
+                codes, values = top_n_there(vectors, items, n, exclude.before, exclude.items, device)
         else:
             codes = np.full((len(vectors), n), -1, np.int32)
             values = np.full((len(vectors), n), -np.inf, np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.sampled import sampled
 from fmkit.ranking.softmax import Asking, Softmax
 from fmkit.ranking.table import Table
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_TRIALS = 10  # draws at most for an item that ranks too high
 START = {"softmax": 0.05, "warp": 0.01, "bpr": 0.01}  # standard deviation of the first factors
@@ -103,6 +106,7 @@ def fit_recipe(
     callbacks: Sequence[Callback] = (),
     verbose: bool = False,
     start: Factors | None = None,
+    device: torch.device | None = None,
 ) -> Fitted:
     """Fit until `max_iter`, or until a judge finds no sweep better.
 
@@ -118,6 +122,8 @@ def fit_recipe(
         As for FMRanker.
     start : Factors, optional
         Of a machine for the first columns of both sides, to go on from.
+    device : torch.device, optional
+        Of "implicit", if not the package's kernels.
     """
     pairs, softmax = table.pairs, recipe.loss == "softmax"
     columns, n_own = None, table.queries.n_features
@@ -138,7 +144,7 @@ def fit_recipe(
     elif recipe.loss != "implicit":
         sweeps = _sampled(recipe, table, machine, rng, n_threads)
     else:
-        sweeps = iter(Implicit(*table.sides, machine, recipe.objective, n_threads))
+        sweeps = iter(Implicit(*table.sides, machine, recipe.objective, n_threads, device))
 
     def factors(machine: RankingMachine) -> Factors:
         return Factors(recipe.loss, machine, power, recipe.objective, pairs.n_items, columns)

@@ -6,12 +6,15 @@ Jaakkola and Jordan ("Bayesian parameter estimation via variational methods", 20
 of weight tanh(f/2) / 2f with targets (y - 1/2) / weight, which keeps the descent monotone.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmkit.checkpoint import State, fill, live_arrays
+from fmkit.checkpoint import State, fill, live_arrays, take_rows
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
 from fmkit.solvers.columns import NONE, solve_columns
@@ -19,7 +22,10 @@ from fmkit.solvers.logistic import bound_curvature
 from fmkit.solvers.nonnegative import solve_nonnegative
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.shaking import Shaking
-from fmkit.solvers.sides import Prior, Sides
+from fmkit.solvers.sides import Prior, make_sides
+
+if TYPE_CHECKING:
+    import torch
 
 
 def als(
@@ -52,16 +58,23 @@ class Als:
         As for `als`. The machine is the result, too, unless sweeps are averaged.
     nonnegative : bool
         Keep the factors from falling below zero; those of the start must not be. For designs without blocks.
+    device : torch.device, optional
+        Where columns are solved for, if not by the package's kernels. For designs without blocks, too.
     """
 
     def __init__(
-        self, objective: Objective, machine: FactorizationMachine, n_threads: int, nonnegative: bool = False
+        self,
+        objective: Objective,
+        machine: FactorizationMachine,
+        n_threads: int,
+        nonnegative: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         assert not (nonnegative and objective.design.blocks), "blocks have no non-negative steps"
         self.objective, self.sweep, self.nonnegative = objective, 0, nonnegative
         step = solve_nonnegative if nonnegative else solve_columns
-        changing = objective.logistic
-        self.sides = Sides(objective.design, machine, objective.y, objective.weights, n_threads, changing, step)
+        rows = objective.design, machine, objective.y, objective.weights, n_threads
+        self.sides = make_sides(*rows, changing=objective.logistic, step=step, device=device)
         self.shaking: Shaking | None = None
 
     def average(self, spread: float, burn_in: int, seed: int) -> None:
@@ -108,7 +121,7 @@ class Als:
             elif sides.pair:
                 loss /= objective.total_weight
             else:
-                loss = float(np.average(np.square(y - sides.f), weights=weights))
+                loss = float(np.average(np.square(sides.residuals()), weights=weights))
             if shaking:
                 shaking.end(self.sweep)
                 shaking.shake(last)
@@ -125,7 +138,9 @@ class Als:
 
     def resume(self, state: State) -> None:
         """Go on from a state of the same fit."""
-        fill(live_arrays(self.sides), state.arrays)
+        arrays = live_arrays(self.sides)
+        fill(arrays, state.arrays)
+        take_rows(self.sides, arrays)
         self.sides.machine.bias, self.sweep = float(state.facts["bias"]), int(state.facts["sweep"])
         if self.shaking is not None:
             fill(self.shaking.arrays(), state.arrays)

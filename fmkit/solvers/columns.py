@@ -329,3 +329,26 @@ def follow(begin: Any, end: Any, source: Any, x: Any, theta: Any, step: Any, kno
             change += (Q[s, i] - value * theta[i]) * step[i]
             Q[s, i] += value * step[i]
         known[s] += value * change
+
+
+@kernel(fastmath=FASTMATH)
+def move_columns(first: int, last: int, ptr: Any, source: Any, x: Any, V: Any, dV: Any, known: Any, Q: Any) -> None:
+    """Let the cached predictions and sums of factors follow a change dV of the factors V of columns first:last.
+
+    Parameters
+    ----------
+    ptr, source, x, known, Q
+        As in `solve_columns`, cached.
+    V, dV : float32 arrays of shape (n_levels, k)
+        After the change, and the change.
+    """
+    k = V.shape[1]
+    for j in range(first, last):
+        for e in range(ptr[j], ptr[j + 1]):
+            s = source[e]
+            value = x[e] if len(x) else np.float32(1)
+            change = np.float32(0)
+            for i in range(k):
+                change += (Q[s, i] - value * (V[j, i] - dV[j, i])) * dV[j, i]
+                Q[s, i] += value * dV[j, i]
+            known[s] += value * change

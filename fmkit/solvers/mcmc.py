@@ -7,16 +7,18 @@ function of the seed, the sweep and what is drawn, so that a chain is the same f
 from a checkpoint as if it had never stopped.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import lsmr
 
-from fmkit.checkpoint import State, fill, live_arrays, pack_machines, unpack_machines
+from fmkit.checkpoint import State, fill, live_arrays, pack_machines, take_rows, unpack_machines
 from fmkit.design import Design
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
@@ -25,7 +27,10 @@ from fmkit.solvers.averaging import RunningMoments, centred, uninterrupted
 from fmkit.solvers.hierarchy import Hierarchies, Hierarchy
 from fmkit.solvers.latent import LatentRows, noise_levels
 from fmkit.solvers.likelihood import Likelihood
-from fmkit.solvers.sides import Prior, Sides
+from fmkit.solvers.sides import Prior, Sides, make_sides
+
+if TYPE_CHECKING:
+    import torch
 
 # The hyper-prior of a dimension's mean and precision, for targets of unit variance: Gamma(1/2, 1/2), and a mean that is
 # worth one column more.
@@ -87,6 +92,8 @@ class Chain:
         Whether the machines that are told after the burn-in are means, not draws.
     likelihood : Likelihood, optional
         Of the rows, with the same weights; by default they are Gaussian.
+    device : torch.device, optional
+        Where columns are drawn, if not by the package's kernels; of designs without blocks.
 
     Attributes
     ----------
@@ -109,10 +116,12 @@ class Chain:
         n_threads: int,
         tell_mean: bool = False,
         likelihood: Likelihood | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.hierarchies = Hierarchies(design, machine, n_threads)
         design = self.hierarchies.design
-        self.sides = sides = Sides(design, machine, y, weights, n_threads, changing=likelihood is not None)
+        changing = likelihood is not None
+        self.sides = sides = make_sides(design, machine, y, weights, n_threads, changing=changing, device=device)
         self.noise = noise_levels(sides, self.hierarchies.sides(noise_fields), weights, likelihood)
         self.rows = None if likelihood is None else LatentRows(sides, self.noise, likelihood)
         self.cutpoints = np.zeros(0) if likelihood is None else np.zeros_like(likelihood.cutpoints)
@@ -189,7 +198,7 @@ class Chain:
                 tau = noise.levels.get(s)
                 total = float(sums[:, 0].sum() if tau is None else sums[:, 0] @ tau)
         if not sides.pair:
-            total = noise.update_rows(np.square(sides.y - sides.f), (key, LEVELS, sweep, rng))
+            total = noise.update_rows(np.square(sides.residuals()), (key, LEVELS, sweep, rng))
         noise.update_common(total, rng)
         slope, curve = sides.residual_sums(noise.scale(len(sides.sides) - 1) if sides.pair else noise.of_rows())
         if curve > 0:
@@ -269,7 +278,9 @@ class Chain:
     def resume(self, state: State) -> None:
         """Go on from a state of the same chain."""
         facts = state.facts
-        fill(self._arrays(), state.arrays)
+        arrays = self._arrays()
+        fill(arrays, state.arrays)
+        take_rows(self.sides, arrays)
         self.hierarchies.tell(self.sides.machine)
         self.noise.resume(facts["noise"])
         if self.rows is not None:

@@ -21,15 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmkit.kernels import kernel
-from fmkit.linalg import FASTMATH, row_dots
+from fmkit.linalg import row_dots
 from fmkit.machine import FactorizationMachine
 from fmkit.solvers.averaging import uninterrupted
 from fmkit.solvers.members import move_rows
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_sums
 from fmkit.solvers.sides import Sides
-from fmkit.threads import even_cuts, for_each
 
 SHARE = 0.35  # of the targets' variance that is taken for noise
 WEAKER = 2 / 3  # times the penalties of factors that plain ALS has
@@ -118,9 +116,7 @@ class Shaking:
             if not sides.pair:
                 move_rows(0, len(sides.f), side.codes, q, dq, dc, sides.f, sides.Q)
         elif not sides.pair:
-            state = (side.ptr, side.source, side.x, V[columns], V[columns] - old, sides.f, sides.Q)
-            cuts = even_cuts(side.ptr, sides.n_threads)
-            for_each(_move_columns, [(*cut, *state) for cut in cuts], sides.n_threads)
+            sides.follow_columns(side, columns, old)
 
     def end(self, sweep: int) -> None:
         """Average the solution of a whole sweep."""
@@ -170,26 +166,3 @@ def _span(columns: NDArray[np.int32]) -> slice | NDArray[np.int32]:
     first, last = (int(columns[0]), int(columns[-1])) if len(columns) else (0, -1)
     adjacent = last - first + 1 == len(columns) and bool((np.diff(columns) == 1).all())
     return slice(first, last + 1) if adjacent else columns
-
-
-@kernel(fastmath=FASTMATH)
-def _move_columns(first: int, last: int, ptr: Any, source: Any, x: Any, V: Any, dV: Any, known: Any, Q: Any) -> None:
-    """Let the cached predictions and sums of factors follow a change dV of the factors V of columns first:last.
-
-    Parameters
-    ----------
-    ptr, source, x, known, Q
-        As in `fmkit.solvers.columns.solve_columns`, cached.
-    V, dV : float32 arrays of shape (n_levels, k)
-        After the change, and the change.
-    """
-    k = V.shape[1]
-    for j in range(first, last):
-        for e in range(ptr[j], ptr[j + 1]):
-            s = source[e]
-            value = x[e] if len(x) else np.float32(1)
-            change = np.float32(0)
-            for i in range(k):
-                change += (Q[s, i] - value * (V[j, i] - dV[j, i])) * dV[j, i]
-                Q[s, i] += value * dV[j, i]
-            known[s] += value * change

@@ -5,9 +5,11 @@ items, each with or without a block), a row's rest is the other side's row of a 
 Else the prediction f and the sum of factors Q = X V are kept a row and follow each change at once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,13 @@ from numpy.typing import NDArray
 from fmkit.design import Block, Design, own_field
 from fmkit.linalg import padded, row_dots
 from fmkit.machine import FactorizationMachine, sum_factors
-from fmkit.solvers.columns import NONE, solve_columns, sort_by_code
+from fmkit.solvers.columns import NONE, move_columns, solve_columns, sort_by_code
 from fmkit.solvers.groups import find_groups
 from fmkit.solvers.members import Members, centre_block_rows, move_rows, solve_members, sum_block_rows
 from fmkit.threads import even_cuts, for_each
+
+if TYPE_CHECKING:
+    import torch
 
 Floats = NDArray[np.float32]
 NO_DRAW = (np.uint64(0), np.uint32(0), np.uint32(0))
@@ -184,6 +189,18 @@ class Sides:
         """The machine's value for every row."""
         return self.machine.predict(self.design, self.n_threads) if self.pair else self.f
 
+    def residuals(self) -> Floats:
+        """Targets less predictions, where these are kept a row."""
+        return self.y - self.f
+
+    def rows(self) -> tuple[Floats, Floats]:
+        """Predictions and sums of factors of all rows, where they are kept."""
+        return self.f, self.Q
+
+    def set_rows(self, f: Floats, Q: Floats) -> None:
+        """Replace them."""
+        self.f[...], self.Q[...] = f, Q
+
     def solve(
         self,
         number: int,
@@ -292,6 +309,21 @@ class Sides:
         state = (side.codes, side.table.q, dq, dc, self.f, self.Q)
         for_each(move_rows, [(*piece, *state) for piece in pieces], self.n_threads)
 
+    def follow_columns(self, side: Side, columns: Any, old: Floats) -> None:
+        """Let the rows follow a change of the factors of a field's columns, where predictions are kept a row.
+
+        Parameters
+        ----------
+        side : Side
+        columns : slice or ndarray
+            Its columns.
+        old : ndarray of shape (n_levels, n_factors), float32
+            Their factors before the change.
+        """
+        V = self.machine.factors[columns]
+        state = (side.ptr, side.source, side.x, V, V - old, self.f, self.Q)
+        for_each(move_columns, [(*cut, *state) for cut in even_cuts(side.ptr, self.n_threads)], self.n_threads)
+
     def residual_sums(self, weights: Floats | None) -> tuple[float, float]:
         """Sums of omega e and of omega over all rows: what a step of the bias goes by.
 
@@ -307,7 +339,7 @@ class Sides:
             )
             sums = sums * weights[0] if weights is not None and len(weights) == 1 else sums
             return float(sums[0]), float(sums[1])
-        e = self.y - self.f
+        e = self.residuals()
         if weights is None:
             return float(e.sum(dtype=np.float64)), float(len(e))
         return float(np.dot(weights.astype(np.float64), e)), float(weights.sum(dtype=np.float64))
@@ -331,3 +363,22 @@ class Sides:
         self.machine.bias += shift
         if not self.pair:
             self.f += np.float32(shift)
+
+
+def make_sides(
+    design: Design,
+    machine: FactorizationMachine,
+    y: Floats,
+    weights: Floats | None,
+    n_threads: int,
+    *,
+    changing: bool = False,
+    step: Any = solve_columns,
+    device: torch.device | None = None,
+) -> Sides:
+    """`Sides`, of which a torch device solves the columns if one is given."""
+    if device is None:
+        return Sides(design, machine, y, weights, n_threads, changing, step)
+    from fmkit.tensors.sides import TensorSides  # loads torch
+
+    return TensorSides(design, machine, y, weights, n_threads, changing, device=device)
