@@ -334,8 +334,9 @@ class FMRanker(Asked):
             rng = np.random.default_rng((seed, 2, len(table.pairs), i))
             recipe = self.recipes_[factors.loss].with_({"max_iter": 1})
             n_threads = self._threads(factors.loss)
-            how = {"n_threads": n_threads, "patience": 1, "device": device}
-            again = fit_recipe(recipe, table, None, rng=rng, start=factors, **how)
+            again = fit_recipe(
+                recipe, table, None, rng=rng, n_threads=n_threads, patience=1, start=factors, device=device
+            )
             fitted.append(again)
             self._tell(again)
         of_items = before.item_item

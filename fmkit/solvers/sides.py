@@ -194,7 +194,7 @@ class Sides:
         return self.y - self.f
 
     def rows(self) -> tuple[Floats, Floats]:
-        """Predictions and sums of factors of all rows, where they are kept."""
+        """What is kept of all rows, where it is: predictions and sums of factors."""
         return self.f, self.Q
 
     def set_rows(self, f: Floats, Q: Floats) -> None:

@@ -74,12 +74,13 @@ class Entries:
         starts = np.concatenate([[0], np.cumsum(padded[order])])
         budget = BUDGETS[self.device.type]
         levels = torch.from_numpy(order).to(self.device)
-        lengths, firsts = np.unique(padded[order], return_index=True)
-        for length, a, b in zip(lengths, firsts, [*firsts[1:], len(order)], strict=True):
-            most = max(1, budget // (self.width * max(int(length), self.width)))
-            for i in range(int(a), int(b), most):
-                j = min(i + most, int(b))
-                self.batches.append(Batch(levels[i:j], int(length), int(starts[i]), int(starts[j])))
+        lengths, how_many = np.unique(padded, return_counts=True)
+        bounds = np.concatenate([[0], np.cumsum(how_many)]).tolist()
+        for length, a, b in zip(lengths.tolist(), bounds, bounds[1:], strict=False):
+            most = max(1, budget // (self.width * max(length, self.width)))
+            for i in range(a, b, most):
+                j = min(i + most, b)
+                self.batches.append(Batch(levels[i:j], length, int(starts[i]), int(starts[j])))
         shift = np.empty(len(counts), np.int64)
         shift[order] = starts[:-1] - self.ptr[:-1][order]
         self._place = torch.from_numpy(np.repeat(shift, counts) + np.arange(self.ptr[-1]))
@@ -105,7 +106,7 @@ class Entries:
             for batch in self.batches:
                 yield batch, {name: array[batch.first : batch.last] for name, array in self.arrays.items()}
             return
-        beside = torch.cuda.Stream(self.device)
+        beside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         sent = self._send(self.batches[:1], beside)
         for number, batch in enumerate(self.batches):
             torch.cuda.current_stream(self.device).wait_stream(beside)

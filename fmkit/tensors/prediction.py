@@ -54,9 +54,15 @@ def predict(
             made = sums[:, :k].square().sum(dim=1) / 2 + sums[:, k] + machine.bias
         else:
             indptr, chosen, values = (torch.from_numpy(a).to(device) for a in row_arrays(X, first, last))
-            how = {"offsets": indptr, "mode": "sum", "include_last_offset": True}
-            sums = torch.nn.functional.embedding_bag(chosen.long(), table, per_sample_weights=values, **how)
-            of_own = torch.nn.functional.embedding_bag(chosen.long(), half, per_sample_weights=values.square(), **how)
-            made = sums[:, :k].square().sum(dim=1) / 2 + sums[:, k] + machine.bias - of_own[:, 0]
+            sums = _row_sums(indptr, chosen, values, table)
+            of_own = _row_sums(indptr, chosen, values.square(), half)[:, 0]
+            made = sums[:, :k].square().sum(dim=1) / 2 + sums[:, k] + machine.bias - of_own
         out[first:last] = made.cpu().numpy()
     return out
+
+
+def _row_sums(indptr: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """The sums of each row's values times their columns' rows of a table."""
+    return torch.nn.functional.embedding_bag(
+        columns.long(), table, indptr, mode="sum", per_sample_weights=values, include_last_offset=True
+    )

@@ -85,7 +85,7 @@ class TensorPairs:
         k, table, vectors = self.k, self._table(Z), self.sent(P)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for batch, parts in self.entries.on_device():
-            A = table.index_select(0, parts["source"]).view(-1, batch.length, self.width)
+            A = table.index_select(0, parts["source"]).view(len(batch.levels), batch.length, self.width)
             error = A[..., k] - torch.bmm(A[..., :k], vectors[batch.levels, :, None])[..., 0]
             square = error.square()
             if "weight" in parts:

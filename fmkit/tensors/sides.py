@@ -64,7 +64,7 @@ class TensorSides(Sides):
         self._table[:-1, self.k] = 1
         self._table[:-1, self.k + 2] = 1
         if not self.pair:
-            self.set_rows(self.f, self.Q)
+            self.set_rows(y - self.f, self.Q)
             del self.f, self.Q
             if weights is not None:
                 self._table[:-1, self.k + 2] = self._sent(np.sqrt(weights))
@@ -117,18 +117,17 @@ class TensorSides(Sides):
                 self._put_targets(entries, side)
 
     def rows(self) -> tuple[Floats, Floats]:
-        """Predictions and sums of factors of all rows, where they are kept."""
-        f = self.y - self._table[:-1, self.k + 1].cpu().numpy()
-        return f, self._table[:-1, : self.k].cpu().numpy()
+        """Residuals and sums of factors of all rows, where they are kept."""
+        return self.residuals(), self._table[:-1, : self.k].cpu().numpy()
 
     def set_rows(self, f: Floats, Q: Floats) -> None:
-        """Replace them."""
+        """Replace them: `f` is of residuals here."""
         self._table[:-1, : self.k] = self._sent(Q)
-        self._table[:-1, self.k + 1] = self._sent(self.y - f)
+        self._table[:-1, self.k + 1] = self._sent(f)
 
     def predict(self) -> Floats:
         """The machine's value for every row."""
-        return super().predict() if self.pair else self.rows()[0]
+        return super().predict() if self.pair else self.y - self.residuals()
 
     def residuals(self) -> Floats:
         """Targets less predictions, where these are kept."""
@@ -271,8 +270,8 @@ class TensorSides(Sides):
         machine.linear *= times
         machine.factors *= np.sqrt(times)
         if not self.pair:
-            f, Q = self.rows()
-            self.set_rows(f * times, Q * np.sqrt(times))
+            self._table[:-1, : self.k] *= float(np.sqrt(times))
+            self._table[:-1, self.k + 1] = self._sent(self.y - self.predict() * times)
 
     def move_bias(self, shift: float) -> None:
         """Add to the bias."""
