@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fmkit.ranking.pairs import Pairs
 from fmkit.tensors.device import free_memory
 from fmkit.tensors.entries import Entries
-from fmkit.tensors.systems import products, solve
+from fmkit.tensors.systems import products, rounded_operands, solve
 
 Vectors = NDArray[np.float32]
 
@@ -73,7 +73,8 @@ class TensorPairs:
                 A[..., k] -= torch.bmm(A[..., :k], bases[at, :, None])[..., 0]
             if "weight" in parts:
                 A *= parts["weight"].view(*shape, 1).sqrt()
-            G = products(A)
+            with rounded_operands(self.device):
+                G = products(A)
             S = G[:, :k, :k] + times_[at, None, None] * G0
             S.diagonal(dim1=1, dim2=2).add_(penalty_[at, None])
             right = G[:, :k, k] if pulls is None else G[:, :k, k] + pulls[at]

@@ -9,6 +9,7 @@ weight. A level's rows of that table, side by side, hold all that its system sum
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from fmkit.solvers.sides import NO_DRAW, Floats, Prior, Side, Sides
 from fmkit.tensors.device import free_memory
 from fmkit.tensors.draws import normals
 from fmkit.tensors.entries import BUDGETS, Entries
-from fmkit.tensors.systems import products, solve
+from fmkit.tensors.systems import products, rounded_operands, solve
 
 AT_WORK = 6  # times the numbers of a batch that a step holds at once
 
@@ -163,7 +164,8 @@ class TensorSides(Sides):
         for batch, parts in self._entries[number].on_device():
             at = batch.levels
             A = self._rows_of(batch.length, parts, theta[at], weighted)
-            G = products(A)
+            with rounded_operands(self.device) if self.pair else nullcontext():
+                G = products(A)
             P, h = G[:, : k + 1, : k + 1], G[:, : k + 1, k + 1]
             S = P * times[at, None, None]
             S.diagonal(dim1=1, dim2=2).mul_(1 + float(JITTER)).add_(precision[at])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from fmkit.solvers.columns import JITTER
@@ -18,6 +21,25 @@ def products(A: torch.Tensor) -> torch.Tensor:
     pieces = A.reshape(m * n_pieces, length // n_pieces, width)
     sums = torch.bmm(pieces.mT, pieces)
     return sums.view(m, n_pieces, width, width).sum(dim=1) if n_pieces > 1 else sums
+
+
+@contextmanager
+def rounded_operands(device: torch.device) -> Iterator[None]:
+    """Let a GPU round what `products` multiplies to TF32, 10 bits of mantissa; sums stay float32.
+
+    For tables of two one-hot fields. Emulated on MovieLens latest-small (operands rounded before each product, 16 and
+    64 factors, 20 sweeps) the loss moves by 1e-5 and the test RMSE by less than 1e-6. The setting is the process's, and
+    is put back.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def solve(S: torch.Tensor, right: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
