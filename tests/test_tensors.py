@@ -163,6 +163,14 @@ def test_entries_that_travel_give_the_same_bits(kind, device, monkeypatch):
     np.testing.assert_allclose(streamed.factors, resident.factors, rtol=1e-5, atol=1e-6)
 
 
+def test_entries_that_do_not_fit_travel_and_it_is_told(device, monkeypatch):
+    monkeypatch.setattr(sides, "free_memory", lambda device: 30_000)
+    monkeypatch.setattr(sides, "BUDGETS", {device.type: 10})
+    p = problem("pair", n=3000)
+    with pytest.warns(UserWarning, match=r"the entries take 0.0 GB: they stay in memory and travel batch by batch"):
+        Als(p.objective, p.start.copy(), 1, device=device)
+
+
 def test_too_little_memory_is_told(device, monkeypatch):
     monkeypatch.setattr(sides, "free_memory", lambda device: 10_000)
     monkeypatch.setattr(sides, "BUDGETS", {device.type: 10})

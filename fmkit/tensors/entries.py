@@ -100,6 +100,10 @@ class Entries:
         array[self._place] = given
         self.arrays[name] = array
 
+    def settle(self) -> None:
+        """Forget where entries go: nothing more will be put, and places are the bulk of what is kept."""
+        del self._place
+
     def on_device(self) -> Iterator[tuple[Batch, dict[str, torch.Tensor]]]:
         """Each batch with its parts of the arrays, of shape (m * length,), on the device."""
         if self.resident or self.device.type != "cuda":

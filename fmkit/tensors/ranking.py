@@ -40,6 +40,7 @@ class TensorPairs:
             self.entries.put("rows", rows, 0)
         if len(pairs.weights):
             self.entries.put("weight", pairs.weights, 0)
+        self.entries.settle()
 
     def sent(self, array: NDArray[np.float32]) -> torch.Tensor:
         """An array on the device."""

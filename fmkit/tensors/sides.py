@@ -8,6 +8,7 @@ weight. A level's rows of that table, side by side, hold all that its system sum
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -42,6 +43,11 @@ class TensorSides(Sides):
     ------
     InputError
         If the device has too little memory for what is kept a row.
+
+    Warns
+    -----
+    UserWarning
+        If it has too little for the entries, which travel batch by batch then.
     """
 
     def __init__(
@@ -79,7 +85,7 @@ class TensorSides(Sides):
                 setattr(self.machine, name, pinned.numpy())
 
     def _check_memory(self, n_table: int) -> bool:
-        """Whether the entries fit beside the table; refuses a table that does not."""
+        """Whether the entries fit beside the table, which is told if not; refuses a table that does not."""
         free = free_memory(self.device) - 4 * AT_WORK * BUDGETS[self.device.type]
         table = 4 * self.width * (n_table + 1)
         if table > free:
@@ -87,8 +93,19 @@ class TensorSides(Sides):
                 f"the device has {max(free, 0) / 1e9:.1f} GB to spare and the fit keeps {table / 1e9:.1f} GB there: "
                 "take fewer n_factors, or device='cpu'"
             )
-        numbers = sum(len(side.source) * (2 + bool(len(side.x)) + bool(len(side.omega))) for side in self.sides)
-        return 5 * numbers + 12 * max(len(side.source) for side in self.sides) < free - table
+        sizes = [len(side.source) for side in self.sides]
+        numbers = sum(
+            n * (2 + len(side.x) // n + len(side.omega) // n) for n, side in zip(sizes, self.sides, strict=True) if n
+        )
+        places = 12 * (sum(sizes) if self.pair and self._changing else max(sizes, default=0))  # and what goes to them
+        fits = 5 * numbers + places < free - table  # 4 bytes each, padded by a fifth
+        if not fits:
+            warnings.warn(
+                f"the device has {(free - table) / 1e9:.1f} GB to spare and the entries take "
+                f"{(5 * numbers + places) / 1e9:.1f} GB: they stay in memory and travel batch by batch",
+                stacklevel=2,
+            )
+        return fits
 
     def _entries_of(self, side: Side, resident: bool, missing: int) -> Entries:
         entries = Entries(side.ptr, self.width, self.device, resident)
@@ -97,6 +114,8 @@ class TensorSides(Sides):
             entries.put("x", side.x, 0)
         if self.pair:
             self._put_targets(entries, side)
+        if not (self.pair and self._changing):
+            entries.settle()
         return entries
 
     def _put_targets(self, entries: Entries, side: Side) -> None:
