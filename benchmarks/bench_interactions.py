@@ -1,13 +1,15 @@
 """Machines of other interactions: seconds an epoch beside libffm, and what they reach on a table.
 
     python benchmarks/bench_interactions.py speed   # about two minutes; beside libffm with `pip install pylibffm`
-    python benchmarks/bench_interactions.py adult   # about two minutes
+    python benchmarks/bench_interactions.py adult   # half a minute
+    python benchmarks/bench_interactions.py ml      # half a minute
 
 Speed: epochs of one thread, in processor seconds, the quickest of three, over rows of as many one-hot fields; libffm's
 are the time that three epochs more take. `--scale 1` is all 10M rows of two fields and 1M of twenty.
 
 adult: a fifth of the rows held out, mean of three seeds; all but the trees and the first row see `TableEncoder`'s
-columns, with a field a column of the table. Defaults, but for 8 factors.
+columns, with a field a column of the table. Defaults, but for 8 factors. ml: a tenth of MovieLens latest-small's
+ratings held out, likewise, with the film's genres and year and the hour, month and year of the rating.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.compose import make_column_transformer
@@ -29,8 +32,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tabulate import tabulate
 
-from fmkit import Design, FMClassifier, TableEncoder
-from fmkit.datasets import load_adult
+from fmkit import Design, FMClassifier, FMRegressor, TableEncoder
+from fmkit.datasets import load_adult, load_movielens_small
 from fmkit.interactions.solver import MACHINES, fit_interactions
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import column_units, scaled_penalties
@@ -131,16 +134,50 @@ def adult() -> None:
     print(tabulate(rows, ["adult", "log loss", "AUC", "s", "factors"], floatfmt=(".1f", ".4f", ".4f", ".1f", ",.0f")))
 
 
+def ratings() -> None:
+    """RMSE of ratings by whom, of what, and when."""
+    bunch = load_movielens_small(as_frame=True)
+    table = bunch.frame.merge(bunch.movies, on="movieId", how="left")
+    when = pd.to_datetime(table["timestamp"], unit="s").dt
+    X = pd.DataFrame(
+        {
+            "user": "u" + table["userId"].astype(str),
+            "movie": "m" + table["movieId"].astype(str),
+            "genres": table["genres"].where(table["genres"] != "(no genres listed)", ""),
+            "year": pd.to_numeric(table["title"].str.extract(r"\((\d{4})\)\s*$")[0]),
+            "hour": when.hour.astype(str),
+            "month": when.month.astype(str),
+            "rated": when.year.astype(float),
+        }
+    )
+    y = table["rating"].to_numpy()
+    results: dict[str, list[list[float]]] = {}
+    for seed in range(3):
+        train, test = train_test_split(np.arange(len(y)), test_size=0.1, random_state=seed)
+        encoder = TableEncoder().fit(X.iloc[train], y[train])
+        A, B = encoder.transform(X.iloc[train]), encoder.transform(X.iloc[test])
+        for kind in ("fm by ALS", "fm", *MACHINES):
+            how = {"solver": "als"} if kind == "fm by ALS" else {"solver": "sgd", "interaction": kind}
+            start = time.perf_counter()
+            model = FMRegressor(FACTORS, **how, fields=encoder.fields_, random_state=seed).fit(A, y[train])
+            rmse = float(np.sqrt(np.mean((np.clip(model.predict(B), 0.5, 5) - y[test]) ** 2)))
+            vectors = {"ffm": len(encoder.features_), "anova3": 2}.get(kind, 1)
+            row = [rmse, time.perf_counter() - start, A.shape[1] * vectors * FACTORS]
+            results.setdefault(kind, []).append(row)
+    rows = [[name, *np.mean(told, axis=0)] for name, told in results.items()]
+    print(tabulate(rows, ["MovieLens latest-small", "RMSE", "s", "factors"], floatfmt=(".1f", ".4f", ".1f", ",.0f")))
+
+
 def main() -> None:
     """Print one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", choices=["speed", "adult"])
+    parser.add_argument("table", choices=["speed", "adult", "ml"])
     parser.add_argument("--scale", type=float, default=0.2)
     arguments = parser.parse_args()
     if arguments.table == "speed":
         speed(arguments.scale)
     else:
-        adult()
+        {"adult": adult, "ml": ratings}[arguments.table]()
 
 
 if __name__ == "__main__":

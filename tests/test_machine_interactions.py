@@ -1,6 +1,6 @@
 import copy
 import re
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -149,7 +149,13 @@ def test_a_visit_steps_along_the_slopes_that_autograd_finds(interaction, logisti
         most = min(np.count_nonzero(x), 4)
         squares = squares[:, torch.tensor(np.isin(np.arange(4), fields[x != 0]))] * np.sqrt(2 / max(most, 2))
     norms = torch.tensor(np.float64(x != 0)) * (w**2 + squares.reshape(n, -1).sum(1))
-    (weight * (loss + penalty / 2 * norms.sum())).backward()
+    penalties = penalty / 2 * norms.sum()
+    if interaction == "fwfm":  # what a weight is beyond 1 has a penalty that goes by the columns of its two fields
+        counts, curvature = np.bincount(fields), 0.25 if logistic else 1
+        for a, b in combinations_with_replacement(np.unique(fields[x != 0]), 2):
+            tie = curvature * k / 2 * (counts[a] + counts[b]) / 3
+            penalties = penalties + tie / 2 * torch.relu(parts["weights"][b, a].abs() - 1) ** 2
+    (weight * (loss + penalties)).backward()
     told, slopes = slopes_of(machine, X, y, weight, penalty, logistic)
     assert told == pytest.approx(weight * float(loss.detach()) * (1 if logistic else 2), rel=1e-4)
     for name, part in parts.items():
@@ -338,3 +344,16 @@ def test_what_needs_the_plain_equation_is_refused(interaction):
         deep.MLPRegressor(factorization=FMRegressor(solver="sgd", interaction=interaction)).fit(X, y)
     with pytest.raises(ValueError, match="predict_interval needs a posterior"):
         model.predict_interval(X)
+
+
+def test_weights_of_pairs_do_not_run_away_from_the_penalty_of_factors():
+    rng = np.random.default_rng(0)
+    codes = [rng.integers(0, n, 20_000) for n in (300, 200, 5)]
+    u, v = rng.standard_normal((300, 3)), rng.standard_normal((200, 3))
+    y = (u[codes[0]] * v[codes[1]]).sum(1) + rng.standard_normal(20_000)
+    model = FMRegressor(6, solver="sgd", interaction="fwfm", max_iter=40, random_state=0).fit(
+        Design.from_codes(codes), y
+    )
+    weights = model.machine_.weights
+    assert 1 <= weights[1, 0] < 3  # 12 if it is free
+    assert np.abs(weights[2, :2]).max() < 1

@@ -1,4 +1,10 @@
-"""The field-weighted machine: a vector of factors a column, and a weight for every pair of fields."""
+"""The field-weighted machine: a vector of factors a column, and a weight for every pair of fields.
+
+Twice the weights and factors by half of two are the same machine with a smaller penalty: left free, the weight of users
+and movies goes to 24 within 30 epochs on MovieLens latest-small, and the machine learns noise. So what a weight is
+beyond 1 has a penalty, tie / 2 (|weight| - 1)^2, that balances what the factors of both fields give up: by their prior
+they are worth as much as they are many.
+"""
 
 from __future__ import annotations
 
@@ -88,13 +94,33 @@ class FieldWeightedMachine(InteractionMachine):
         R = np.stack([self.weights, np.full_like(self.weights, UNSEEN)])
         sizes = rows.most(self.fields), -(-self.n_factors // QUAD)
         rates = np.append(rows.rates(2), np.float32(rows.learning_rate))
-        state = (self.fields, bias, P, W, R, *sizes, rows.share_w, rows.share_v, rows.pace, rates, rows.logistic)
+        state = (
+            self.fields,
+            bias,
+            P,
+            W,
+            R,
+            self._ties(rows),
+            *sizes,
+            rows.share_w,
+            rows.share_v,
+            rows.pace,
+            rates,
+            rows.logistic,
+        )
 
         def keep() -> None:
             self.bias, self.linear[:], self.factors[:] = float(bias[0]), W[:, 0], V[:, 0]
             self.weights[:] = np.tril(R[0]) + np.tril(R[0], -1).T
 
         return lambda order: visit_rows(order, *rows.table, *state), keep
+
+    def _ties(self, rows: Rows) -> Floats:
+        """Penalty of each weight that a visit carries, (n_fields, n_fields): a field's factors are shared by its pairs."""
+        counts = np.bincount(self.fields, minlength=len(self.weights)).astype(np.float32)
+        curvature = 0.25 if rows.logistic else 1.0
+        of_one = curvature * rows.spread**2 * self.n_factors / (2 * max(len(counts) - 1, 1) * len(rows.y))
+        return np.float32(of_one) * (counts[:, None] + counts)
 
 
 @kernel(fastmath=FASTMATH)
@@ -140,6 +166,7 @@ def visit_rows(
     P: Any,
     W: Any,
     R: Any,
+    tie: Any,
     n_slots: int,
     chunks: int,
     share_w: Any,
@@ -165,6 +192,8 @@ def visit_rows(
         Weights and sums.
     R : float32 array of shape (2, n_fields, n_fields)
         Weights of pairs of fields, and sums; what stands above the diagonal is not read.
+    tie : float32 array of shape (n_fields, n_fields)
+        Penalty, beyond 1, of each that a visit of unit weight carries.
     n_slots, chunks : int
         The most fields that a row has, quads of a vector.
     rates : float32 array of shape (3,)
@@ -229,7 +258,9 @@ def visit_rows(
         for s in range(n):
             for t in range(s + 1):
                 a, b = max(present[s], present[t]), min(present[s], present[t])
-                d = slope * products[s, t]
+                own = R[0, a, b]
+                beyond = own - min(max(own, np.float32(-1)), np.float32(1))
+                d = slope * products[s, t] + weight * tie[a, b] * beyond
                 R[1, a, b] += d * d
                 R[0, a, b] -= rates[2] * d / np.sqrt(R[1, a, b])
         for s in range(n):
