@@ -94,20 +94,8 @@ class FieldWeightedMachine(InteractionMachine):
         R = np.stack([self.weights, np.full_like(self.weights, UNSEEN)])
         sizes = rows.most(self.fields), -(-self.n_factors // QUAD)
         rates = np.append(rows.rates(2), np.float32(rows.learning_rate))
-        state = (
-            self.fields,
-            bias,
-            P,
-            W,
-            R,
-            self._ties(rows),
-            *sizes,
-            rows.share_w,
-            rows.share_v,
-            rows.pace,
-            rates,
-            rows.logistic,
-        )
+        penalties = self._ties(rows), *sizes, rows.share_w, rows.share_v
+        state = (self.fields, bias, P, W, R, *penalties, rows.pace, rates, rows.logistic)
 
         def keep() -> None:
             self.bias, self.linear[:], self.factors[:] = float(bias[0]), W[:, 0], V[:, 0]
@@ -116,7 +104,7 @@ class FieldWeightedMachine(InteractionMachine):
         return lambda order: visit_rows(order, *rows.table, *state), keep
 
     def _ties(self, rows: Rows) -> Floats:
-        """Penalty of each weight that a visit carries, (n_fields, n_fields): a field's factors are shared by its pairs."""
+        """Penalty of each pair's weight that a visit carries: the factors of a field are shared by all its pairs."""
         counts = np.bincount(self.fields, minlength=len(self.weights)).astype(np.float32)
         curvature = 0.25 if rows.logistic else 1.0
         of_one = curvature * rows.spread**2 * self.n_factors / (2 * max(len(counts) - 1, 1) * len(rows.y))
