@@ -52,8 +52,8 @@ class Design:
     blocks : tuple of Block
         Every column belongs to exactly one field or block.
     groups : ndarray of shape (n_features,), int32, or None
-        Number of the group of columns that each column shares a prior with, where labels or `find_blocks` said so; -1,
-        or None for all, where `fmkit.solvers.groups.find_groups` is to tell.
+        Number of the group of columns that each column shares a prior with, where labels, codes or `find_blocks` said
+        so; -1, or None for all, where `fmkit.solvers.groups.find_groups` is to tell.
 
     Examples
     --------
@@ -131,7 +131,8 @@ class Design:
                 code = code[rows]
             fields.append(Field(np.arange(start, start + levels, dtype=np.int32), code, rows))
             start += levels
-        return cls(len(variables[0]), start, tuple(fields))
+        labels = [np.full(len(field.columns), i, np.int32) for i, field in enumerate(fields)]
+        return cls(len(variables[0]), start, tuple(fields), groups=np.concatenate(labels))
 
     @classmethod
     def from_matrix(cls, X: Any, fields: ArrayLike | None = None) -> Design:
