@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from fmkit import __version__
+from fmkit import __version__, pipelines
 from fmkit.errors import InputError
 from fmkit.files import written_beside
 
@@ -38,7 +38,7 @@ def save(model: Any, path: str | Path) -> None:
     Parameters
     ----------
     model : FMRegressor, FMClassifier, FMOrdinal, FMRanker, Recommender, TableEncoder, or an estimator of fmkit.deep
-        Fitted.
+        Fitted; or scikit-learn's Pipeline of such.
     path : str or Path
         Customarily with the suffix `.fmkit`. The file is written beside it and renamed.
 
@@ -54,9 +54,12 @@ def save(model: Any, path: str | Path) -> None:
     True
     """
     name = type(model).__name__
-    if name not in _CLASSES:
-        raise TypeError(f"save takes one of {', '.join(_CLASSES)}, got {name}")
-    facts, arrays = model._to_file()
+    if name == "Pipeline":
+        facts, arrays = pipelines.pack(model, _CLASSES)
+    elif name in _CLASSES:
+        facts, arrays = model._to_file()
+    else:
+        raise TypeError(f"save takes one of {', '.join(_CLASSES)}, or a Pipeline of such, got {name}")
     header = {"format": FORMAT, "fmkit": __version__, "class": name, "facts": facts}
     content = to_bytes({key: np.ascontiguousarray(a) for key, a in arrays.items()}, {"fmkit": json.dumps(header)})
     with written_beside(path) as part:
@@ -83,13 +86,19 @@ def load(path: str | Path) -> Any:
             f"the file has format {version!r}, fmkit {__version__} reads format {FORMAT}: use the fmkit that wrote it",
             path=path,
         )
-    if not isinstance(name, str) or name not in _CLASSES:
+    if name not in (*_CLASSES, "Pipeline"):
         raise InputError(f"the file holds a {name!r}, which fmkit {__version__} does not know", path=path)
     try:
-        return getattr(import_module(_CLASSES[name]), name)._from_file(facts, arrays)
+        if name == "Pipeline":
+            return pipelines.unpack(facts, arrays, _find)
+        return _find(name)._from_file(facts, arrays)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise InputError(f"the file is damaged: {reason}; save the model again", path=path) from None
+
+
+def _find(name: str) -> Any:
+    return getattr(import_module(_CLASSES[name]), name)
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

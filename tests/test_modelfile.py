@@ -3,13 +3,17 @@ import pickle
 import struct
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save as to_bytes
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import fmkit
-from fmkit import FMClassifier, FMRegressor, load, modelfile, save
+from fmkit import FMClassifier, FMRegressor, TableEncoder, load, modelfile, save
 from fmkit.errors import InputError
 
 X = np.array([[1, 0], [0, 1], [1, 1]])
@@ -170,3 +174,29 @@ def test_only_known_models_are_saved(path):
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_strings_come_back(strings):
     assert modelfile.unpack_strings(modelfile.pack_strings(strings, "ids"), "ids") == strings
+
+
+def test_a_pipeline_of_what_can_be_saved_can_be_saved(tmp_path):
+    frame = pa.table({"colour": ["red", "blue", None, "red"] * 10, "size": [1.0, 2.0, 3.0, None] * 10})
+    y = np.arange(40) % 4.0
+    pipeline = make_pipeline(TableEncoder(), FMRegressor(2, max_iter=3, random_state=0)).fit(frame, y)
+    save(pipeline, tmp_path / "model.fmkit")
+    again = load(tmp_path / "model.fmkit")
+    np.testing.assert_array_equal(again.predict(frame), pipeline.predict(frame))
+    assert list(again.named_steps) == ["tableencoder", "fmregressor"]
+    assert modelfile.read_header(tmp_path / "model.fmkit")["class"] == "Pipeline"
+
+
+def test_a_step_that_cannot_be_saved_is_named(tmp_path):
+    pipeline = make_pipeline(StandardScaler(), FMRegressor(2, max_iter=1)).fit(np.eye(3), [1, 2, 3])
+    with pytest.raises(TypeError, match="got a StandardScaler as its step 'standardscaler'"):
+        save(pipeline, tmp_path / "model.fmkit")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("steps", [[], [{"name": "a", "class": "Popen", "facts": {}}], [{"class": "FMRegressor"}], 3])
+def test_a_hostile_pipeline_is_refused(steps, tmp_path):
+    header = {"format": 1, "fmkit": "1", "class": "Pipeline", "facts": {"steps": steps}}
+    (tmp_path / "model.fmkit").write_bytes(to_bytes({}, {"fmkit": json.dumps(header)}))
+    with pytest.raises(InputError, match="the file is damaged"):
+        load(tmp_path / "model.fmkit")
