@@ -27,7 +27,8 @@ def pack(pipeline: Any, known: dict[str, str]) -> tuple[dict[str, Any], Arrays]:
     TypeError
         If a step is none of these.
     """
-    steps, arrays = [], {}
+    steps: list[dict[str, Any]] = []
+    arrays: Arrays = {}
     for name, step in pipeline.steps:
         kind = type(step).__name__
         if kind not in known:

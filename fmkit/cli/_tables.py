@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "csv", "json")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
-    """Print rows of text, integers, floats and None in the form "table", "csv" or "json"."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str, digits: int = 2) -> None:
+    """Print rows of text, integers, floats and None in the form "table" (with so many digits), "csv" or "json"."""
     if form == "json":
         records = [dict(zip(columns, map(_json_value, row), strict=True)) for row in rows]
         json.dump(records, sys.stdout, ensure_ascii=False, indent=2)
@@ -29,7 +29,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str
         numeric = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
         print(
             tabulate(
-                [[_cell(value) for value in row] for row in rows],
+                [[_cell(value, digits) for value in row] for row in rows],
                 headers=columns,
                 disable_numparse=True,  # a title may be a number: "1984" stays as it is
                 colalign=["right" if number else "left" for number in numeric],
@@ -50,9 +50,9 @@ def _json_value(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value  # JSON knows no infinity
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, digits: int) -> str:
     if isinstance(value, float):
-        return f"{value:.2f}"
+        return f"{value:.{digits}f}"
     # Line breaks and control characters would break the table, or the terminal.
     text = "" if value is None else str(value)
     return "".join(letter if letter.isprintable() else " " for letter in text)
