@@ -88,7 +88,7 @@ class FieldWeightedMachine(InteractionMachine):
         R = np.stack([self.weights, np.full_like(self.weights, UNSEEN)])
         sizes = rows.most(self.fields), -(-self.n_factors // QUAD)
         rates = np.append(rows.rates(2), np.float32(rows.learning_rate))
-        state = (self.fields, bias, P, W, R, *sizes, rows.share_w, rows.share_v, rows.pace, rates, rows.logistic)
+        state = (self.fields, bias, P, W, R, *sizes, rows.share_w, rows.share_v, rows.pace, rates, *rows.loss)
 
         def keep() -> None:
             self.bias, self.linear[:], self.factors[:] = float(bias[0]), W[:, 0], V[:, 0]
@@ -146,7 +146,8 @@ def visit_rows(
     share_v: Any,
     pace: Any,
     rates: Any,
-    logistic: bool,
+    kind: int,
+    delta: Any,
 ) -> float:
     """A step for each of the rows in `order`; returns the sum of their losses as they were met.
 
@@ -154,7 +155,7 @@ def visit_rows(
     ----------
     order : int32 array
         Rows to visit.
-    indptr, columns, values, y, omega, share_w, share_v, pace, logistic
+    indptr, columns, values, y, omega, share_w, share_v, pace
         As of `Rows`.
     fields : int32 array of shape (n_features,)
     bias : float32 array of shape (2,)
@@ -169,6 +170,8 @@ def visit_rows(
         The most fields that a row has, quads of a vector.
     rates : float32 array of shape (3,)
         Learning rates of weights (and the bias), of factors and of the weights of pairs.
+    kind, delta
+        Of the loss, as of `fmkit.solvers.losses.loss_and_slope`.
     """
     width, half = P.shape[1], np.float32(0.5)
     sums, mixed = np.empty((n_slots * chunks, QUAD), np.float32), np.empty((n_slots * chunks, QUAD), np.float32)
@@ -212,7 +215,7 @@ def visit_rows(
                     products[s, s] += half * total(product)
                 f += weight * products[s, t]
         weight = omega[r] if len(omega) else np.float32(1)
-        loss, slope = met(f, y[r], weight, logistic, rates[0], bias)
+        loss, slope = met(f, y[r], weight, kind, delta, rates[0], bias)
         losses += loss
         for e in range(indptr[r], indptr[r + 1]):
             j = np.intp(columns[e])
