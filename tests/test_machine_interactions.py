@@ -22,6 +22,7 @@ from fmkit.solvers.losses import LOSSES, Loss
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties
 from tests import reference
+from tests.problems import torch_loss
 
 ALL = pytest.mark.parametrize("interaction", list(MACHINES))
 
@@ -116,29 +117,6 @@ def slopes_of(machine, X, y, weight, penalty, loss):
     return loss, {name: (array - moved.arrays()[name]) / 0.01 for name, array in machine.arrays().items()}
 
 
-def losses_of(kind, f, y):
-    """A row's loss by torch, in float64, and what is told of it."""
-    import torch
-
-    target = torch.tensor(y, dtype=torch.float64)
-    functional = torch.nn.functional
-    if kind.name == "squared":
-        loss = functional.mse_loss(f, target) / 2
-        return loss, 2 * loss.detach()
-    if kind.name == "logistic":
-        loss = functional.binary_cross_entropy_with_logits(f, target)
-        return loss, loss.detach()
-    if kind.name == "absolute":
-        loss = functional.l1_loss(f, target)
-        return loss, loss.detach()
-    if kind.name == "huber":
-        loss = functional.huber_loss(f, target, delta=kind.width)
-        return loss, 2 * loss.detach()
-    loss = functional.poisson_nll_loss(f, target)
-    best = y - y * np.log(y) if y else 0.0
-    return loss, 2 * (loss.detach() - best)
-
-
 @ALL
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("seed", range(6))
@@ -171,7 +149,7 @@ def test_a_visit_steps_along_the_slopes_that_autograd_finds(interaction, name, s
     if interaction == "anova3":
         f = f + sum(x[i] * x[j] * x[l] * (V[i, 1] * V[j, 1] * V[l, 1]).sum() for i, j, l in combinations(range(n), 3))
     kind = Loss(name, 0.7 if name == "huber" else 0.0)
-    loss, expected_told = losses_of(kind, f, y)
+    loss = torch_loss(kind, f, y)
     squares = V**2
     if interaction == "ffm":  # a vector counts in the rows that have its field, the less the more fields they have
         most = min(np.count_nonzero(x), 4)
@@ -179,7 +157,8 @@ def test_a_visit_steps_along_the_slopes_that_autograd_finds(interaction, name, s
     norms = torch.tensor(np.float64(x != 0)) * (w**2 + squares.reshape(n, -1).sum(1))
     (weight * (loss + penalty / 2 * norms.sum())).backward()
     told, slopes = slopes_of(machine, X, y, weight, penalty, kind)
-    assert told == pytest.approx(weight * float(expected_told), rel=1e-4, abs=1e-5)
+    expected = weight * reference.told(y, float(f.detach()), name, kind.width)
+    assert told == pytest.approx(expected, rel=1e-4, abs=1e-5)
     for name, part in parts.items():
         expected = part.grad.numpy()
         if name == "weights":  # of a pair there is one, told twice

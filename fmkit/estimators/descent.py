@@ -64,7 +64,7 @@ class Descent:
     def rate(self, start: Any) -> float:
         """The learning rate asked for, or found: the one that, in a few epochs over a sample, does best on other rows.
 
-        The sample and the orders are the same each time, whatever the random state, so that the rate is.
+        The sample and the orders are always the same: what depends on the random state is the start.
         """
         if not isinstance(self.estimator.learning_rate, str):
             return float(self.estimator.learning_rate)

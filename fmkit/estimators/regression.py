@@ -99,8 +99,8 @@ class FMRegressor(RegressorMixin, Growing):
     learning_rate : float or "auto", default="auto"
         SGD: length of a column's first step, for targets of unit variance; later ones shrink by themselves. "auto"
         tries rates from 0.1 on, by powers of 2, in five epochs over up to 16,000 rows, and takes the one that does best
-        on 4,000 others; the same data give the same rate. If a fit diverges, it goes on from the epoch before with a
-        tenth of the rate, once, and a ConvergenceWarning says so.
+        on 4,000 others; the same data and `random_state` give the same rate. If a fit diverges, it goes on from the
+        epoch before with a tenth of the rate, once, and a ConvergenceWarning says so.
     fields : array-like of shape (n_features,), optional
         A label a column: columns with the same label share a prior (MCMC, VB) and a regularisation. By default what
         belongs together is found: one-hot fields each by itself, bags of words, all numbers.
