@@ -58,3 +58,17 @@ def problem(kind, *, logistic=False, weighted=False, k=3, n=60, seed=0):
     start = FactorizationMachine(0.25, np.zeros(design.n_features, np.float32), factors.astype(np.float32))
     penalties = Penalties(*(0.5 + rng.random((2, design.n_features))).astype(np.float32))
     return Problem(Objective(design, y.astype(np.float32), weights, penalties, logistic), start)
+
+
+def torch_loss(loss, f, y):
+    """A row's loss (`fmkit.solvers.losses.Loss`) of the value f by torch's own, in float64."""
+    import torch
+
+    target, functional = torch.tensor(y, dtype=torch.float64), torch.nn.functional
+    return {
+        "squared": lambda: functional.mse_loss(f, target) / 2,
+        "logistic": lambda: functional.binary_cross_entropy_with_logits(f, target),
+        "absolute": lambda: functional.l1_loss(f, target),
+        "huber": lambda: functional.huber_loss(f, target, delta=loss.width),
+        "poisson": lambda: functional.poisson_nll_loss(f, target),
+    }[loss.name]()

@@ -1,7 +1,7 @@
 """Slow, obvious, float64 numpy twins of the kernels: the specification that the tests hold the fast ones to."""
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, xlogy
 
 from fmkit.draws import GROUP, fill_normals
 
@@ -129,6 +129,103 @@ def sgd_grid_epoch(bias, w, V, squares, X, y, omega, share_w, share_v, rate_w, r
         bias -= sum(slopes) / (omega.sum() * (0.25 if logistic else 1))
         total += met
     return bias, w, V, squares, total
+
+
+def told(y, f, name, width=0.0):
+    """What is told of a row's loss: squared error, log loss, absolute error, twice Huber's loss, Poisson deviance."""
+    if name == "logistic":
+        return np.logaddexp(0, f) - y * f
+    if name == "poisson":
+        return 2 * (xlogy(y, y) - y * f + np.exp(f) - y)
+    size = np.abs(y - f)
+    if name == "absolute":
+        return size
+    return np.where(size <= width, size**2, width * (2 * size - width)) if name == "huber" else size**2
+
+
+def slope(y, f, name, width=0.0):
+    """The derivative of a row's loss by f."""
+    if name == "logistic":
+        return expit(f) - y
+    if name == "poisson":
+        return np.exp(f) - y
+    if name == "absolute":
+        return np.sign(f - y)
+    return np.clip(f - y, -width, width) if name == "huber" else f - y
+
+
+class Steps:
+    """The steps of SGD's optimizers on a problem, row by row and number by number.
+
+    A column's weight has a state of its own, and its vector of factors one for all of it (AdaGrad, FTRL) or one each.
+    """
+
+    def __init__(self, optimizer, objective, start, units, loss, rate, spread):
+        self.optimizer, self.loss, self.units, self.epochs = optimizer, loss, units.astype(float), 0
+        self.X, self.y = objective.design.to_csr().toarray().astype(float), objective.y.astype(float)
+        n = len(start.linear)
+        self.omega = np.ones(len(self.y)) if objective.weights is None else objective.weights.astype(float)
+        share = np.maximum((self.X != 0).T @ self.omega, 1e-30)
+        penalties, lasso = objective.penalties, objective.penalties.lasso()
+        self.ridge = penalties.linear / share, penalties.factors / share
+        self.lasso = lasso.linear / share, lasso.factors / share
+        self.bias, self.w, self.V = start.bias, start.linear.astype(float), start.factors.astype(float)
+        steep = loss.curvature(spread, float(self.y.mean())) * self.omega.mean()
+        self.length = rate * spread, rate * np.sqrt(spread)
+        self.usual = steep * spread, steep * spread**1.5
+        self.bias_state = self._state(0.0, 0, 1.0)
+        self.states = [
+            (self._state(self.w[j], 0, self.units[j]), self._state(self.V[j], 1, self.units[j])) for j in range(n)
+        ]
+
+    def _state(self, value, part, unit):
+        b = self.usual[part] * unit
+        return {"n": 0.0, "m": 0.0, "s": 0.0, "t": 0, "c": 0.0, "z": -value * b * unit / self.length[part]}
+
+    def _moved(self, value, slope, weight, state, part, j):
+        """Where a weight (part 0) or a vector of factors (1) is after a step; j is None for the bias."""
+        unit = 1.0 if j is None else self.units[j]
+        ridge, lasso = (0.0, 0.0) if j is None else (weight * self.ridge[part][j], self.lasso[part][j])
+        rate, decayed = self.length[part] / unit, self.epochs**-0.75
+        if self.optimizer == "sgd":
+            rate = decayed * self.length[part] / self.usual[part] / unit**2
+            return (value - rate * slope) / (1 + rate * ridge)
+        if self.optimizer == "ftrl" and j is not None:
+            before = np.sqrt(state["n"])
+            state["n"] += np.mean(slope**2) if np.size(slope) else 0.0
+            state["c"] += weight
+            root = np.sqrt(state["n"])
+            state["z"] = state["z"] + slope - (root - before) / rate * value
+            length = np.linalg.norm(state["z"])
+            left = max(length - state["c"] * lasso, 0) / (length or 1)
+            steep = (self.usual[part] * unit + root) / rate + state["c"] * ridge / weight
+            return -left * state["z"] / steep
+        slope = slope + ridge * value
+        if self.optimizer == "adam":
+            state["t"] += 1
+            state["m"] = 0.9 * state["m"] + 0.1 * slope
+            state["s"] = 0.999 * state["s"] + 0.001 * slope**2
+            mean, square = state["m"] / (1 - 0.9 ** state["t"]), state["s"] / (1 - 0.999 ** state["t"])
+            return value - decayed * rate * mean / np.sqrt(square + 1e-35)
+        state["n"] += np.mean(slope**2) if np.size(slope) else 0.0
+        return value - rate * slope / np.sqrt(state["n"] + 1e-35)
+
+    def epoch(self, order):
+        """Visit the rows in this order; returns the mean of what is told of their losses."""
+        self.epochs += 1
+        total = 0.0
+        for r in order:
+            x, y, weight = self.X[r], self.y[r], self.omega[r]
+            f = predict(self.bias, self.w, self.V, x[None])[0]
+            total += weight * told(y, f, self.loss.name, self.loss.width)
+            d = weight * slope(y, f, self.loss.name, self.loss.width)
+            self.bias = self._moved(self.bias, d, weight, self.bias_state, 0, None)
+            q = x @ self.V
+            for j in np.flatnonzero(x):
+                of_factors = d * x[j] * (q - x[j] * self.V[j])
+                self.w[j] = self._moved(self.w[j], d * x[j], weight, self.states[j][0], 0, j)
+                self.V[j] = self._moved(self.V[j], of_factors, weight, self.states[j][1], 1, j)
+        return total / self.omega.sum()
 
 
 def gibbs_columns(bias, w, V, X, y, omega, order, precision, centre, draw):

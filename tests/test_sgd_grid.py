@@ -158,6 +158,7 @@ def test_estimators_take_it_with_every_core(model):
         np.testing.assert_array_equal(fits[0].predict(design), fit.predict(design))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_fit_that_diverges_says_so():
     rng = np.random.default_rng(0)
     design = Design.from_codes([rng.integers(0, 50, 2000), rng.integers(0, 20, 2000)])

@@ -38,13 +38,15 @@ class FMClassifier(ClassifierMixin, LatentFitter):
 
     Parameters
     ----------
-    n_factors, solver, interaction, max_iter, nonnegative, average, init_scale, learning_rate, fields, early_stopping, \
-    patience, validation_fraction, n_jobs, device, random_state, verbose, warm_start, callbacks
+    n_factors, solver, interaction, optimizer, max_iter, nonnegative, average, init_scale, learning_rate, fields, \
+    early_stopping, patience, validation_fraction, n_jobs, device, random_state, verbose, warm_start, callbacks
         As those of `FMRegressor`, the log odds being taken for targets with a standard deviation of 2.2. ALS lowers the
         log loss through a quadratic bound that is renewed at every column's step.
     reg_linear, reg_factors : float or array-like of shape (n_fields,), default=3.0 and 0.9
         As those of `FMRegressor`, times 1/4, the greatest curvature of the log loss. reg_factors="auto" chooses for
         each machine.
+    l1_linear, l1_factors : float or array-like of shape (n_fields,), default=0.0
+        As those of `FMRegressor`, of `optimizer="ftrl"`.
     likelihood : {"auto", "probit", "logistic"}, default="auto"
         Of two classes by MCMC and VB: what turns a machine's value f into a probability. The logistic function, or the
         normal distribution's: the class is then the sign of f plus a normal noise, which may differ by user and item
@@ -65,6 +67,8 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         One for the second of two classes, or one a class.
     reg_factors_ : list
         `reg_factors` of each machine, as given or as chosen.
+    learning_rate_ : list
+        `learning_rate` of each machine, as given or as found.
     history_ : list of dict
         As that of `FMRegressor`, losses as mean log losses; of all machines, one after the other.
     n_iter_ : int
@@ -93,6 +97,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
 
     classes_: NDArray[Any]
     machines_: list[FactorizationMachine]
+    learning_rate_: list[float | str]
     posterior_: list[Posterior] | None
 
     def __init__(
@@ -101,9 +106,12 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         *,
         solver: str = "als",
         interaction: str = "fm",
+        optimizer: str = "adagrad",
         max_iter: int | None = None,
         reg_linear: float | ArrayLike = 3.0,
         reg_factors: float | ArrayLike | Literal["auto"] = 0.9,
+        l1_linear: float | ArrayLike = 0.0,
+        l1_factors: float | ArrayLike = 0.0,
         nonnegative: bool = False,
         average: bool = False,
         likelihood: str = "auto",
@@ -111,7 +119,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         burn_in: int | None = None,
         keep_draws: int = 0,
         init_scale: float | None = None,
-        learning_rate: float = 0.1,
+        learning_rate: float | Literal["auto"] = "auto",
         fields: ArrayLike | None = None,
         early_stopping: bool = False,
         patience: int = 3,
@@ -130,9 +138,12 @@ class FMClassifier(ClassifierMixin, LatentFitter):
             n_factors,
             solver=solver,
             interaction=interaction,
+            optimizer=optimizer,
             max_iter=max_iter,
             reg_linear=reg_linear,
             reg_factors=reg_factors,
+            l1_linear=l1_linear,
+            l1_factors=l1_factors,
             nonnegative=nonnegative,
             average=average,
             noise_fields=noise_fields,
@@ -188,6 +199,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
             self.classes_, self.likelihood_, self.posterior_ = classes, kind, latent.posteriors
             self.machines_ = [posterior.machine for posterior in latent.posteriors]
             self.reg_factors_ = [self.reg_factors] * len(self.machines_)
+            self.learning_rate_ = [self.learning_rate for _ in self.machines_]
             self.history_, self.trace_, self.n_iter_ = latent.record.history, latent.trace, len(latent.record.history)
             return self
         fits: list[Fit] = []
@@ -210,6 +222,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         records = [fit.record for fit in fits]
         self.classes_, self.machines_ = classes, [fit.machine for fit in fits]
         self.reg_factors_ = [fit.reg_factors for fit in fits]
+        self.learning_rate_ = [fit.learning_rate for fit in fits]
         self.likelihood_, self.posterior_, self.trace_ = kind, None, []
         self.history_ = [row for record in records for row in record.history]
         self.n_iter_ = max(len(record.history) for record in records)

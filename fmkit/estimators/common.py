@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from fmkit.blocks import find_blocks
 from fmkit.checkpoint import Checkpoint, digest
 from fmkit.design import Design, canonical_csr
+from fmkit.estimators.descent import Descent
 from fmkit.estimators.frame import Frame, group_priors
 from fmkit.estimators.parameters import FMParameters
 from fmkit.estimators.regularisation import choose
@@ -28,10 +29,10 @@ from fmkit.solvers.als import Als
 from fmkit.solvers.groups import entries_a_row
 from fmkit.solvers.knowledge import Evidence
 from fmkit.solvers.likelihood import Likelihood
+from fmkit.solvers.losses import Loss
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
-from fmkit.solvers.sgd import sgd
 from fmkit.solvers.shaking import weaker
 from fmkit.solvers.vb import Variational
 from fmkit.tensors.device import WORTH, WORTH_PREDICTING, find_device, fit_work
@@ -69,6 +70,8 @@ class Fit:
         As it was given, or chosen.
     planned : int
         Sweeps at most, given or as usual.
+    learning_rate : float or "auto"
+        As it was given, or found.
     """
 
     machine: Any
@@ -79,6 +82,7 @@ class Fit:
     evidence: Evidence | None
     reg_factors: float | ArrayLike
     planned: int
+    learning_rate: float | str
 
 
 class FMEstimator(FMParameters):
@@ -130,6 +134,7 @@ class FMEstimator(FMParameters):
         previous: FactorizationMachine | None,
         rng: np.random.Generator,
         max_iter: int | None,
+        loss: Loss | None = None,
     ) -> Fit:
         """Fit one machine to y, which lacks `offset`, from the previous one on or from a random start."""
         bayesian = self.solver in BAYESIAN
@@ -163,18 +168,26 @@ class FMEstimator(FMParameters):
                 n_jobs=self.n_jobs,
             )
             print(f"the fit will take about {peak / 1e6:,.0f} MB beyond its input", file=sys.stderr)
-        logistic = is_classifier(self)
+        loss = loss or Loss("logistic" if is_classifier(self) else "squared")
+        logistic = loss.name == "logistic"
         validation_loss = None
         if self.early_stopping:
             aside = self._set_aside(design.n_rows, rng)
             held_weights = None if weights is None else weights[aside]
-            validation_loss = mean_loss(design.select(aside), y[aside], held_weights, logistic, self.n_jobs)
+            validation_loss = mean_loss(design.select(aside), y[aside], held_weights, loss, self.n_jobs)
             design, y, weights = design.select(~aside), y[~aside], None if weights is None else weights[~aside]
 
         units = column_units(design, weights)
         if self.interaction != "fm":
             return self._fit_interactions(
-                design, y, weights, frame, bias, spread, previous, rng, n_sweeps, units, validation_loss
+                Descent(self, design, y, weights, spread, loss),
+                frame,
+                bias,
+                previous,
+                rng,
+                n_sweeps,
+                units,
+                validation_loss,
             )
         scale: Any = START[self.solver] if self.init_scale is None else self.init_scale
         scale = np.float32(scale) if bayesian else np.float32(scale * np.sqrt(spread)) / units[:, None]
@@ -184,29 +197,26 @@ class FMEstimator(FMParameters):
         if checkpoint is not None:
             checkpoint.identify(self._told_parameters() | {"max_iter": n_sweeps}, data, digest(start))
         n_threads = count_threads(self.n_jobs)
-        penalties, bayes = None, None
+        penalties, bayes, rate = (
+            None,
+            None,
+            self.learning_rate if isinstance(self.learning_rate, str) else float(self.learning_rate),
+        )
         sweeps: Chain | Variational | Als | Iterator[Progress[FactorizationMachine]]
         if bayesian:
             sweeps = bayes = self._bayesian_solver(design, y, weights, start, rng, n_sweeps, n_threads, device=device)
-        else:
-            curvature = 0.25 if logistic else 1.0
+        elif self.solver == "als":
+            curvature = loss.curvature(spread, 0.0)
             penalties = scaled_penalties(design, weights, units, self.reg_linear, reg_factors, curvature, spread)
             told = weaker(penalties) if self.average else penalties
             objective = Objective(design, y, weights, told, logistic)
-            if self.solver == "als":
-                sweeps = Als(objective, start, n_threads, self.nonnegative, device)
-                if self.average:
-                    sweeps.average(spread, n_sweeps // 2, int(rng.integers(1, 2**63)))
-            else:
-                sweeps = sgd(
-                    objective,
-                    start,
-                    units,
-                    learning_rate=self.learning_rate,
-                    spread=spread,
-                    random_state=rng,
-                    n_threads=None if self.n_jobs is None else n_threads,
-                )
+            sweeps = Als(objective, start, n_threads, self.nonnegative, device)
+            if self.average:
+                sweeps.average(spread, n_sweeps // 2, int(rng.integers(1, 2**63)))
+        else:
+            descent = Descent(self, design, y, weights, spread, loss)
+            penalties, rate = descent.penalties(), descent.rate(start)
+            sweeps = descent.epochs(penalties, start, rate, rng)
         kept = None if bayes is None else bayes.kept
         if isinstance(sweeps, Als) and sweeps.shaking and validation_loss is None:
             kept = sweeps.shaking.kept
@@ -218,7 +228,7 @@ class FMEstimator(FMParameters):
             patience=self.patience,
             burn_in=n_sweeps // 2 if self.average else self._burn_in(n_sweeps) if self.solver == "mcmc" else 0,
             kept=kept,
-            loss_unit=1.0 if logistic else frame.spread**2,
+            loss_unit=frame.spread**2 if loss.name == "squared" else 1.0,
             callbacks=self.callbacks or (),
             told_as=frame.to_user,
             checkpoint=checkpoint,
@@ -229,25 +239,24 @@ class FMEstimator(FMParameters):
             assert isinstance(sweeps, Als)
             record.machine = sweeps.machine
         if bayes is None:
-            evidence = None if logistic else Evidence.of_fit(design, weights, record.machine, frame.means)
-            fit = Fit(frame.to_user(record.machine), record, penalties, None, [], evidence, reg_factors, n_sweeps)
+            squared = loss.name == "squared"
+            evidence = Evidence.of_fit(design, weights, record.machine, frame.means) if squared else None
+            machine = frame.to_user(record.machine)
+            fit = Fit(machine, record, penalties, None, [], evidence, reg_factors, n_sweeps, rate)
         else:
             posterior = bayes.posterior()
             posterior.priors = group_priors(bayes, posterior)
             posterior = frame.posterior_to_user(posterior)
-            fit = Fit(posterior.machine, record, None, posterior, bayes.trace, None, reg_factors, n_sweeps)
+            fit = Fit(posterior.machine, record, None, posterior, bayes.trace, None, reg_factors, n_sweeps, rate)
         if checkpoint is not None and not record.interrupted:
             checkpoint.remove()
         return fit
 
     def _fit_interactions(
         self,
-        design: Design,
-        y: NDArray[np.float32],
-        weights: NDArray[np.float32] | None,
+        descent: Descent,
         frame: Frame,
         bias: float,
-        spread: float,
         previous: Any,
         rng: np.random.Generator,
         n_sweeps: int,
@@ -255,25 +264,17 @@ class FMEstimator(FMParameters):
         validation_loss: Callable[[Any], float] | None,
     ) -> Fit:
         """The rest of the fit of a machine that is no plain one: what was taken off its columns stays beside it."""
-        from fmkit.interactions.solver import MACHINES, fit_interactions  # loads their kernels
+        from fmkit.interactions.solver import MACHINES  # loads their kernels
 
-        logistic = is_classifier(self)
-        curvature = 0.25 if logistic else 1.0
-        penalties = scaled_penalties(design, weights, units, self.reg_linear, self.reg_factors, curvature, spread)
         scale = START["sgd"] if self.init_scale is None else self.init_scale
-        start = MACHINES[self.interaction].begin(design, self.n_factors, bias, scale, spread, units, rng)
+        start = MACHINES[self.interaction].begin(
+            descent.design, self.n_factors, bias, scale, descent.spread, units, rng
+        )
         if self.warm_start and start.like(previous):
             start = previous.moved(-frame.offset, np.zeros_like(frame.means))
+        penalties, rate = descent.penalties(), descent.rate(start)
         record: FitRecord[Any] = run_fit(
-            fit_interactions(
-                Objective(design, y, weights, penalties, logistic),
-                start,
-                units,
-                learning_rate=self.learning_rate,
-                spread=spread,
-                random_state=rng,
-                n_threads=1 if self.n_jobs is None else count_threads(self.n_jobs),
-            ),
+            descent.epochs(penalties, start, rate, rng),
             start,
             n_sweeps,
             validation_loss=validation_loss,
@@ -283,7 +284,7 @@ class FMEstimator(FMParameters):
             verbose=bool(self.verbose),
         )
         machine = record.machine.moved(frame.offset, frame.means)
-        return Fit(machine, record, penalties, None, [], None, self.reg_factors, n_sweeps)
+        return Fit(machine, record, penalties, None, [], None, self.reg_factors, n_sweeps, rate)
 
     def _check_plain(self, wanted: str) -> None:
         """Refuse what is solved for in the equation of a plain machine."""
@@ -292,6 +293,8 @@ class FMEstimator(FMParameters):
             raise ValueError(
                 f"{wanted} is for interaction='fm', this model was fitted with interaction={machine.interaction!r}"
             )
+        if self.loss != "squared":
+            raise ValueError(f"{wanted} is for loss='squared', this model was fitted with loss={self.loss!r}")
 
     def _set_aside(self, n_rows: int, rng: np.random.Generator) -> NDArray[np.bool_]:
         """The rows that early stopping goes by."""
@@ -415,13 +418,12 @@ class FMEstimator(FMParameters):
 
 
 def mean_loss(
-    design: Design, y: NDArray[np.float32], weights: NDArray[np.float32] | None, logistic: bool, n_jobs: int | None
+    design: Design, y: NDArray[np.float32], weights: NDArray[np.float32] | None, loss: Loss, n_jobs: int | None
 ) -> Callable[[FactorizationMachine], float]:
     """The mean loss of a machine on these rows, as a function of the machine."""
 
-    def loss(machine: FactorizationMachine) -> float:
-        f = machine.predict(design, n_jobs)
-        losses = np.logaddexp(0, f) - y * f if logistic else (y - f) ** 2
+    def of_machine(machine: FactorizationMachine) -> float:
+        losses = loss.each(machine.predict(design, n_jobs), y)
         return float(np.average(losses.astype(np.float64), weights=weights))
 
-    return loss
+    return of_machine

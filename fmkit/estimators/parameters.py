@@ -12,6 +12,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fmkit.interactions import INTERACTIONS
+from fmkit.solvers.losses import LOSSES
+from fmkit.solvers.optimizers import OPTIMIZERS
 from fmkit.tensors.device import check_device
 
 WITHOUT_EFFECT = (
@@ -27,16 +29,21 @@ class FMParameters(BaseEstimator):
         "n_factors": [Interval(Integral, 0, 4096, closed="both")],
         "solver": [StrOptions({"als", "mcmc", "sgd", "vb"})],
         "interaction": [StrOptions({"fm", *INTERACTIONS})],
+        "loss": [StrOptions(set(LOSSES) - {"logistic"})],
+        "huber_width": [Interval(Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "reg_linear": [Interval(Real, 0, None, closed="left"), "array-like"],
         "reg_factors": [Interval(Real, 0, None, closed="left"), "array-like", StrOptions({"auto"})],
+        "l1_linear": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "l1_factors": [Interval(Real, 0, None, closed="left"), "array-like"],
         "nonnegative": ["boolean"],
         "average": ["boolean"],
         "noise_fields": [StrOptions({"auto"}), "array-like", None],
         "burn_in": [Interval(Integral, 0, None, closed="left"), None],
         "keep_draws": [Interval(Integral, 0, None, closed="left")],
         "init_scale": [Interval(Real, 0, None, closed="neither"), None],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "fields": ["array-like", None],
         "early_stopping": ["boolean"],
         "patience": [Interval(Integral, 1, None, closed="left")],
@@ -58,16 +65,21 @@ class FMParameters(BaseEstimator):
         *,
         solver: str = "als",
         interaction: str = "fm",
+        loss: str = "squared",
+        huber_width: float = 1.0,
+        optimizer: str = "adagrad",
         max_iter: int | None = None,
         reg_linear: float | ArrayLike = 3.0,
         reg_factors: float | ArrayLike | Literal["auto"] = 0.9,
+        l1_linear: float | ArrayLike = 0.0,
+        l1_factors: float | ArrayLike = 0.0,
         nonnegative: bool = False,
         average: bool = False,
         noise_fields: Literal["auto"] | ArrayLike | None = "auto",
         burn_in: int | None = None,
         keep_draws: int = 0,
         init_scale: float | None = None,
-        learning_rate: float = 0.1,
+        learning_rate: float | Literal["auto"] = "auto",
         fields: ArrayLike | None = None,
         early_stopping: bool = False,
         patience: int = 3,
@@ -85,9 +97,14 @@ class FMParameters(BaseEstimator):
         self.n_factors = n_factors
         self.solver = solver
         self.interaction = interaction
+        self.loss = loss
+        self.huber_width = huber_width
+        self.optimizer = optimizer
         self.max_iter = max_iter
         self.reg_linear = reg_linear
         self.reg_factors = reg_factors
+        self.l1_linear = l1_linear
+        self.l1_factors = l1_factors
         self.nonnegative = nonnegative
         self.average = average
         self.noise_fields = noise_fields
@@ -132,6 +149,25 @@ class FMParameters(BaseEstimator):
                 f"interaction={self.interaction!r} is for solver='sgd', got solver={self.solver!r}: "
                 "set solver='sgd', or interaction='fm'"
             )
+
+        of_sgd = {"loss": (self.loss, "squared"), "optimizer": (self.optimizer, "adagrad")}
+        for name, (value, usual) in of_sgd.items():
+            if value != usual and self.solver != "sgd":
+                raise ValueError(
+                    f"{name}={value!r} is for solver='sgd', got solver={self.solver!r}: "
+                    f"set solver='sgd', or {name}={usual!r}"
+                )
+        if self.optimizer != "adagrad" and self.interaction != "fm":
+            raise ValueError(
+                f"optimizer={self.optimizer!r} is for interaction='fm', got interaction={self.interaction!r}: "
+                "set optimizer='adagrad', or interaction='fm'"
+            )
+        for name, penalty in {"l1_linear": self.l1_linear, "l1_factors": self.l1_factors}.items():
+            if self.optimizer != "ftrl" and np.any(penalty):
+                raise ValueError(
+                    f"{name} is for optimizer='ftrl', got optimizer={self.optimizer!r}: "
+                    f"set solver='sgd' and optimizer='ftrl', or {name}=0"
+                )
 
     def _has_device(self) -> bool:
         """Whether there are steps for torch's devices."""

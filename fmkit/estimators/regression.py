@@ -13,9 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.estimators import state
 from fmkit.estimators.growing import Growing
-from fmkit.estimators.regularisation import mean_and_spread
+from fmkit.estimators.targets import for_loss
 from fmkit.posterior import Posterior
 from fmkit.solvers.diagnostics import Diagnostics, diagnose_bound, diagnose_chain
+from fmkit.solvers.losses import FAR
 from fmkit.solvers.penalties import Penalties
 
 
@@ -39,6 +40,22 @@ class FMRegressor(RegressorMixin, Growing):
         are the labels of `fields` or, without these, those that are found. "anova3": triples of columns, too, by
         factors of their own. `machine_` is then one of `fmkit.interactions`; `fold_in`, `partial_fit` to a fitted
         model and recommenders are for "fm".
+    loss : {"squared", "absolute", "huber", "poisson"}, default="squared"
+        SGD: what a row costs, of its target y and the machine's value f. "absolute", |y - f|, fits medians; "huber",
+        the squared error up to `huber_width` and from there on a line, means that no outlier moves far; "poisson" fits
+        means of counts, which are exp(f): y must not be negative, `predict` gives means, and `machine_` their
+        logarithms. All but "squared" go by single rows on two one-hot fields, too, and are not for `fold_in`,
+        `partial_fit` to a fitted model and recommenders.
+    huber_width : float, default=1.0
+        Where Huber's line begins, in standard deviations of the targets as their quartiles tell it. It is set before
+        the fit, and so are the scales of learning rates and penalties: scikit-learn's `epsilon`, in standard deviations
+        of the errors, would move them all while the machine learns. Of targets that are mostly noise, both are the
+        same.
+    optimizer : {"adagrad", "sgd", "ftrl", "adam"}, default="adagrad"
+        SGD: how steps are made. "adagrad" shortens those of each column by the slopes it has met. "ftrl",
+        FTRL-proximal, does, too, and takes `l1_linear` and `l1_factors`: weights, and vectors of factors, that the
+        data do not ask for are exactly zero. "sgd" and "adam" have the learning rate times epoch**-0.75 in each epoch
+        (1, 2, ...). docs/solvers.md compares them. All but "adagrad" are for interaction="fm".
     max_iter : int, optional
         Sweeps (epochs of SGD) at most; by default 30 of ALS and SGD, on two rating sets the error of held-out ratings
         moved by less than 0.001 after 20; 500 of MCMC, 100 of VB, and 1,000 and 300 with hierarchical relation
@@ -55,6 +72,9 @@ class FMRegressor(RegressorMixin, Growing):
         aside (at least 1,000, but no more than a fifth) and goes down a path from 1.8 by the square root of 2 while
         machines fitted to the other rows get better on these; then all rows are fitted with the winner. It takes two to
         four times as long, and pays where interactions are stronger or weaker than in ratings by stars.
+    l1_linear, l1_factors : float or array-like of shape (n_fields,), default=0.0
+        FTRL: lasso penalties beside the ridge ones, l |w| of each weight and l |v| of the length of each vector of
+        factors, so that vectors become zero as a whole; for all fields or one a field, in the units of `reg_linear`.
     nonnegative : bool, default=False
         ALS: let no factor fall below zero, so that factors are read as parts that add up; the start's are taken without
         their signs. Weights and the bias are free. For designs without relation blocks (`fmkit.solvers.nonnegative`);
@@ -76,8 +96,11 @@ class FMRegressor(RegressorMixin, Growing):
     init_scale : float, optional
         Standard deviation of the first factors, for targets of unit variance and columns as above; by default 0.1, of
         VB 1, which prunes dimensions that start small.
-    learning_rate : float, default=0.1
-        SGD: length of a column's first step, for targets of unit variance; later ones shrink by themselves.
+    learning_rate : float or "auto", default="auto"
+        SGD: length of a column's first step, for targets of unit variance; later ones shrink by themselves. "auto"
+        tries rates from 0.1 on, by powers of 2, in five epochs over up to 16,000 rows, and takes the one that does best
+        on 4,000 others; the same data and `random_state` give the same rate. If a fit diverges, it goes on from the
+        epoch before with a tenth of the rate, once, and a ConvergenceWarning says so.
     fields : array-like of shape (n_features,), optional
         A label a column: columns with the same label share a prior (MCMC, VB) and a regularisation. By default what
         belongs together is found: one-hot fields each by itself, bags of words, all numbers.
@@ -130,8 +153,11 @@ class FMRegressor(RegressorMixin, Growing):
         Of MCMC and VB: what the fit is watched by, a row a sweep; `diagnostics` reads it.
     reg_factors_ : float or array-like
         `reg_factors`, as given or as chosen.
+    learning_rate_ : float or "auto"
+        `learning_rate`, as given or as found by SGD.
     history_ : list of dict
-        `sweep`, `train_loss`, `validation_loss` and `seconds` of every sweep, losses as mean squared errors.
+        `sweep`, `train_loss`, `validation_loss` and `seconds` of every sweep, losses as mean squared errors, absolute
+        errors, twice Huber's loss (squared errors within its width) or Poisson deviances.
     n_iter_ : int
         Sweeps done.
     n_features_in_ : int
@@ -174,23 +200,23 @@ class FMRegressor(RegressorMixin, Growing):
         self
         """
         design, y, weights = self._check_fit(X, y, sample_weight, numeric=True)
-        y = y.astype(np.float64)
-        mean, spread = mean_and_spread(y, weights)
-        # Targets are centred in float64, so that float32 sums see only what varies.
+        targets = for_loss(self.loss, self.huber_width, y.astype(np.float64), weights)
         fit = self._fit_machine(
             design,
-            (y - mean).astype(np.float32),
+            targets.y,
             weights,
-            offset=mean,
-            bias=0.0,
-            spread=spread,
+            offset=targets.offset,
+            bias=targets.bias,
+            spread=targets.spread,
             previous=getattr(self, "machine_", None),
             rng=self._generator(),
             max_iter=self.max_iter,
+            loss=targets.loss,
         )
         self.machine_, self.history_, self.n_iter_ = fit.machine, fit.record.history, len(fit.record.history)
         self.penalties_, self.posterior_, self.trace_ = fit.penalties, fit.posterior, fit.trace
         self.evidence_, self.reg_factors_, self.planned_ = fit.evidence, fit.reg_factors, fit.planned
+        self.learning_rate_ = fit.learning_rate
         if self.verbose and self.posterior_ is not None:
             print(self.diagnostics(), file=sys.stderr)
         return self
@@ -213,6 +239,8 @@ class FMRegressor(RegressorMixin, Growing):
         """
         X = self._check_predict(X)
         y = self._machine_values(self.machine_, X)
+        if self.loss == "poisson":
+            y = np.exp(np.minimum(y, FAR))
         if not return_std:
             return y
         posterior = self._posterior("return_std")

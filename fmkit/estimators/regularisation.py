@@ -18,6 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from fmkit.design import Design
 from fmkit.machine import FactorizationMachine
+from fmkit.solvers.losses import Loss
 from fmkit.solvers.penalties import column_units
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def choose(
     aside[rng.permutation(n)[: max(1, round(SHARE * n), min(AT_LEAST, n // 5))]] = True
     of_aside, of_rest = (None, None) if weights is None else (weights[aside], weights[~aside])
     y_aside = y[aside] + np.float32(offset)
-    loss = mean_loss(design.select(aside), y_aside, of_aside, is_classifier(estimator), estimator.n_jobs)
+    kind = Loss("logistic" if is_classifier(estimator) else "squared")
+    loss = mean_loss(design.select(aside), y_aside, of_aside, kind, estimator.n_jobs)
     losses: list[float] = []
     for row in walk(estimator, PATH, design.select(~aside), y[~aside], of_rest, offset, bias, spread, rng, loss):
         losses.append(row["validation_loss"])
@@ -182,7 +184,7 @@ def regularisation_path(
             raise ValueError("a path needs at least two rows: one to fit, one to set aside")
         X_aside, y_aside, of_aside = design.select(aside), targets[aside], None if weights is None else weights[aside]
         design, targets, weights = design.select(~aside), targets[~aside], None if weights is None else weights[~aside]
-    loss = mean_loss(X_aside, y_aside.astype(np.float32), of_aside, False, model.n_jobs)
+    loss = mean_loss(X_aside, y_aside.astype(np.float32), of_aside, Loss("squared"), model.n_jobs)
     mean, spread = mean_and_spread(targets, weights)
     centred = (targets - mean).astype(np.float32)
     return list(walk(model, values, design, centred, weights, mean, 0.0, spread, rng, loss))

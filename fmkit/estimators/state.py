@@ -45,6 +45,7 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
         "history": model.history_,
         "interaction": machines[0].interaction,
         "reg_factors": np.asarray(model.reg_factors_).tolist(),
+        "learning_rate": getattr(model, "learning_rate_", model.learning_rate),
         "more_factors": int(machines[0].n_factors - model.n_factors),
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
     }
@@ -110,6 +111,7 @@ def _filled(model: Model, facts: dict[str, Any], n_features: int) -> Model:
         model.feature_names_in_ = np.array(names, object)
     model.n_features_in_, model.n_iter_, model.history_ = n_features, int(facts["n_iter"]), list(facts["history"])
     model.reg_factors_ = facts.get("reg_factors", model.reg_factors)
+    model.learning_rate_ = facts.get("learning_rate", model.learning_rate)
     return model
 
 

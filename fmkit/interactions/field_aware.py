@@ -94,7 +94,7 @@ class FieldAwareMachine(InteractionMachine):
         n_slots = rows.most(self.fields)
         sizes = self.factors.shape[1], n_slots, -(-self.n_factors // QUAD), AHEAD if P.nbytes > CACHED else 0
         share_v = rows.share_v * np.float32(np.sqrt(2 / max(n_slots, 2)))
-        state = (self.fields, bias, P, W, *sizes, rows.share_w, share_v, rows.pace, rows.rates(2), rows.logistic)
+        state = (self.fields, bias, P, W, *sizes, rows.share_w, share_v, rows.pace, rows.rates(2), *rows.loss)
 
         def keep() -> None:
             self.bias, self.linear[:], self.factors[:] = float(bias[0]), W[:, 0], V
@@ -161,7 +161,8 @@ def visit_rows(
     share_v: Any,
     pace: Any,
     rates: Any,
-    logistic: bool,
+    kind: int,
+    delta: Any,
 ) -> float:
     """A step for each of the rows in `order`; returns the sum of their losses as they were met.
 
@@ -173,7 +174,7 @@ def visit_rows(
     ----------
     order : int32 array
         Rows to visit.
-    indptr, columns, values, y, omega, share_w, share_v, pace, logistic
+    indptr, columns, values, y, omega, share_w, share_v, pace
         As of `Rows`.
     fields : int32 array of shape (n_features,)
     bias : float32 array of shape (2,)
@@ -186,6 +187,8 @@ def visit_rows(
         Fields, the most of them that a row has, quads of a vector, and `AHEAD` or 0.
     rates : float32 array of shape (2,)
         Learning rates of weights (and the bias) and of factors.
+    kind, delta
+        Of the loss, as of `fmkit.solvers.losses.loss_and_slope`.
     """
     width, half, row = P.shape[1], n_fields * chunks, n_slots * chunks
     sums = np.zeros((n_slots, row, QUAD), np.float32)  # for slots s, t: of slot t's factors toward the field of s
@@ -237,7 +240,7 @@ def visit_rows(
                 v = load(sums, q, QUAD)
                 pairs = plus_product(pairs, v, times(np.float32(0.5), v))
         weight = omega[r] if len(omega) else np.float32(1)
-        loss, slope = met(f + total(plus(pairs, np.float32(1), more)), y[r], weight, logistic, rates[0], bias)
+        loss, slope = met(f + total(plus(pairs, np.float32(1), more)), y[r], weight, kind, delta, rates[0], bias)
         losses += loss
         whole = n * chunks // 2 * 2 if ordered else 0
         for e in range(indptr[r], indptr[r + 1]):

@@ -33,6 +33,7 @@ from fmkit.interactions.quads import QUAD, load, nothing, plus, plus_product, st
 from fmkit.interactions.row import met, step, step_weight
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH
+from fmkit.solvers.losses import LOSSES, Loss
 
 
 @dataclass
@@ -95,7 +96,7 @@ class FieldWeightedMachine(InteractionMachine):
         sizes = rows.most(self.fields), -(-self.n_factors // QUAD)
         rates = np.append(rows.rates(2), np.float32(rows.learning_rate))
         penalties = self._ties(rows), *sizes, rows.share_w, rows.share_v
-        state = (self.fields, bias, P, W, R, *penalties, rows.pace, rates, rows.logistic)
+        state = (self.fields, bias, P, W, R, *penalties, rows.pace, rates, *rows.loss)
 
         def keep() -> None:
             self.bias, self.linear[:], self.factors[:] = float(bias[0]), W[:, 0], V[:, 0]
@@ -106,7 +107,8 @@ class FieldWeightedMachine(InteractionMachine):
     def _ties(self, rows: Rows) -> Floats:
         """Penalty of each pair's weight that a visit carries: the factors of a field are shared by all its pairs."""
         counts = np.bincount(self.fields, minlength=len(self.weights)).astype(np.float32)
-        curvature = 0.25 if rows.logistic else 1.0
+        kind, width = rows.loss
+        curvature = Loss(LOSSES[kind], float(width)).curvature(rows.spread, float(rows.y.mean()))
         of_one = curvature * rows.spread**2 * self.n_factors / (2 * max(len(counts) - 1, 1) * len(rows.y))
         return np.float32(of_one) * (counts[:, None] + counts)
 
@@ -161,7 +163,8 @@ def visit_rows(
     share_v: Any,
     pace: Any,
     rates: Any,
-    logistic: bool,
+    kind: int,
+    delta: Any,
 ) -> float:
     """A step for each of the rows in `order`; returns the sum of their losses as they were met.
 
@@ -169,7 +172,7 @@ def visit_rows(
     ----------
     order : int32 array
         Rows to visit.
-    indptr, columns, values, y, omega, share_w, share_v, pace, logistic
+    indptr, columns, values, y, omega, share_w, share_v, pace
         As of `Rows`.
     fields : int32 array of shape (n_features,)
     bias : float32 array of shape (2,)
@@ -186,6 +189,8 @@ def visit_rows(
         The most fields that a row has, quads of a vector.
     rates : float32 array of shape (3,)
         Learning rates of weights (and the bias), of factors and of the weights of pairs.
+    kind, delta
+        Of the loss, as of `fmkit.solvers.losses.loss_and_slope`.
     """
     width, half = P.shape[1], np.float32(0.5)
     sums, mixed = np.empty((n_slots * chunks, QUAD), np.float32), np.empty((n_slots * chunks, QUAD), np.float32)
@@ -229,7 +234,7 @@ def visit_rows(
                     products[s, s] += half * total(product)
                 f += weight * products[s, t]
         weight = omega[r] if len(omega) else np.float32(1)
-        loss, slope = met(f, y[r], weight, logistic, rates[0], bias)
+        loss, slope = met(f, y[r], weight, kind, delta, rates[0], bias)
         losses += loss
         for e in range(indptr[r], indptr[r + 1]):
             j = np.intp(columns[e])

@@ -40,7 +40,8 @@ class Rows:
         Factor of the learning rates of each column.
     learning_rate, spread : float
         As those of `fmkit.solvers.sgd.sgd`.
-    logistic : bool
+    loss : int and float32
+        As kernels are told it.
     """
 
     indptr: NDArray[np.int64]
@@ -53,7 +54,7 @@ class Rows:
     pace: Floats
     learning_rate: float
     spread: float
-    logistic: bool
+    loss: tuple[int, np.float32]
 
     @property
     def table(self) -> tuple[Any, ...]:

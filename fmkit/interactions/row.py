@@ -7,17 +7,14 @@ import numpy as np
 from fmkit.interactions.quads import kept, per_root, plus, plus_product, store, times
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH
+from fmkit.solvers.losses import loss_and_slope
 
 
 @kernel(fastmath=FASTMATH, error_model="numpy")
-def met(f: Any, y: Any, weight: Any, logistic: bool, rate: Any, bias: Any) -> Any:
-    """The weighted loss (squared error, or log loss) of a row of value f and its slope, along which the bias steps."""
-    if logistic:
-        slope = weight * (np.float32(1) / (np.float32(1) + np.exp(-f)) - y)
-        loss = weight * (np.log1p(np.exp(-abs(f))) + max(f, np.float32(0)) - y * f)
-    else:
-        slope = weight * (f - y)
-        loss = slope * (f - y)
+def met(f: Any, y: Any, weight: Any, kind: int, delta: Any, rate: Any, bias: Any) -> Any:
+    """The weighted loss of a row of value f and its slope, along which the bias steps."""
+    loss, slope = loss_and_slope(f, y, kind, delta)
+    loss, slope = weight * loss, weight * slope
     bias[1] += slope * slope
     bias[0] -= rate * slope / np.sqrt(bias[1])
     return loss, slope

@@ -65,7 +65,7 @@ def fit_interactions(
             np.reciprocal(units),
             learning_rate,
             spread,
-            objective.logistic,
+            objective.loss.code,
         )
     )
     every = np.arange(-(-n_rows // RUN) * RUN, dtype=np.int32).reshape(-1, RUN)

@@ -74,7 +74,7 @@ class ThirdOrderMachine(InteractionMachine):
         P, (pairs, triples) = packed(self.factors[:, :1], self.factors[:, 1:])
         W, bias = weights_and_sums(self.linear), np.array([self.bias, UNSEEN], np.float32)
         chunks = -(-self.n_factors // QUAD)
-        state = (bias, P, W, chunks, rows.share_w, rows.share_v, rows.pace, rows.rates(2, 3), rows.logistic)
+        state = (bias, P, W, chunks, rows.share_w, rows.share_v, rows.pace, rows.rates(2, 3), *rows.loss)
 
         def keep() -> None:
             self.bias, self.linear[:] = float(bias[0]), W[:, 0]
@@ -127,7 +127,8 @@ def visit_rows(
     share_v: Any,
     pace: Any,
     rates: Any,
-    logistic: bool,
+    kind: int,
+    delta: Any,
 ) -> float:
     """A step for each of the rows in `order`; returns the sum of their losses as they were met.
 
@@ -137,7 +138,7 @@ def visit_rows(
     ----------
     order : int32 array
         Rows to visit.
-    indptr, columns, values, y, omega, share_w, share_v, pace, logistic
+    indptr, columns, values, y, omega, share_w, share_v, pace
         As of `Rows`.
     bias : float32 array of shape (2,)
         The bias and its sum of squared slopes.
@@ -149,6 +150,8 @@ def visit_rows(
         Quads of a vector.
     rates : float32 array of shape (3,)
         Learning rates of weights (and the bias), of the factors of pairs and of triples.
+    kind, delta
+        Of the loss, as of `fmkit.solvers.losses.loss_and_slope`.
     """
     width, minus = P.shape[1], np.float32(-1)
     # Sums of single entries of pairs' factors, of single entries and of pairs of triples' ones.
@@ -175,7 +178,7 @@ def visit_rows(
                 store(of_triples, chunks + c, plus_product(b, z, a))
                 store(of_triples, c, plus(a, np.float32(1), z))
         weight = omega[r] if len(omega) else np.float32(1)
-        loss, slope = met(f + total(several), y[r], weight, logistic, rates[0], bias)
+        loss, slope = met(f + total(several), y[r], weight, kind, delta, rates[0], bias)
         losses += loss
         for e in range(indptr[r], indptr[r + 1]):
             j = np.intp(columns[e])

@@ -36,6 +36,8 @@ def check_model(model: Any) -> None:
         raise InputError(
             f"a recommender asks a plain machine, of interaction='fm': got interaction={model.interaction!r}"
         )
+    if isinstance(model, FMRegressor) and model.loss != "squared":
+        raise InputError(f"a recommender asks a machine of squared errors: set loss='squared', got loss={model.loss!r}")
     if isinstance(model, FMClassifier) and model.solver not in ("mcmc", "vb"):
         raise InputError(f"an FMClassifier must know how sure it is: solver='mcmc' or 'vb', got {model.solver!r}")
 

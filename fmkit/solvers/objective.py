@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.design import Design
+from fmkit.solvers.losses import Loss
 from fmkit.solvers.penalties import Penalties
 
 
@@ -15,7 +16,7 @@ class Objective:
 
         sum_r omega_r loss(y_r, f(x_r)) + 1/2 sum_j (penalty_w_j w_j^2 + penalty_v_j |v_j|^2)
 
-    with loss = 1/2 (y - f)^2 or, for labels 0 and 1, the log loss log(1 + exp(f)) - y f.
+    with loss = 1/2 (y - f)^2 or, for labels 0 and 1, the log loss log(1 + exp(f)) - y f; SGD knows others.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ class Objective:
     penalties : Penalties
     logistic : bool
         The log loss.
+    other : Loss, optional
+        SGD: a loss that is neither; `logistic` is False then.
     """
 
     design: Design
@@ -34,6 +37,12 @@ class Objective:
     weights: NDArray[np.float32] | None
     penalties: Penalties
     logistic: bool
+    other: Loss | None = None
+
+    @property
+    def loss(self) -> Loss:
+        """Of a row."""
+        return self.other or Loss("logistic" if self.logistic else "squared")
 
     @property
     def total_weight(self) -> float:

@@ -1,6 +1,6 @@
 """How much a column's weight and factors are drawn to zero."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,20 @@ class Penalties:
     Parameters
     ----------
     linear, factors : ndarray of shape (n_features,), float32
+    l1_linear, l1_factors : ndarray of shape (n_features,), float32, optional
+        Lasso penalties beside them, sum_j (l1_linear_j |w_j| + l1_factors_j |v_j|), for FTRL; None for none.
     """
 
     linear: NDArray[np.float32]
     factors: NDArray[np.float32]
+    l1_linear: NDArray[np.float32] | None = None
+    l1_factors: NDArray[np.float32] | None = None
+
+    def lasso(self) -> "Penalties":
+        """The lasso penalties where ridge penalties stand, zeros if there are none."""
+        none = np.zeros_like(self.linear)
+        linear, factors = self.l1_linear, self.l1_factors
+        return Penalties(none if linear is None else linear, none if factors is None else factors)
 
 
 def scaled_penalties(
@@ -63,6 +73,32 @@ def scaled_penalties(
     return Penalties(
         (linear * of_linear[part]).astype(np.float32), (factors * of_factors[part] * spread).astype(np.float32)
     )
+
+
+def with_lasso(
+    penalties: Penalties,
+    design: Design,
+    units: NDArray[np.float32],
+    l1_linear: ArrayLike,
+    l1_factors: ArrayLike,
+    curvature: float,
+    spread: float,
+) -> Penalties:
+    """Ridge penalties with lasso ones beside them, told for the same units.
+
+    Parameters
+    ----------
+    penalties : Penalties
+    design, units, curvature, spread
+        As of `scaled_penalties`.
+    l1_linear, l1_factors : float, or array-like of shape (n_fields,)
+        The slope, of a column's rows together, that it takes to have a weight, or a vector of factors.
+    """
+    part, n_parts = _parts(design)
+    slope = curvature * spread * units
+    linear = slope * _per_part("l1_linear", l1_linear, n_parts)[part]
+    factors = slope * np.sqrt(spread) * _per_part("l1_factors", l1_factors, n_parts)[part]
+    return replace(penalties, l1_linear=linear.astype(np.float32), l1_factors=factors.astype(np.float32))
 
 
 def noise_levels(design: Design, weights: NDArray[np.float32] | None) -> NDArray[np.float64]:

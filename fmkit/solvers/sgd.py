@@ -21,10 +21,13 @@ from fmkit.lanes import table
 from fmkit.linalg import FASTMATH
 from fmkit.machine import NEGLIGIBLE, FactorizationMachine, row_arrays
 from fmkit.progress import M, Progress
+from fmkit.solvers.losses import loss_and_slope
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import column_shares
 from fmkit.solvers.sgd_grid import has_one_of_each, sgd_grid
 from fmkit.threads import count_threads, for_each
+
+NO_WIDTH = np.float32(0)
 
 
 def sgd(
@@ -39,7 +42,8 @@ def sgd(
 ) -> Iterator[Progress[FactorizationMachine]]:
     """Epochs over the rows, each in an order of its own, for as long as the caller asks for more.
 
-    Two one-hot fields without gaps and values go by `fmkit.solvers.sgd_grid`, many times as fast.
+    Two one-hot fields without gaps and values go by `fmkit.solvers.sgd_grid`, many times as fast, if the loss is the
+    squared error or the log loss.
 
     Parameters
     ----------
@@ -66,7 +70,7 @@ def sgd(
     Progress
         One an epoch.
     """
-    if has_one_of_each(objective.design):
+    if objective.other is None and has_one_of_each(objective.design):
         how: Any = {"learning_rate": learning_rate, "spread": spread, "random_state": random_state}
         yield from sgd_grid(objective, machine, n_threads=n_threads or count_threads(None), **how)
     design, weights, k = objective.design, objective.weights, machine.n_factors
@@ -80,7 +84,7 @@ def sgd(
     share_w, share_v = column_shares(objective.penalties, design, weights)
     rates = np.array([learning_rate * spread, learning_rate * np.sqrt(spread)], np.float32)
     rows = (indptr, columns, values, objective.y, omega)
-    state = (bias, P, k, share_w, share_v, 1 / units, rates, objective.logistic)
+    state = (bias, P, k, share_w, share_v, 1 / units, rates, *objective.loss.code)
 
     def keep() -> None:
         machine.factors[:], machine.linear[:], machine.bias = P[:, :k], P[:, k], float(bias[0])
@@ -142,7 +146,8 @@ def visit_rows(
     share_v: Any,
     pace: Any,
     rates: Any,
-    logistic: bool,
+    loss: int,
+    delta: Any = NO_WIDTH,
 ) -> float:
     """A step for each of the rows in `order`; returns the sum of their losses as they were met.
 
@@ -164,6 +169,10 @@ def visit_rows(
         Factor of the learning rates of each column.
     rates : float32 array of shape (2,)
         Learning rates of weights (and the bias) and of factors.
+    loss : int
+        Position in `fmkit.solvers.losses.LOSSES`.
+    delta : float32
+        The width of Huber's loss.
     """
     q = np.empty(k, np.float32)
     tiny = np.float32(1e-35)
@@ -181,12 +190,9 @@ def visit_rows(
                 q[i] += v
             f += x * P[j, k] + pair
         weight = omega[r] if len(omega) else np.float32(1)
-        if logistic:
-            slope = weight * (np.float32(1) / (np.float32(1) + np.exp(-f)) - y[r])
-            total += weight * (np.log1p(np.exp(-abs(f))) + max(f, np.float32(0)) - y[r] * f)
-        else:
-            slope = weight * (f - y[r])
-            total += slope * (f - y[r])
+        met, slope = loss_and_slope(f, y[r], loss, delta)
+        total += weight * met
+        slope *= weight
         bias[1] += slope * slope
         bias[0] -= rates[0] * slope / np.sqrt(bias[1] + tiny)
         for e in range(indptr[r], indptr[r + 1]):
