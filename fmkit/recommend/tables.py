@@ -100,11 +100,11 @@ class TableFile:
             for batch in read([*ids, *texts], list(numbers)):
                 gap = _first_gap(batch, ids, numbers)
                 if gap is not None:
-                    raise self._fault(ids, numbers, f"row {n_rows + gap[0] + 1} has {gap[1]}")
+                    raise self.fault(ids, numbers, f"row {n_rows + gap[0] + 1} has {gap[1]}")
                 n_rows += len(batch)
                 yield batch
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise self._fault(ids, numbers, f"the table cannot be read: {_first_line(error)}") from error
+            raise self.fault(ids, numbers, f"the table cannot be read: {_first_line(error)}") from error
         except OSError as error:
             raise _damaged(self.path, error) from error
 
@@ -145,12 +145,17 @@ class TableFile:
             raise InputError(f"column '{name}' must hold numbers, it holds {kind}", path=self.path)
         return column.cast(pa.float32(), safe=False)
 
-    def _fault(self, ids: Sequence[str], numbers: Sequence[str], sentence: str) -> InputError:
-        """What stopped the fast reader: in a text file, found by a second, slow reading that knows its lines."""
+    def fault(
+        self, ids: Sequence[str], numbers: Sequence[str], sentence: str, with_gaps: Sequence[str] = ()
+    ) -> InputError:
+        """What stopped the fast reader: in a text file, found by a second, slow reading that knows its lines.
+
+        `with_gaps` are numbers that a row may lack.
+        """
         if self.delimiter is not None:
             with pa.input_stream(self.path, compression="detect") as stream:
                 lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-                fault = first_fault(csv.reader(lines, delimiter=self.delimiter), ids, numbers)
+                fault = first_fault(csv.reader(lines, delimiter=self.delimiter), ids, numbers, with_gaps)
             if fault is not None:
                 return InputError(fault[1], path=self.path, line=fault[0])
         return InputError(sentence, path=self.path)
