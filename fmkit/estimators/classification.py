@@ -333,10 +333,14 @@ class FMClassifier(ClassifierMixin, LatentFitter, Streaming):
         else:
             known = np.unique(y if classes is None else classes)
             if len(known) < 2:
-                raise ValueError(f"a classifier needs two classes, y holds one class only: {known[0]!r}; name classes=")
+                raise ValueError(
+                    f"a classifier needs two classes, y holds one class only, {known.tolist()[0]!r}: name classes="
+                )
         new = np.setdiff1d(y, known)
         if len(new):
-            raise ValueError(f"the label {new[0]!r} was never seen before: it is to be one of {known.tolist()}")
+            raise ValueError(
+                f"the label {new.tolist()[0]!r} was never seen before: it is to be one of {known.tolist()}"
+            )
         codes = np.searchsorted(known, y)
         positions = [1] if len(known) == 2 else range(len(known))
         kind = self._likelihood(len(known))

@@ -81,8 +81,11 @@ class TableFiles:
                 from pyarrow import parquet  # a tenth of a second, for files of this kind alone
 
                 return parquet.read_schema(first.path)
-            with _open_csv(first, {}, None) as reader:
-                return reader.schema
+            try:
+                with _open_csv(first, {}, None) as reader:
+                    return reader.schema
+            except pa.ArrowException as error:
+                raise first.fault([], [], _unread(error)) from None
 
     def rows(self, roles: Roles | None, targets: Targets | None) -> Iterator[Rows]:
         """The files' rows; faults are told with the file and, of text, the line."""
@@ -248,6 +251,8 @@ class Matrix:
 
     def rows(self, roles: Roles | None, targets: Targets | None) -> Iterator[Rows]:
         """All rows at once."""
+        if targets is not None:
+            raise InputError("a sparse matrix holds no targets: partial_fit(X, y) takes chunks of matrices")
         X = self.matrix
         fields = np.zeros(X.nnz, np.int32)
         yield _of_entries(X.indptr.astype(np.int64), X.indices, fields, X.data.astype(np.float32), np.zeros(X.shape[0]))
