@@ -86,13 +86,8 @@ def main() -> None:
             ):
                 lines.append(told(name, k, given.rows, run(HEAD + STREAM, folder, str(k), json.dumps(how))))
             lines.append(told("in memory, an epoch", k, given.rows, run(HEAD + MEMORY, folder, str(k))))
-    print(
-        tabulate(
-            lines,
-            headers=["", "k", "s", "M rows/s", "peak MB", "test RMSE"],
-            floatfmt=("", "", ".1f", ".2f", ".0f", ".4f"),
-        )
-    )
+    headers = ["", "k", "s", "processor s", "M rows/s", "peak MB", "test RMSE"]
+    print(tabulate(lines, headers=headers, floatfmt=("", "", ".1f", ".1f", ".2f", ".0f", ".4f")))
 
 
 def run(program: str, *arguments: str) -> str:

@@ -477,8 +477,22 @@ def test_partial_fit_of_classes_waits_for_those_that_are_named():
     with pytest.raises(ValueError, match="the label 'd' was never seen before"):
         model.partial_fit(X[:1], ["d"])
     assert not hasattr(FMClassifier(), "partial_fit")
-    with pytest.raises(ValueError, match="fitted otherwise"):
-        FMClassifier(2, solver="sgd").fit(X, y).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("kind", [FMRegressor, FMClassifier])
+def test_partial_fit_goes_on_from_a_fit(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    X = np.eye(20)[rng.integers(0, 20, 2000)]
+    y = (X @ rng.standard_normal(20) > 0).astype(float)
+    model = kind(2, solver="sgd", random_state=0).fit(X, y)
+    save(model, tmp_path / "m.fmkit")
+    read = load(tmp_path / "m.fmkit")
+    fitted, passes = model.score(X, y), {"passes": 2}
+    np.testing.assert_array_equal(
+        model.partial_fit(X, y, **passes).predict(X), read.partial_fit(X, y, **passes).predict(X)
+    )
+    assert model.score(X, y) > fitted - 0.02
+    assert model.partial_fit(X[:1], y[:1]).n_iter_ == 2
 
 
 def test_pandas_numbers_with_gaps_are_ids_as_they_were():

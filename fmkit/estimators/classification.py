@@ -295,7 +295,7 @@ class FMClassifier(ClassifierMixin, LatentFitter, Streaming):
         classes: ArrayLike | None = None,
         passes: int = 1,
     ) -> Self:
-        """Take steps of SGD over a chunk of rows; the first call begins from nothing.
+        """Take steps of SGD over a chunk of rows; the first call begins from nothing, or from a fit to a matrix.
 
         Parameters
         ----------
@@ -326,10 +326,10 @@ class FMClassifier(ClassifierMixin, LatentFitter, Streaming):
             raise ValueError(f"passes must be at least 1, got {passes}")
         X, y, weights = self._check_chunk(X, y, sample_weight, numeric=False)
         check_classification_targets(y)
-        if hasattr(self, "learners_"):
+        if hasattr(self, "machines_"):
             known = self.classes_
             if classes is not None and not np.array_equal(np.unique(classes), known):
-                raise ValueError(f"classes must be those of the first chunk, {known.tolist()}")
+                raise ValueError(f"classes must be those of before, {known.tolist()}")
         else:
             known = np.unique(y if classes is None else classes)
             if len(known) < 2:

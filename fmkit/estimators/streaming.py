@@ -109,12 +109,18 @@ class Streaming(FMEstimator):
     def _learn_chunk(
         self, X: Any, targets: list[NDArray[np.float64]], weights: NDArray[np.float32] | None, passes: int
     ) -> None:
-        """Visit the rows of a chunk, by a learner for each of the targets; the first chunk begins them."""
+        """Visit the rows of a chunk, by a learner for each of the targets; the first chunk begins them.
+
+        A model that was fitted, or read from a file, goes on from its machines; steps are then as long as first ones.
+        """
         if not hasattr(self, "learners_"):
             draw = self._generator()
             seeds = [int(draw.integers(1, 2**63)) for _ in targets]
             fields = _fields_of(X, self.fields)
             learners = [self._learner(y, weights, seed) for y, seed in zip(targets, seeds, strict=True)]
+            fitted = [self.machine_] if hasattr(self, "machine_") else getattr(self, "machines_", [])
+            for learner, machine in zip(learners, fitted, strict=False):
+                learner.take(machine)
             self.learners_, self.chunk_fields_, self.history_ = learners, fields, []
         start, n, ones = time.perf_counter(), X.shape[0], bool((X.data == 1).all())
         values = np.empty(0, np.float32) if ones else X.data.astype(np.float32)
@@ -145,12 +151,8 @@ class Streaming(FMEstimator):
         """A chunk's rows, targets, and weights or None; rows without weight are left out."""
         self._validate_params()
         self._check_steps("partial_fit by steps")
-        first = not hasattr(self, "learners_")
-        if first and hasattr(self, "n_features_in_"):
-            raise ValueError(
-                "partial_fit goes on from chunks, and this model was fitted otherwise, or comes from a file that does "
-                "not hold what its steps went by: begin with partial_fit, by a clone of the model"
-            )
+        self._check_plain("partial_fit")
+        first = not hasattr(self, "learners_") and not hasattr(self, "n_features_in_")
         if isinstance(X, Design):
             X = X.to_csr()
         X, y = validate_data(self, X, y, reset=first, accept_sparse=True, accept_large_sparse=True, y_numeric=numeric)

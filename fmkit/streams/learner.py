@@ -119,6 +119,18 @@ class Learner:
         bias = self.offset + float(self.bias[0])
         return FactorizationMachine(bias, P[:, self.lanes + WEIGHT], P[:, : self.n_factors])
 
+    def take(self, machine: FactorizationMachine) -> None:
+        """Go on from a machine instead of from nothing."""
+        if machine.n_factors != self.n_factors:
+            raise ValueError(
+                f"the model was fitted with {machine.n_factors} factors, n_factors is {self.n_factors} now"
+            )
+        self._make_room(machine.n_features)
+        self.n_columns = machine.n_features
+        self.P[:, : self.n_factors], self.P[:, self.lanes + WEIGHT] = machine.factors, machine.linear
+        self.P[:, self.lanes + PACE] = 1  # they are met
+        self.bias[0] = machine.bias - self.offset
+
     def penalties(self) -> Penalties:
         """Ridge penalties of every column by now; of those that were never met none."""
         P, counts = self.P[: self.n_columns], self.counts[: self.n_columns]
