@@ -68,7 +68,7 @@ class Learner:
         self.weight = 0.0  # of all rows so far
         self.n_columns = 0
         self.P = table(0, self.lanes + BEHIND)
-        self.counts, self.squares = np.empty(0), np.empty(0)
+        self.sums = np.zeros((0, 2))  # of each column, its rows' weights and weighted squares
         self.used, self.coverage = np.zeros(0, np.int64), np.zeros(0)  # columns of each field, weight of its rows
 
     def values(self, rows: Coded) -> NDArray[np.float32]:
@@ -98,10 +98,10 @@ class Learner:
         if not known:
             self.weight += weight
             entries = (rows.indptr, rows.columns, rows.fields, rows.values, omega)
-            count(*entries, self.counts, self.squares, self.used, self.coverage)
+            count(*entries, self.sums, self.used, self.coverage)
         linear, factors = self._penalties()
         first = (self.seed, self.n_factors, self.scale, self.P, self.lanes)
-        begin(rows.columns, rows.fields, self.counts, self.squares, linear, factors, *first)
+        begin(rows.columns, rows.fields, self.sums, linear, factors, *first)
         if rows.pairs:
             state = (self.bias, self.P, self.lanes)
             loss, slopes = visit_pairs(order, rows.columns, y, omega, *state, self.rates, self.logistic)
@@ -133,7 +133,7 @@ class Learner:
 
     def penalties(self) -> Penalties:
         """Ridge penalties of every column by now; of those that were never met none."""
-        P, counts = self.P[: self.n_columns], self.counts[: self.n_columns]
+        P, counts = self.P[: self.n_columns], self.sums[: self.n_columns, 0]
         shares = (P[:, self.lanes + SHARE_W], P[:, self.lanes + SHARE_V])
         return Penalties(*((share * counts).astype(np.float32) for share in shares))
 
@@ -143,8 +143,7 @@ class Learner:
         facts = {"offset": self.offset, "spread": self.spread, "weight": self.weight}
         arrays: dict[str, NDArray[Any]] = {
             "table": self.P[:n],
-            "counts": self.counts[:n],
-            "squares": self.squares[:n],
+            "sums": self.sums[:n],
             "used": self.used,
             "coverage": self.coverage,
             "bias": self.bias,
@@ -155,15 +154,14 @@ class Learner:
         """Go on from a state; a KeyError, TypeError or ValueError if it is of another learner."""
         arrays = state.arrays
         n = len(arrays["table"])
-        for name, kind in (("counts", np.float64), ("squares", np.float64)):
-            if arrays[name].dtype != kind or arrays[name].shape != (n,):
-                raise ValueError(f"its {name} do not fit its columns")
+        if arrays["sums"].dtype != np.float64 or arrays["sums"].shape != (n, 2):
+            raise ValueError("its sums do not fit its columns")
         if arrays["table"].dtype != np.float32 or arrays["table"].shape[1] != self.P.shape[1]:
             raise ValueError("its columns have another number of factors")
         if arrays["bias"].dtype != np.float32 or arrays["bias"].shape != (2,):
             raise ValueError("its bias is none")
         self._make_room(n)
-        self.P[:n], self.counts[:n], self.squares[:n] = arrays["table"], arrays["counts"], arrays["squares"]
+        self.P[:n], self.sums[:n] = arrays["table"], arrays["sums"]
         self.used, self.coverage = arrays["used"].astype(np.int64), arrays["coverage"].astype(np.float64)
         self.bias[:], self.n_columns = arrays["bias"], n
         self.offset, self.spread = float(state.facts["offset"]), float(state.facts["spread"])
@@ -181,9 +179,9 @@ class Learner:
     def _make_room(self, n: int) -> None:
         larger = table(n, self.lanes + BEHIND)
         larger[: len(self.P)] = self.P
-        more = np.zeros(n - len(self.counts))
-        self.P, self.counts = larger, np.concatenate([self.counts, more])
-        self.squares = np.concatenate([self.squares, more])
+        sums = np.zeros((n, 2))
+        sums[: len(self.sums)] = self.sums
+        self.P, self.sums = larger, sums
 
     def _penalties(self) -> tuple[Floats, Floats]:
         """Of each field, penalties of weights and factors, for columns of unit mean square."""

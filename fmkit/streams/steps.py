@@ -48,55 +48,42 @@ def value_rows(indptr: Any, columns: Any, values: Any, bias: Any, P: Any, lanes:
 
 
 @kernel
-def count(
-    indptr: Any,
-    columns: Any,
-    fields: Any,
-    values: Any,
-    omega: Any,
-    counts: Any,
-    squares: Any,
-    used: Any,
-    coverage: Any,
-) -> None:
-    """Add rows to the weights and weighted squares of columns, and to the columns and weights of fields."""
+def count(indptr: Any, columns: Any, fields: Any, values: Any, omega: Any, sums: Any, used: Any, coverage: Any) -> None:
+    """Add rows to sums[j], a column's weights and weighted squares, and to the columns and weights of fields."""
+    n_entries = len(columns)
     for r in range(len(indptr) - 1):
         weight = np.float64(omega[r]) if len(omega) else 1.0
         for e in range(indptr[r], indptr[r + 1]):
+            prefetch(sums, 2 * np.int64(columns[min(e + AHEAD, n_entries - 1)]))
             j, of = columns[e], fields[e]
-            if counts[j] == 0:
+            if sums[j, 0] == 0:
                 used[of] += 1
-            counts[j] += weight
+            sums[j, 0] += weight
             coverage[of] += weight
-            squares[j] += weight * np.float64(values[e]) ** 2 if len(values) else weight
+            sums[j, 1] += weight * np.float64(values[e]) ** 2 if len(values) else weight
 
 
 @kernel
 def begin(
-    columns: Any,
-    fields: Any,
-    counts: Any,
-    squares: Any,
-    linear: Any,
-    factors: Any,
-    seed: int,
-    k: int,
-    scale: Any,
-    P: Any,
-    lanes: int,
+    columns: Any, fields: Any, sums: Any, linear: Any, factors: Any, seed: int, k: int, scale: Any, P: Any, lanes: int
 ) -> None:
     """Set what the visits of these columns carry, and the first factors of those that are met for the first time."""
     normals = np.empty(lanes + GROUP, np.float32)
-    for e in range(len(columns)):
+    n_entries, width = len(columns), P.shape[1]
+    for e in range(n_entries):
+        later = np.int64(columns[min(e + AHEAD, n_entries - 1)])
+        prefetch(P, later * width)
+        prefetch(sums, 2 * later)
         j, of = columns[e], fields[e]
-        square = squares[j] / counts[j] if counts[j] > 0 and squares[j] > 0 else 1.0
-        pace = np.float32(1 / np.sqrt(square))
+        total, squares = sums[j]
+        square = squares / total if total != squares and total > 0 and squares > 0 else 1.0
+        pace = np.float32(1 / np.sqrt(square)) if square != 1 else np.float32(1)
         if P[j, lanes + PACE] == 0:
             fill_normals(seed, 0, 0, j, k, normals)
             for i in range(k):
                 P[j, i] = scale * pace * normals[i]
         P[j, lanes + PACE] = pace
-        share = np.float32(square / max(counts[j], 1e-30))
+        share = np.float32(square / max(total, 1e-30))
         P[j, lanes + SHARE_W], P[j, lanes + SHARE_V] = linear[of] * share, factors[of] * share
 
 
