@@ -80,8 +80,8 @@ def main() -> None:
         run(MAKE, folder, str(given.rows), str(Path(__file__).parent))
         for k in given.factors:
             for name, how in (
-                ("stream, hashed", {}),
-                ("stream, hashed, not validated", {"validation": None}),
+                ("stream, 2^21 buckets", {}),
+                ("stream, 2^20 buckets", {"n_hash": 2**20}),
                 ("stream, vocabulary", {"n_hash": None}),
             ):
                 lines.append(told(name, k, given.rows, run(HEAD + STREAM, folder, str(k), json.dumps(how))))

@@ -328,8 +328,17 @@ def test_a_hostile_sparse_text_or_parquet_is_told_with_its_place(tmp_path):
     pq.write_table(ratings(5000), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 4) + whole[-len(whole) // 4 :])
-    with pytest.raises(InputError, match=r"r\.parquet: "):
+    with pytest.raises(InputError, match=r"r\.parquet: the file is damaged"):
         fitted(path)
+    gzipped = tmp_path / "r.csv.gz"
+    gzipped.write_bytes(gzip.compress(CSV.encode() * 9000)[:300])
+    with pytest.raises(InputError, match=r"r\.csv\.gz: the file is damaged"):
+        fitted(gzipped)
+    path = tmp_path / "r.libffm"
+    path.write_text("1 0:1:1\n2 2000000000:1:1\n")
+    with pytest.raises(InputError, match=r"r\.libffm, line 2: entry 1, '2000000000:1:1': the field"):
+        clone(model).fit_stream(path)
+    path = tmp_path / "r.parquet"
     pq.write_table(ratings(50).set_column(3, "rating", pa.array([1.0] * 30 + [None] + [1.0] * 19)), path)
     with pytest.raises(InputError, match=r"r\.parquet: row 31: there is no target in column 'rating'"):
         fitted(path)

@@ -235,7 +235,7 @@ class FMClassifier(ClassifierMixin, LatentFitter, Streaming):
         ids: Sequence[str] | None = None,
         numbers: Sequence[str] | None = None,
         sample_weight: str | None = None,
-        n_hash: int | None = 2**20,
+        n_hash: int | None = 2**21,
         passes: int = 1,
         batch_rows: int = BATCH_ROWS,
         validation: Literal["progressive"] | None = "progressive",

@@ -206,7 +206,7 @@ class FMRegressor(RegressorMixin, Growing):
         ids: Sequence[str] | None = None,
         numbers: Sequence[str] | None = None,
         sample_weight: str | None = None,
-        n_hash: int | None = 2**20,
+        n_hash: int | None = 2**21,
         passes: int = 1,
         batch_rows: int = BATCH_ROWS,
         validation: Literal["progressive"] | None = "progressive",
@@ -232,7 +232,7 @@ class FMRegressor(RegressorMixin, Growing):
             all else is ids. A gap is no entry.
         sample_weight : str, optional
             Column of the rows' weights, not negative.
-        n_hash : int or None, default=2**20
+        n_hash : int or None, default=2**21
             Buckets of all ids together: memory is bounded, some ids share a bucket. None for a column an id, in the
             order in which they come.
         passes : int, default=1

@@ -66,12 +66,12 @@ class TableFile:
             try:
                 return cls(path, parquet.read_schema(path).names, None)
             except (pa.ArrowException, OSError) as error:
-                raise _damaged(path, error) from error
+                raise damaged(path, error) from error
         try:
             with pa.input_stream(path, compression="detect") as stream:
                 head = stream.read(HEAD)
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
         if not head.strip():
             raise InputError("the file is empty, a table with a header line is needed", path=path)
         try:
@@ -106,7 +106,7 @@ class TableFile:
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise self.fault(ids, numbers, f"the table cannot be read: {_first_line(error)}") from error
         except OSError as error:
-            raise _damaged(self.path, error) from error
+            raise damaged(self.path, error) from error
 
     def _csv_batches(self, texts: list[str], numbers: list[str]) -> Iterator[pa.RecordBatch]:
         types = {**dict.fromkeys(texts, TEXT), **dict.fromkeys(numbers, pa.float32())}
@@ -214,7 +214,7 @@ def _first_gap(batch: pa.RecordBatch, ids: Sequence[str], numbers: Sequence[str]
     return None
 
 
-def _damaged(path: Path, error: Exception) -> Exception:
+def damaged(path: Path, error: Exception) -> Exception:
     """An error of the disk stays what it is; one of the file's format becomes a sentence."""
     if isinstance(error, OSError) and error.errno is not None:
         return error

@@ -15,13 +15,14 @@ import pyarrow.csv
 from scipy import sparse
 
 from fmkit.errors import InputError
-from fmkit.recommend.tables import BLOCK, TableFile
+from fmkit.recommend.tables import BLOCK, TableFile, damaged
 from fmkit.streams.hashing import print_numbers
 from fmkit.streams.roles import Roles, RowFault, Targets, read_table
 from fmkit.streams.rows import Rows
 from fmkit.tables.frames import as_arrow
 
-BATCH = 1 << 16  # rows of Parquet at once
+BATCH = 1 << 16  # rows of a table at once
+MOST_FIELDS = 1 << 12  # of a text file: each has sums of its own, of which a file must not ask for gigabytes
 ENTRIES = {".libsvm": False, ".svm": False, ".svmlight": False, ".libfm": False, ".libffm": True, ".ffm": True}
 
 
@@ -76,16 +77,15 @@ class TableFiles:
     def schema(self) -> pa.Schema:
         """Of the first file."""
         first = self.files[0]
-        with _told(first.path):
+        try:
             if first.delimiter is None:
                 from pyarrow import parquet  # a tenth of a second, for files of this kind alone
 
                 return parquet.read_schema(first.path)
-            try:
-                with _open_csv(first, {}, None) as reader:
-                    return reader.schema
-            except pa.ArrowException as error:
-                raise first.fault([], [], _unread(error)) from None
+            with _open_csv(first, {}, None) as reader:
+                return reader.schema
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+            raise _told(error, first, []) from None
 
     def rows(self, roles: Roles | None, targets: Targets | None) -> Iterator[Rows]:
         """The files' rows; faults are told with the file and, of text, the line."""
@@ -109,8 +109,8 @@ class TableFiles:
                 raise _placed(error, file, done + error.row) from None
             except InputError as error:
                 raise InputError(str(error), path=file.path) from None
-            except (pa.ArrowException, UnicodeDecodeError) as error:
-                raise file.fault([], numbers, _unread(error), roles.numbers) from None
+            except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+                raise _told(error, file, numbers, roles.numbers) from None
 
 
 def _open_csv(file: TableFile, types: dict[str, pa.DataType], columns: list[str] | None) -> Any:
@@ -132,22 +132,16 @@ def _csv(file: TableFile, columns: list[str], ids: Sequence[str], numbers: list[
 def _parquet(file: TableFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
     from pyarrow import parquet
 
-    with _told(file.path), parquet.ParquetFile(file.path) as opened:
+    with parquet.ParquetFile(file.path) as opened:
         yield from opened.iter_batches(BATCH, columns=columns, use_threads=False)
 
 
-class _told:
-    """Turn what Arrow says of a damaged file into a sentence; what the disk says stays."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        damaged = isinstance(error, pa.ArrowException) or (isinstance(error, OSError) and error.errno is None)
-        if damaged and error is not None:
-            raise InputError(f"the file is damaged ({_first_line(error)})", path=self.path) from None
+def _told(error: Exception, file: TableFile, numbers: Sequence[str], with_gaps: Sequence[str] = ()) -> Exception:
+    """What Arrow says of a file as a sentence: of text that is not damaged, with the line."""
+    if isinstance(error, OSError) or file.delimiter is None:
+        return damaged(file.path, error)
+    first_line = str(error).splitlines()[0].rstrip(".")
+    return file.fault([], numbers, f"the table cannot be read: {first_line}", with_gaps)
 
 
 def _placed(fault: RowFault, file: TableFile, row: int) -> InputError:
@@ -202,7 +196,7 @@ class Frames:
         self.held, self.left = [], None
         done = 0
         for frame in frames:
-            for batch in as_arrow(frame).to_batches():
+            for batch in as_arrow(frame).to_batches(BATCH):
                 try:
                     yield read_table(batch, roles, targets)
                 except RowFault as error:
@@ -225,7 +219,7 @@ class TextFiles:
         """The files' rows; what is wrong is told with the file and the line."""
         from fmkit.datasets.rows import WIDEST, Bounds, read_rows
 
-        bounds = Bounds(0, WIDEST - 1, WIDEST - 1 if self.with_fields else None)
+        bounds = Bounds(0, WIDEST - 1, MOST_FIELDS - 1 if self.with_fields else None)
         for path in self.paths:
             for part, line_of in read_rows(path, bounds):
                 fields = part.fields if self.with_fields else np.zeros(len(part.indices), np.int32)
@@ -263,11 +257,3 @@ def _of_entries(indptr: Any, indices: Any, fields: Any, values: Any, y: Any) -> 
     # The field stands above the index, which has 31 bits: so a pair is a whole number of its own.
     print_numbers(indices.astype(np.int64) + (fields.astype(np.int64) << 32), 0, prints)
     return Rows(indptr, prints, fields, values, np.empty((len(y), 0)), y, np.empty(0))
-
-
-def _unread(error: BaseException) -> str:
-    return f"the table cannot be read: {_first_line(error)}"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0].rstrip(".")
