@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, ClassVar, Literal, Self
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, log_ndtr, logit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,19 +19,28 @@ from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
 from fmkit.estimators.common import BAYESIAN, Fit, FMEstimator
 from fmkit.estimators.latent import LatentFitter
+from fmkit.estimators.streaming import BATCH_ROWS, Streaming
 from fmkit.machine import FactorizationMachine
 from fmkit.modelfile import pack_labels, unpack_labels
 from fmkit.posterior import Posterior
 from fmkit.solvers.classes import softmax_probabilities
 from fmkit.solvers.logistic import Logistic
 from fmkit.solvers.ordinal import Probit
+from fmkit.streams.coded import Coded
 
 # What the standard deviation of the targets is to regression: logistic noise has one of pi / sqrt(3) = 1.8, and on
 # ratings (4 stars or more, or fewer) it makes two thirds of the variance. 2.0 to 2.5 differ by less than .001 in AUC.
 LOG_ODDS_SPREAD = 2.2
 
 
-class FMClassifier(ClassifierMixin, LatentFitter):
+def _steps(estimator: FMClassifier) -> bool:
+    """Whether it has `partial_fit`: by scikit-learn's ways, what cannot go on has none."""
+    if (estimator.solver, estimator.interaction) != ("sgd", "fm"):
+        raise AttributeError("partial_fit is for solver='sgd' and interaction='fm'")
+    return True
+
+
+class FMClassifier(ClassifierMixin, LatentFitter, Streaming):
     """Factorization machine for classification: the log odds of a class are a machine's value.
 
     Two classes take one machine. Of more, each takes one: by ALS and SGD one that tells it from the rest, and the
@@ -228,6 +239,134 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         self.n_iter_ = max(len(record.history) for record in records)
         return self
 
+    def fit_stream(
+        self,
+        reader: Any,
+        *,
+        target: str | None = None,
+        classes: Sequence[Any] | None = None,
+        ids: Sequence[str] | None = None,
+        numbers: Sequence[str] | None = None,
+        sample_weight: str | None = None,
+        n_hash: int | None = 2**21,
+        passes: int = 1,
+        batch_rows: int = BATCH_ROWS,
+        validation: Literal["progressive"] | None = "progressive",
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Self:
+        """Fit to rows of two classes as they are read, by steps of SGD, in bounded memory (docs/streams.md).
+
+        Parameters
+        ----------
+        reader, target, ids, numbers, sample_weight, n_hash, passes, batch_rows, validation, checkpoint
+            As those of `FMRegressor.fit_stream`; losses are mean log losses.
+        classes : sequence of two labels, optional
+            By default those of the first batch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If a file or a batch is not as it should be, a label never seen before above all: a sentence with the line,
+            or the row.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> from fmkit import FMClassifier
+        >>> clicked = ["yes", "no", "no"] * 50
+        >>> clicks = pa.table({"user": ["ann", "ann", "bob"] * 50, "ad": [1, 2, 2] * 50, "clicked": clicked})
+        >>> model = FMClassifier(2, solver="sgd", random_state=0)
+        >>> model = model.fit_stream(clicks.to_batches(), target="clicked", ids=["user", "ad"], passes=20)
+        >>> model.predict({"user": ["ann", "bob"], "ad": [1, 2]})
+        array(['yes', 'no'], dtype='<U3')
+        """
+        labels: list[Any] = []
+        if classes is not None:
+            labels = np.unique(np.asarray(classes)).tolist()
+            if len(labels) != 2:
+                raise ValueError(f"a stream is of two classes, classes holds {len(labels)}: fit takes more")
+        how: dict[str, Any] = {"target": target, "ids": ids, "numbers": numbers, "sample_weight": sample_weight}
+        how |= {"n_hash": n_hash, "passes": passes, "batch_rows": batch_rows, "validation": validation}
+        kind = self._likelihood(2)
+        stream, record = self._fit_stream(reader, **how, checkpoint=checkpoint, labels=labels)
+        assert stream.classes is not None
+        self.classes_, self.likelihood_, self.n_iter_ = stream.classes, kind, stream.batches
+        self._take_machines([stream.learner], record.history)
+        return self
+
+    @available_if(_steps)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        classes: ArrayLike | None = None,
+        passes: int = 1,
+    ) -> Self:
+        """Take steps of SGD over a chunk of rows; the first call begins from nothing, or from a fit to a matrix.
+
+        Parameters
+        ----------
+        X : sparse or dense matrix of shape (n_rows, n_features), or Design
+            The same columns in every chunk.
+        y : array-like of shape (n_rows,)
+        sample_weight : array-like of shape (n_rows,), optional
+        classes : array-like of shape (n_classes,), optional
+            All labels that will come; by default those of the first chunk.
+        passes : int, default=1
+            Over the chunk.
+
+        Returns
+        -------
+        self
+
+        Examples
+        --------
+        >>> from fmkit import FMClassifier
+        >>> X = [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]]
+        >>> model = FMClassifier(solver="sgd", random_state=0, reg_factors=0.1)
+        >>> for chunk in range(100):
+        ...     model = model.partial_fit(X, ["no", "yes", "yes", "no"])
+        >>> model.predict(X)
+        array(['no', 'yes', 'yes', 'no'], dtype='<U3')
+        """
+        if passes < 1:
+            raise ValueError(f"passes must be at least 1, got {passes}")
+        X, y, weights = self._check_chunk(X, y, sample_weight, numeric=False)
+        check_classification_targets(y)
+        if hasattr(self, "machines_"):
+            known = self.classes_
+            if classes is not None and not np.array_equal(np.unique(classes), known):
+                raise ValueError(f"classes must be those of before, {known.tolist()}")
+        else:
+            known = np.unique(y if classes is None else classes)
+            if len(known) < 2:
+                raise ValueError(
+                    f"a classifier needs two classes, y holds one class only, {known.tolist()[0]!r}: name classes="
+                )
+        new = np.setdiff1d(y, known)
+        if len(new):
+            raise ValueError(
+                f"the label {new.tolist()[0]!r} was never seen before: it is to be one of {known.tolist()}"
+            )
+        codes = np.searchsorted(known, y)
+        positions = [1] if len(known) == 2 else range(len(known))
+        kind = self._likelihood(len(known))
+        self._learn_chunk(X, [(codes == position).astype(np.float64) for position in positions], weights, passes)
+        self.classes_, self.likelihood_ = known, kind
+        self._take_machines(self.learners_, self.history_)
+        return self
+
+    def _take_machines(self, learners: list[Any], history: list[dict[str, Any]]) -> None:
+        self.machines_, self.history_ = [learner.machine().copy() for learner in learners], history
+        self.reg_factors_ = [self.reg_factors] * len(learners)
+        self.posterior_, self.trace_ = None, []
+
     def _likelihood(self, n_classes: int) -> str:
         """The likelihood of that many classes."""
         if self.likelihood == "probit" and (self.solver not in BAYESIAN or n_classes > 2):
@@ -241,7 +380,7 @@ class FMClassifier(ClassifierMixin, LatentFitter):
         Of several classes by MCMC and VB they are logarithms of the probabilities.
         """
         X = self._check_predict(X)
-        if not isinstance(X, Design):
+        if not isinstance(X, Design | Coded):
             X = canonical_csr(X)
         if self.posterior_ is not None:
             return self._latent_odds(X, self.posterior_)

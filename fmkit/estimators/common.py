@@ -35,6 +35,7 @@ from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.shaking import weaker
 from fmkit.solvers.vb import Variational
+from fmkit.streams.coded import Coded
 from fmkit.tensors.device import WORTH, WORTH_PREDICTING, find_device, fit_work
 from fmkit.threads import count_threads
 
@@ -96,6 +97,8 @@ class FMEstimator(FMParameters):
     ) -> tuple[Design, NDArray[Any], NDArray[np.float32] | None]:
         """Design, targets, and positive weights (None if all are 1) of the rows that count."""
         self._validate_params()
+        for name in ("stream_", "learners_"):  # of other ways to fit
+            self.__dict__.pop(name, None)
         self._check_solver()
         if isinstance(X, Design):
             if self.fields is not None:
@@ -288,6 +291,8 @@ class FMEstimator(FMParameters):
 
     def _check_plain(self, wanted: str) -> None:
         """Refuse what is solved for in the equation of a plain machine."""
+        if hasattr(self, "stream_"):
+            raise ValueError(f"{wanted} is for a fit to matrices, this model was fitted by fit_stream")
         machine = getattr(self, "machine_", None)
         if machine is not None and machine.interaction != "fm":
             raise ValueError(
@@ -353,6 +358,8 @@ class FMEstimator(FMParameters):
 
     def _machine_values(self, machine: Any, X: Any) -> NDArray[np.float32]:
         """A machine's values of rows, on the device if it is large enough a job."""
+        if isinstance(X, Coded):
+            return X.values_of(machine)
         device = None
         if self.device != "cpu" and machine.interaction == "fm":
             X = X if isinstance(X, Design) else canonical_csr(X)
@@ -412,6 +419,8 @@ class FMEstimator(FMParameters):
 
     def _check_predict(self, X: Any) -> Any:
         check_is_fitted(self)
+        if hasattr(self, "stream_"):
+            return self.stream_.read(X)
         if isinstance(X, Design):
             return X
         return validate_data(self, X, reset=False, accept_sparse=True, accept_large_sparse=True)

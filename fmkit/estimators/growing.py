@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from fmkit.design import Design
 from fmkit.estimators.folding import Folding, NewColumns
+from fmkit.estimators.streaming import Streaming
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import less_means
 from fmkit.solvers.centring import shifted
@@ -70,7 +71,7 @@ def _grows(estimator: Folding) -> bool:
     return True
 
 
-class Growing(Folding):
+class Growing(Folding, Streaming):
     """What regressors do with rows and columns that come after the fit."""
 
     @available_if(_grows)
@@ -84,6 +85,7 @@ class Growing(Folding):
         like: int | str | ArrayLike | None = None,
         all_columns: bool = False,
         max_iter: int = SWEEPS,
+        passes: int | None = None,
     ) -> Self:
         """Go on with new rows, and perhaps new columns; the first call is `fit`.
 
@@ -113,6 +115,10 @@ class Growing(Folding):
             group, and the bias moves. More sweeps come closer to a fit from scratch.
         max_iter : int, default=5
             Sweeps.
+        passes : int, optional
+            SGD: take steps over the rows, so often, in place of exact ones (docs/streams.md). The first call begins
+            from nothing, all chunks have the same columns, and a model that was begun so goes on so, by default once
+            over each chunk. `columns`, `like`, `all_columns` and `max_iter` are then of no use.
 
         Returns
         -------
@@ -130,6 +136,10 @@ class Growing(Folding):
         """
         if max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {max_iter}")
+        if passes is not None or hasattr(self, "learners_"):
+            if columns is not None or like is not None or all_columns:
+                raise ValueError("steps over chunks know no columns=, like= or all_columns=: leave them out")
+            return self._step_over(X, y, sample_weight, 1 if passes is None else passes)
         if not hasattr(self, "machine_"):
             if columns is not None:
                 raise ValueError(
@@ -159,6 +169,18 @@ class Growing(Folding):
         model.fields = self.fields
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(model.__dict__)
+        return self
+
+    def _step_over(self, X: Any, y: Any, sample_weight: Any, passes: int) -> Self:
+        """Steps over a chunk."""
+        if passes < 1:
+            raise ValueError(f"passes must be at least 1, got {passes}")
+        X, y, weights = self._check_chunk(X, y, sample_weight, numeric=True)
+        self._learn_chunk(X, [y.astype(np.float64)], weights, passes)
+        (learner,) = self.learners_
+        self.machine_, self.penalties_, self.posterior_ = learner.machine().copy(), learner.penalties(), None
+        self.evidence_, self.reg_factors_, self.planned_ = None, self.reg_factors, self.n_iter_
+        self.trace_ = list[dict[str, float]]()
         return self
 
     def _grow(self, columns: ArrayLike, like: Any, n_columns: int) -> NDArray[np.bool_]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Self
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.estimators import state
 from fmkit.estimators.growing import Growing
+from fmkit.estimators.streaming import BATCH_ROWS
 from fmkit.estimators.targets import for_loss
 from fmkit.posterior import Posterior
 from fmkit.solvers.diagnostics import Diagnostics, diagnose_bound, diagnose_chain
@@ -219,6 +222,83 @@ class FMRegressor(RegressorMixin, Growing):
         self.learning_rate_ = fit.learning_rate
         if self.verbose and self.posterior_ is not None:
             print(self.diagnostics(), file=sys.stderr)
+        return self
+
+    def fit_stream(
+        self,
+        reader: Any,
+        *,
+        target: str | None = None,
+        ids: Sequence[str] | None = None,
+        numbers: Sequence[str] | None = None,
+        sample_weight: str | None = None,
+        n_hash: int | None = 2**21,
+        passes: int = 1,
+        batch_rows: int = BATCH_ROWS,
+        validation: Literal["progressive"] | None = "progressive",
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Self:
+        """Fit to rows as they are read, by steps of SGD, in bounded memory (docs/streams.md).
+
+        Batches are read and encoded by a thread while earlier ones are learned. `predict` then takes what `fit_stream`
+        reads, tables without the target as well.
+
+        Parameters
+        ----------
+        reader : path, sequence of paths, or iterable of tables
+            Files of CSV, TSV or Parquet (by their content), or of libFM, LIBSVM, svmlight (`.libfm`, `.libsvm`, `.svm`,
+            `.svmlight`) or libffm (`.libffm`, `.ffm`), gzipped too. Tables are Arrow's record batches, or any data
+            frames; a function that makes an iterator of them can be called again. What is in a batch does not depend on
+            how the rows were cut.
+        target : str
+            Column of the target; None for sparse text alone.
+        ids, numbers : sequence of str, optional
+            Columns that are ids, a field each, and columns of numbers, which are taken in units of their mean and
+            standard deviation in the first batch. Where neither is given, all other columns: decimals are numbers,
+            all else is ids. A gap is no entry.
+        sample_weight : str, optional
+            Column of the rows' weights, not negative.
+        n_hash : int or None, default=2**21
+            Buckets of all ids together: memory is bounded, some ids share a bucket. None for a column an id, in the
+            order in which they come.
+        passes : int, default=1
+            Over all rows.
+        batch_rows : int, default=32_768
+            Rows that are predicted, then learned, at a time.
+        validation : "progressive" or None, default="progressive"
+            Predict each batch of the first pass before it is learned: `history_` has its mean squared error as
+            `validation_loss`, and that of all rows so far as `running_loss`.
+        checkpoint : str or path, optional
+            A file from which the same call goes on, bit for bit, after it was cut short; written as often as
+            `checkpoint_sweeps` (batches) and `checkpoint_minutes` say. Rows learned are read and passed over.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If a file or a batch is not as it should be: a sentence with the line, or the row.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> from fmkit import FMRegressor
+        >>> stars = [5.0, 4.0, 2.0] * 50
+        >>> ratings = pa.table({"user": ["ann", "ann", "bob"] * 50, "film": [1, 2, 2] * 50, "stars": stars})
+        >>> model = FMRegressor(2, solver="sgd", random_state=0)
+        >>> model.fit_stream(ratings.to_batches(max_chunksize=60), target="stars", ids=["user", "film"], passes=20)
+        FMRegressor(n_factors=2, random_state=0, solver='sgd')
+        >>> model.predict({"user": ["ann", "bob"], "film": [2, 2]}).round()
+        array([4., 2.], dtype=float32)
+        """
+        how: dict[str, Any] = {"target": target, "ids": ids, "numbers": numbers, "sample_weight": sample_weight}
+        how |= {"n_hash": n_hash, "passes": passes, "batch_rows": batch_rows, "validation": validation}
+        stream, record = self._fit_stream(reader, **how, checkpoint=checkpoint)
+        self.machine_, self.history_, self.n_iter_ = stream.learner.machine().copy(), record.history, stream.batches
+        self.penalties_, self.posterior_, self.trace_ = stream.learner.penalties(), None, []
+        self.evidence_, self.reg_factors_, self.planned_ = None, self.reg_factors, max(stream.batches, 1)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> NDArray[np.float32] | tuple[Any, Any]:

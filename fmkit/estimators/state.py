@@ -50,6 +50,9 @@ def pack(model: Any, machines: list[FactorizationMachine]) -> tuple[dict[str, An
         "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
     }
     arrays = {"bias": np.array([m.bias for m in machines])}
+    if hasattr(model, "stream_"):
+        facts["stream"], of_stream = model.stream_.pack()
+        arrays |= of_stream
     arrays |= {name: np.stack([getattr(m, name) for m in machines]) for name in _of_machines(machines[0])}
     return facts, arrays
 
@@ -67,7 +70,7 @@ def unpack(model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]])
         from fmkit.interactions.solver import MACHINES  # loads their kernels
 
         others = _unpack_interactions(MACHINES[facts["interaction"]], n_factors, arrays)
-        return _filled(model, facts, others[0].n_features), others
+        return _filled(model, facts, arrays, others[0].n_features), others
     bias, linear, factors = arrays["bias"], arrays["linear"], arrays["factors"]
     if [a.dtype.str for a in (bias, linear, factors)] != ["<f8", "<f4", "<f4"]:
         raise ValueError("its machines are not of float32")
@@ -79,7 +82,7 @@ def unpack(model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]])
     if not all(np.isfinite(a).all() for a in (bias, linear, factors)):
         raise ValueError("its machines hold values that are not finite")
     machines = [FactorizationMachine(float(b), w, V) for b, w, V in zip(bias, linear, factors, strict=True)]
-    return _filled(model, facts, n_features), machines
+    return _filled(model, facts, arrays, n_features), machines
 
 
 def _unpack_interactions(
@@ -102,8 +105,14 @@ def _unpack_interactions(
     return machines
 
 
-def _filled(model: Model, facts: dict[str, Any], n_features: int) -> Model:
+def _filled(model: Model, facts: dict[str, Any], arrays: dict[str, NDArray[Any]], n_features: int) -> Model:
     """The estimator with what was learned beside its machines."""
+    if facts.get("stream") is not None:
+        from fmkit.streams.encoder import Encoder  # loads Arrow, and kernels
+
+        model.stream_ = Encoder.unpack(facts["stream"], arrays)
+        if model.stream_.n_columns != n_features:
+            raise ValueError("its stream's columns are not those of its machines")
     names = facts["feature_names"]
     if names is not None:
         if not isinstance(names, list) or len(names) != n_features or not all(isinstance(name, str) for name in names):

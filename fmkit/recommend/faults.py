@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 LARGEST = 3.4028234e38  # of float32
 
 
-def first_fault(rows: "Reader", ids: Sequence[str], numbers: Sequence[str]) -> tuple[int, str] | None:
+def first_fault(
+    rows: "Reader", ids: Sequence[str], numbers: Sequence[str], with_gaps: Sequence[str] = ()
+) -> tuple[int, str] | None:
     """The first row that is not as it should be: its line, counted from 1, and a sentence; None if there is none.
 
     Parameters
@@ -19,13 +21,15 @@ def first_fault(rows: "Reader", ids: Sequence[str], numbers: Sequence[str]) -> t
         At the start of the file, which begins with a header line.
     ids, numbers : sequence of str
         Columns that must hold an id or a finite number in every row.
+    with_gaps : sequence of str
+        Those of the numbers that a row may lack.
     """
     header: list[str] = []
     line = 1
     try:
         for row in rows:
             # An empty line is no row. A row may run over several lines: the first is told.
-            sentence = _fault_of_row(row, header, ids, numbers) if row and header else None
+            sentence = _fault_of_row(row, header, ids, numbers, with_gaps) if row and header else None
             if sentence is not None:
                 return line, sentence
             header = header or row
@@ -35,7 +39,9 @@ def first_fault(rows: "Reader", ids: Sequence[str], numbers: Sequence[str]) -> t
     return None
 
 
-def _fault_of_row(row: list[str], header: list[str], ids: Sequence[str], numbers: Sequence[str]) -> str | None:
+def _fault_of_row(
+    row: list[str], header: list[str], ids: Sequence[str], numbers: Sequence[str], with_gaps: Sequence[str]
+) -> str | None:
     if any("\udc80" <= letter <= "\udcff" for field in row for letter in field):
         return "the line is not UTF-8 text"
     if len(row) != len(header):
@@ -45,6 +51,8 @@ def _fault_of_row(row: list[str], header: list[str], ids: Sequence[str], numbers
             return f"there is no id in column '{name}'"
     for name in numbers:
         field = row[header.index(name)]
+        if not field and name in with_gaps:
+            continue
         try:
             if not abs(float(field)) <= LARGEST:  # NaN too
                 return f"'{field}' is not finite in column '{name}'"

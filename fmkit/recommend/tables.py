@@ -66,12 +66,12 @@ class TableFile:
             try:
                 return cls(path, parquet.read_schema(path).names, None)
             except (pa.ArrowException, OSError) as error:
-                raise _damaged(path, error) from error
+                raise damaged(path, error) from error
         try:
             with pa.input_stream(path, compression="detect") as stream:
                 head = stream.read(HEAD)
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
         if not head.strip():
             raise InputError("the file is empty, a table with a header line is needed", path=path)
         try:
@@ -100,13 +100,13 @@ class TableFile:
             for batch in read([*ids, *texts], list(numbers)):
                 gap = _first_gap(batch, ids, numbers)
                 if gap is not None:
-                    raise self._fault(ids, numbers, f"row {n_rows + gap[0] + 1} has {gap[1]}")
+                    raise self.fault(ids, numbers, f"row {n_rows + gap[0] + 1} has {gap[1]}")
                 n_rows += len(batch)
                 yield batch
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise self._fault(ids, numbers, f"the table cannot be read: {_first_line(error)}") from error
+            raise self.fault(ids, numbers, f"the table cannot be read: {_first_line(error)}") from error
         except OSError as error:
-            raise _damaged(self.path, error) from error
+            raise damaged(self.path, error) from error
 
     def _csv_batches(self, texts: list[str], numbers: list[str]) -> Iterator[pa.RecordBatch]:
         types = {**dict.fromkeys(texts, TEXT), **dict.fromkeys(numbers, pa.float32())}
@@ -145,12 +145,17 @@ class TableFile:
             raise InputError(f"column '{name}' must hold numbers, it holds {kind}", path=self.path)
         return column.cast(pa.float32(), safe=False)
 
-    def _fault(self, ids: Sequence[str], numbers: Sequence[str], sentence: str) -> InputError:
-        """What stopped the fast reader: in a text file, found by a second, slow reading that knows its lines."""
+    def fault(
+        self, ids: Sequence[str], numbers: Sequence[str], sentence: str, with_gaps: Sequence[str] = ()
+    ) -> InputError:
+        """What stopped the fast reader: in a text file, found by a second, slow reading that knows its lines.
+
+        `with_gaps` are numbers that a row may lack.
+        """
         if self.delimiter is not None:
             with pa.input_stream(self.path, compression="detect") as stream:
                 lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-                fault = first_fault(csv.reader(lines, delimiter=self.delimiter), ids, numbers)
+                fault = first_fault(csv.reader(lines, delimiter=self.delimiter), ids, numbers, with_gaps)
             if fault is not None:
                 return InputError(fault[1], path=self.path, line=fault[0])
         return InputError(sentence, path=self.path)
@@ -209,7 +214,7 @@ def _first_gap(batch: pa.RecordBatch, ids: Sequence[str], numbers: Sequence[str]
     return None
 
 
-def _damaged(path: Path, error: Exception) -> Exception:
+def damaged(path: Path, error: Exception) -> Exception:
     """An error of the disk stays what it is; one of the file's format becomes a sentence."""
     if isinstance(error, OSError) and error.errno is not None:
         return error

@@ -129,6 +129,12 @@ def noise_levels(design: Design, weights: NDArray[np.float32] | None) -> NDArray
     total = np.bincount(part, counts, n_parts)
     rows_a_column = total / np.maximum(np.bincount(part, counts > 0, n_parts), 1)
     coverage = total / everywhere
+    return levels(rows_a_column, coverage)
+
+
+def levels(rows_a_column: NDArray[np.float64], coverage: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`noise_levels` of two fields and more, from the rows that a column of each has and the share of rows with one."""
+    n_parts = len(coverage)
     some = np.arange(0, n_parts, -(-n_parts // PARTNERS))
     norm = np.sqrt(np.outer(rows_a_column, coverage[some])) + np.sqrt(np.outer(coverage, rows_a_column[some]))
     logs = np.log(np.maximum(norm, 1))
