@@ -137,8 +137,10 @@ class FMRegressor(RegressorMixin, Growing):
         `sweep`, `train_loss`, `validation_loss` and `seconds` of every sweep, losses as mean squared errors.
     n_iter_ : int
         Sweeps done.
+    stream_ : fmkit.streams.encoder.Encoder
+        After `fit_stream` alone: turns ids and numbers into columns.
     n_features_in_ : int
-        Columns of X.
+        Columns of X; after `fit_stream`, of the machine.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, if X had names of type str.
 
