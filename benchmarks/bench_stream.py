@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 sys.path.insert(0, sys.argv[3])
 from synth_ratings import make
 folder, rows = sys.argv[1], int(sys.argv[2])
-data = make(140_000, 20_000, rows * 10 // 9)
+data = make(min(140_000, rows // 142), 20_000, rows * 10 // 9)
 table = pa.table({name: data[name] for name in ("user", "item", "rating")})
 test = pa.array(data["test"])
 pq.write_table(table.filter(test), f"{folder}/test.parquet")
