@@ -24,11 +24,13 @@ import pyarrow.parquet as pq
 sys.path.insert(0, sys.argv[3])
 from synth_ratings import make
 folder, rows = sys.argv[1], int(sys.argv[2])
-data = make(140_000, 20_000, rows * 10 // 9)
+data = make(min(140_000, rows // 142), 20_000, rows * 10 // 9)
 table = pa.table({name: data[name] for name in ("user", "item", "rating")})
 test = pa.array(data["test"])
 pq.write_table(table.filter(test), f"{folder}/test.parquet")
-pq.write_table(table.filter(pa.compute.invert(test)), f"{folder}/train.parquet")
+train = table.filter(pa.compute.invert(test))
+pq.write_table(train, f"{folder}/train.parquet")
+print(len(train))
 """
 
 HEAD = """
@@ -72,20 +74,21 @@ tell(start, busy, lambda test: model.predict(Design.from_codes(codes(test), leve
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=20_000_000, help="ratings that are learned")
+    parser.add_argument("--rows", type=int, default=20_000_000, help="ratings that are learned, about")
     parser.add_argument("--factors", type=int, nargs="+", default=[8, 16])
     given = parser.parse_args()
     lines = []
     with tempfile.TemporaryDirectory() as folder:
-        run(MAKE, folder, str(given.rows), str(Path(__file__).parent))
+        rows = int(run(MAKE, folder, str(given.rows), str(Path(__file__).parent)))
+        print(f"{rows:,} rows")
         for k in given.factors:
             for name, how in (
                 ("stream, 2^21 buckets", {}),
                 ("stream, 2^20 buckets", {"n_hash": 2**20}),
                 ("stream, vocabulary", {"n_hash": None}),
             ):
-                lines.append(told(name, k, given.rows, run(HEAD + STREAM, folder, str(k), json.dumps(how))))
-            lines.append(told("in memory, an epoch", k, given.rows, run(HEAD + MEMORY, folder, str(k))))
+                lines.append(told(name, k, rows, run(HEAD + STREAM, folder, str(k), json.dumps(how))))
+            lines.append(told("in memory, an epoch", k, rows, run(HEAD + MEMORY, folder, str(k))))
     headers = ["", "k", "s", "processor s", "M rows/s", "peak MB", "test RMSE"]
     print(tabulate(lines, headers=headers, floatfmt=("", "", ".1f", ".1f", ".2f", ".0f", ".4f")))
 

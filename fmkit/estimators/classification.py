@@ -90,7 +90,7 @@ class FMClassifier(ClassifierMixin, LatentFitter, Streaming):
         By MCMC and VB, one a machine.
     trace_ : list of dict
         What MCMC and VB are watched by, a row a sweep.
-    n_features_in_, feature_names_in_
+    n_features_in_, feature_names_in_, stream_
         As those of `FMRegressor`.
 
     Examples

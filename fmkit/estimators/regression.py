@@ -163,8 +163,10 @@ class FMRegressor(RegressorMixin, Growing):
         errors, twice Huber's loss (squared errors within its width) or Poisson deviances.
     n_iter_ : int
         Sweeps done.
+    stream_ : fmkit.streams.encoder.Encoder
+        After `fit_stream` alone: turns ids and numbers into columns.
     n_features_in_ : int
-        Columns of X.
+        Columns of X; after `fit_stream`, of the machine.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, if X had names of type str.
 
