@@ -129,12 +129,44 @@ def test_without_torch_it_is_told_what_to_install(monkeypatch):
     assert find_device("auto", 1, 0) is None
 
 
-@pytest.mark.parametrize("how", [{"solver": "sgd"}, {"solver": "vb"}, {"nonnegative": True}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"solver": "vb"},
+        {"nonnegative": True},
+        {"solver": "sgd", "interaction": "ffm"},
+        {"solver": "sgd", "optimizer": "adam"},
+    ],
+)
 def test_what_has_no_steps_there_is_refused_and_auto_takes_the_kernels(how):
     X, y = np.eye(4)[np.arange(40) % 4], np.arange(40) % 4.0
-    with pytest.raises(ValueError, match=r"device='torch-cpu' is for solver='als' or 'mcmc' without nonnegative=True"):
+    with pytest.raises(ValueError, match=r"device='torch-cpu' is for solver='als' and 'mcmc' without nonnegative=True"):
         FMRegressor(2, **how, device="torch-cpu").fit(X, y)
     FMRegressor(2, max_iter=2, **how, device="auto").fit(X, y)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_sgd_ends_where_the_kernels_end(device, ratings):
+    X, y, test = ratings
+    errors = []
+    for name in ("cpu", device):
+        model = FMRegressor(8, solver="sgd", max_iter=15, learning_rate=0.1, random_state=0, device=name)
+        predicted = model.fit(X[~test], y[~test]).predict(X[test])
+        errors.append(np.sqrt(np.mean((predicted - y[test]) ** 2)))
+    assert errors[1] < errors[0] + 0.003
+    again = FMRegressor(8, solver="sgd", max_iter=2, learning_rate=0.1, random_state=0, device=device)
+    first, second = (again.fit(X[~test], y[~test]).predict(X[test]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_sgd_of_other_losses_and_of_blocks():
+    blocks = [RelationBlock(np.eye(n), np.arange(90) % n) for n in (5, 3)]
+    design, y = Design.from_blocks(blocks), np.random.default_rng(0).poisson(2, 90)
+    for loss in ("absolute", "huber", "poisson"):
+        how = {"solver": "sgd", "loss": loss, "max_iter": 20, "random_state": 0}
+        made = [FMRegressor(2, **how, device=name).fit(design, y) for name in ("cpu", "torch-cpu")]
+        losses = [model.history_[-1]["train_loss"] for model in made]
+        assert losses[1] == pytest.approx(losses[0], rel=0.2)
 
 
 def test_relation_blocks_are_refused_with_the_mend():

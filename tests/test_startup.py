@@ -30,7 +30,8 @@ sys.meta_path.insert(0, Watch())
 import fmkit, fmkit.datasets
 names = [module.name for package in (fmkit, fmkit.datasets)
          for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
-core = [name for name in names if not name.startswith("fmkit.deep")]
+apart = "fmkit.deep", "fmkit.tensors."
+core = [name for name in names if not name.startswith(apart) or name == "fmkit.tensors.device"]
 for name in core:
     import_module(name)
 print(len(core), asked)

@@ -1,5 +1,6 @@
 """The steps on torch's devices, held to those of the package's own kernels: the same sums, systems and draws."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -11,7 +12,8 @@ from scipy import sparse
 
 from fmkit.design import Design
 from fmkit.draws import fill_normals
-from fmkit.machine import FactorizationMachine
+from fmkit.lanes import table
+from fmkit.machine import FactorizationMachine, row_arrays
 from fmkit.ranking.implicit import Implicit, Objective
 from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.pairs import Pairs
@@ -19,13 +21,17 @@ from fmkit.ranking.side import Side
 from fmkit.ranking.topn import top_n
 from fmkit.solvers.als import Als
 from fmkit.solvers.latent import MANY
+from fmkit.solvers.losses import LOSSES, Loss
 from fmkit.solvers.mcmc import Chain
 from fmkit.solvers.ordinal import Ordinal
+from fmkit.solvers.penalties import column_shares
+from fmkit.solvers.sgd import visit_rows
 from fmkit.solvers.sides import Sides
 from fmkit.tensors import entries, sides, topn
 from fmkit.tensors.draws import normals
 from fmkit.tensors.entries import LENGTHS, Entries
 from fmkit.tensors.prediction import predict
+from fmkit.tensors.sgd import sgd as sgd_there
 from fmkit.tensors.sides import TensorSides
 from fmkit.tensors.systems import PIECE, products, solve
 from tests import reference
@@ -256,3 +262,30 @@ def test_pairs_without_rows_or_weights_are_no_trouble(device):
     machine = RankingMachine.random(5, 4, 3, 0.3, np.random.default_rng(0))
     (progress,) = islice(Implicit(*sides, machine, Objective(), 1, device), 1)
     assert np.isfinite(progress.train_loss)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "ones"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_of_batches_of_a_row_are_those_of_the_kernels(kind, loss, weighted, device):
+    p = problem(kind, logistic=loss in ("logistic", "poisson"), weighted=weighted, k=5, n=16)
+    objective, k = p.objective, 5
+    if loss not in ("squared", "logistic"):
+        objective = replace(objective, logistic=False, other=Loss(loss, 0.7))
+    machine, rng = p.start.copy(), np.random.default_rng(3)
+    how = {"learning_rate": 0.1, "spread": 1.5, "random_state": rng, "device": device}
+    told = [progress.train_loss for progress in islice(sgd_there(objective, machine, p.units, **how), 3)]
+
+    rng, P = np.random.default_rng(3), table(machine.n_features, k + 3)
+    P[:, :k], P[:, k], bias = p.start.factors, p.start.linear, np.float32([p.start.bias, 0])
+    shares = column_shares(objective.penalties, objective.design, objective.weights)
+    rates, omega = np.float32([0.15, 0.1 * np.sqrt(1.5)]), np.ones(16, np.float32)
+    rows = (*row_arrays(objective.design), objective.y, objective.weights if weighted else omega)
+    shuffled = rng.permutation(16)
+    for epoch in range(3):
+        order = shuffled[rng.permutation(16)].astype(np.int32)
+        losses = visit_rows(order, *rows, bias, P, k, *shares, 1 / p.units, rates, *objective.loss.code)
+        assert told[epoch] == pytest.approx(losses / objective.total_weight, rel=1e-3, abs=1e-5)
+    np.testing.assert_allclose(machine.factors, P[:, :k], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(machine.linear, P[:, k], rtol=1e-3, atol=1e-4)
+    assert machine.bias == pytest.approx(bias[0], abs=1e-4)

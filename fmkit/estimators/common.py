@@ -36,7 +36,7 @@ from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.shaking import weaker
 from fmkit.solvers.vb import Variational
 from fmkit.streams.coded import Coded
-from fmkit.tensors.device import WORTH, WORTH_PREDICTING, find_device, fit_work
+from fmkit.tensors.device import WORTH, WORTH_PREDICTING, find_device, fit_work, step_work
 from fmkit.threads import count_threads
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class FMEstimator(FMParameters):
             if self.average:
                 sweeps.average(spread, n_sweeps // 2, int(rng.integers(1, 2**63)))
         else:
-            descent = Descent(self, design, y, weights, spread, loss)
+            descent = Descent(self, design, y, weights, spread, loss, device)
             penalties, rate = descent.penalties(), descent.rate(start)
             sweeps = descent.epochs(penalties, start, rate, rng)
         kept = None if bayes is None else bayes.kept
@@ -346,7 +346,7 @@ class FMEstimator(FMParameters):
         """Where the steps of a fit are made; None for the package's own kernels."""
         if self.device == "cpu" or not self._has_device():
             return None
-        if design.blocks:
+        if design.blocks and self.solver != "sgd":
             if self.device == "auto":
                 return None
             raise ValueError(
@@ -354,6 +354,8 @@ class FMEstimator(FMParameters):
                 "out, Design.from_matrix(X.to_csr())"
             )
         entries = sum(len(field.codes) for field in design.fields)
+        if self.solver == "sgd":
+            return find_device(self.device, step_work(design.n_entries, self.n_factors, n_sweeps), WORTH)
         return find_device(self.device, fit_work(entries, design.n_features, self.n_factors, n_sweeps), WORTH)
 
     def _machine_values(self, machine: Any, X: Any) -> NDArray[np.float32]:

@@ -20,6 +20,8 @@ from fmkit.solvers.sgd import sgd
 from fmkit.threads import count_threads
 
 if TYPE_CHECKING:
+    import torch
+
     from fmkit.estimators.parameters import FMParameters
 
 Floats = NDArray[np.float32]
@@ -43,6 +45,8 @@ class Descent:
     spread : float
         Standard deviation of the targets, as of `fmkit.estimators.targets.Targets`.
     loss : Loss
+    device : torch.device, optional
+        Where steps are taken, if not by the package's kernels.
     """
 
     estimator: FMParameters
@@ -51,6 +55,7 @@ class Descent:
     weights: Floats | None
     spread: float
     loss: Loss
+    device: torch.device | None = None
 
     def penalties(self) -> Penalties:
         """Of every column."""
@@ -109,6 +114,10 @@ class Descent:
             from fmkit.interactions.solver import fit_interactions  # loads their kernels
 
             return fit_interactions(*what, **how, n_threads=n_threads or 1)
+        if self.device is not None:
+            from fmkit.tensors.sgd import sgd as sgd_there  # loads torch
+
+            return sgd_there(*what, **how, device=self.device)
         if self.estimator.optimizer == "adagrad":
             return sgd(*what, **how, n_threads=n_threads)
         return descend_by(self.estimator.optimizer, *what, **how, n_threads=n_threads)

@@ -136,8 +136,8 @@ class FMParameters(BaseEstimator):
         check_device(self.device)
         if self.device not in ("cpu", "auto") and not self._has_device():
             raise ValueError(
-                f"device={self.device!r} is for solver='als' or 'mcmc' without nonnegative=True: "
-                f"set device='cpu' for solver={self.solver!r}"
+                f"device={self.device!r} is for solver='als' and 'mcmc' without nonnegative=True, and for 'sgd' with "
+                "interaction='fm' and optimizer='adagrad': set device='cpu'"
             )
         chosen = {"average": self.average, "nonnegative": self.nonnegative}
         names = [f"{name}=True" for name, value in chosen.items() if value]
@@ -171,6 +171,8 @@ class FMParameters(BaseEstimator):
 
     def _has_device(self) -> bool:
         """Whether there are steps for torch's devices."""
+        if self.solver == "sgd":
+            return self.interaction == "fm" and self.optimizer == "adagrad"
         return self.solver in ("als", "mcmc") and not self.nonnegative
 
     def _told_parameters(self) -> dict[str, Any]:

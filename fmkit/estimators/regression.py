@@ -120,8 +120,9 @@ class FMRegressor(RegressorMixin, Growing):
         on two one-hot fields) and one for SGD on other designs, whose threads share the machine without locks: no two
         such fits are alike.
     device : {"cpu", "torch-cpu", "cuda", "auto"}, default="cpu"
-        ALS and MCMC, and predictions: where columns are solved for. "cpu" by the package's own kernels; "cuda" (or
-        "cuda:1", ...) on a GPU, to the same result but for rounding, of designs without relation blocks; "auto" there
+        ALS, MCMC and SGD by "adagrad", and predictions: where they are worked out. "cpu" by the package's own kernels;
+        "cuda" (or "cuda:1", ...) on a GPU, to the same result but for rounding, of designs without relation blocks; SGD
+        with batches of rows in place of single ones; "auto" there
         if a GPU is found and the job is large enough to pay (docs/gpu.md has figures); "torch-cpu" by the code of the
         GPU on processors, slower than "cpu". The last three take torch (`pip install 'fmkit[deep]'`).
     random_state : int, RandomState instance or None, default=None

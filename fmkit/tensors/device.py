@@ -68,6 +68,11 @@ def fit_work(entries: int, n_columns: int, n_factors: int, n_sweeps: int) -> flo
     return float(n_sweeps) * (entries * float(n_factors + 2) ** 2 + n_columns * float(n_factors + 1) ** 3 / 3)
 
 
+def step_work(entries: int, n_factors: int, n_sweeps: int) -> float:
+    """Operations of so many epochs of SGD that take as long as those of `fit_work`: fewer, but each reads memory."""
+    return 100.0 * n_sweeps * entries * (n_factors + 2)
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes of a device that can be had now; of processors as many as anybody asks for."""
     import torch
