@@ -84,7 +84,7 @@ def sgd(
     """
     start, epoch, k = time.perf_counter(), 0, machine.n_factors
 
-    def sent(array: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+    def sent(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
     batches = _cut(objective, random_state, device)
