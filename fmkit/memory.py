@@ -22,7 +22,7 @@ from fmkit.threads import count_threads
 
 A_COLUMN = 100  # sums, counts, means, units, penalties, groups, pointers: most of them float64 or int64
 A_ROW = 8  # two float32 temporaries
-WRITTEN = 40  # an entry that is written out, with what it is made of
+WRITTEN = 36  # an entry that is written out, with what it is made of
 A_ENTRY = 24  # of a hierarchical block: by column and by row
 MACHINES = 4  # the start, the result in the solver's and the user's units, and one on the way
 
@@ -58,7 +58,7 @@ def estimate_memory(
     >>> from fmkit import Design, estimate_memory
     >>> design = Design.from_codes([range(1_000_000), [0] * 1_000_000])
     >>> f"{estimate_memory(design, n_factors=16) / 1e6:.0f} MB"
-    '413 MB'
+    '405 MB'
     """
     if solver not in ("als", "mcmc", "vb"):
         raise ValueError(f"solver must be 'als', 'mcmc' or 'vb', got {solver!r}")
@@ -75,7 +75,7 @@ def estimate_memory(
         return rows + 8 * p * (k + 1) + sum(_of_hierarchy(block, k) for block in hierarchies)
     one_hot = all(field.rows is None and field.values is None for field in design.fields)
     pair = one_hot and len(design.fields) + len(design.blocks) == 2
-    kept = 12 * n + A_COLUMN * p + 4 * p * (k + 1)  # targets in float64 and, centred, float32; a machine
+    kept = 4 * n + A_COLUMN * p + 4 * p * (k + 1)  # targets, centred, in float32; a machine
     kept += _of_sides(design, pair, weighted, copies=1 if solver == "als" else 2)
     if not pair:
         kept += 4 * n * (k + 1)  # predictions and sums of factors

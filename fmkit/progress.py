@@ -26,8 +26,9 @@ class Progress(Generic[M]):
     sweep : int
         Passes done, from 1.
     train_loss : float
-        Mean training loss: squared error, or log loss. SGD tells it as it was met on the way, before each step, and
-        ALS on two one-hot fields tells an upper bound of the log loss, so that it costs no pass of its own.
+        Mean training loss: squared error, log loss, or what else SGD lowers. SGD tells it as it was met on the way,
+        before each step, and ALS on two one-hot fields tells an upper bound of the log loss, so that it costs no pass
+        of its own.
     seconds : float
         Since the solver started.
     machine : FactorizationMachine, RankingMachine or fmkit.deep.training.Net

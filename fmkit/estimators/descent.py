@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 # Of trials of learning rates: rows, the share of them that is not fitted but judged by, epochs. On MovieLens
-# latest-small, tables of 14 categories, of numbers and of words, rates that were best in 2 to 10 epochs over 16,000
-# rows were best or next to it in 30 epochs over all.
+# latest-small and made-up tables of 14 categories, of numbers and of words, rates that were best in five epochs over
+# 16,000 rows came to within .3 % of the best loss of 30 epochs over all.
 SAMPLE, HELD_OUT, TRIAL = 20_000, 0.2, 5
 
 
@@ -81,7 +81,8 @@ class Descent:
         held, fitted = np.zeros(n_rows, bool), np.zeros(n_rows, bool)
         held[sample[:n_held]], fitted[sample[n_held:]] = True, True
         rows, others = self._part(fitted), self._part(held)
-        penalties = rows.penalties()
+        # Without lasso penalties, of which the sample's few slopes would leave little.
+        penalties = replace(rows.penalties(), l1_linear=None, l1_factors=None)
 
         def loss_with(rate: float) -> float:
             machine = start.copy()
