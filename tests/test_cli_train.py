@@ -169,3 +169,53 @@ def test_a_class_that_was_never_trained_on(tmp_path):
     held = written(tmp_path, "b.csv", "a,y\nu,maybe\n")
     done = call("train", train, "--target", "y", "--validate", held, "--save", tmp_path / "m.fmkit", "--quiet")
     assert_one_sentence(done, "a row to judge by is of the class 'maybe', which no training row has")
+
+
+def test_a_stream_is_judged_row_by_row_before_it_is_learned(tmp_path):
+    how = ["--target", "rating", "--ids", "userId,movieId", "--stream", "--factors", 4, "--format", "json"]
+    done = call("train", RATINGS, *how, "--passes", 2, "--hash", 50_000, "--save", tmp_path / "m.fmkit")
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)
+    assert told["measure"] == "rmse"
+    assert 0.85 < told["before it was learned"] < 1.05
+    assert "8 batches, 50,000 columns: numbers by sgd" in done.stderr
+    assert load(tmp_path / "m.fmkit").predict({"userId": [1], "movieId": [3]}).shape == (1,)
+
+
+def test_a_stream_of_classes_is_judged_on_a_file(liked, tmp_path):
+    X, y, field_of = liked
+    write_libffm(tmp_path / "rows.ffm", X[:600], y[:600], field_of)
+    write_libffm(tmp_path / "more.ffm", X[600:], y[600:], field_of)
+    how = ["--stream", "--passes", 30, "--hash", 0, "--penalty", 0.3, "--save", tmp_path / "m.fmkit", "--format", "csv"]
+    report = report_of(call("train", tmp_path / "rows.ffm", *how, "--validate", tmp_path / "more.ffm"))
+    assert report["accuracy"][0] > 0.9
+    assert report["rows"] == (200, 200)
+
+
+def test_a_loss_that_is_not_the_squared_one(tmp_path):
+    rows = "a,y\n" + "u,1\nv,3\n" * 20
+    path = written(tmp_path, "rows.csv", rows)
+    done = call("train", path, "--target", "y", "--task", "regression", "--loss", "poisson", "--save", tmp_path / "m")
+    assert done.returncode == 0, done.stderr
+    assert "numbers by sgd" in done.stderr
+    assert load(tmp_path / "m")[-1].loss == "poisson"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--hash", 8], "--hash is for --stream"),
+        (["--passes", 2], "--passes is for --stream"),
+        (["--stream", "--loss", "huber"], "--stream takes --loss squared, got huber"),
+        (["--stream", "--interaction", "ffm"], "--stream takes --interaction fm, got ffm"),
+        (["--stream", "--solver", "als"], "--stream takes steps of sgd"),
+        (["--stream", "--sweeps", 3], "--stream takes steps of sgd, and --passes in place of --sweeps"),
+        (["--stream", "--target", "z"], "there is no column 'z'"),
+        (["--stream", "--task", "classification"], "which column is the target?"),
+    ],
+)
+def test_what_a_stream_does_not_take(options, sentence, tmp_path):
+    path = written(tmp_path, "rows.csv", "a,y\n" + "u,1\nv,3\n" * 20)
+    done = call("train", path, *options, "--save", tmp_path / "m.fmkit", "--quiet")
+    assert_one_sentence(done, sentence)
+    assert not (tmp_path / "m.fmkit").exists()

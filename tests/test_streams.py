@@ -430,6 +430,8 @@ def test_sparse_text_is_learned_in_any_number_of_files(tmp_path):
     write_libffm(tmp_path / "r.libffm", X, y, np.arange(50) % 2)
     fields = clone(model).fit_stream(tmp_path / "r.libffm", passes=30, n_hash=2**16)
     assert np.corrcoef(fields.predict(tmp_path / "r.libffm"), y)[0, 1] > 0.9
+    with pytest.raises(InputError, match="files of libffm, whose entries have fields, are needed"):
+        fields.predict(X)
 
 
 def test_reading_keeps_few_batches_ahead_and_ends_with_the_fit():

@@ -17,6 +17,7 @@ OPTIONS = {  # of an argument: the option, and what stands for its value
     "relevant": ("--relevant ", "R"),
     "metric": ("--metric ", "NAME"),
     "risk": ("--risk ", "X"),
+    "target": ("--target ", "COLUMN"),
     "at_most": ("--at-most ", "COLUMN=N"),
     "pinned": ("--pin ", "ID"),
 }

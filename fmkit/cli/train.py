@@ -48,7 +48,7 @@ class ShareOrFile(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--solver",
     type=click.Choice(["als", "mcmc", "sgd", "vb"]),
-    help="By default als; sgd where an interaction asks for it.",
+    help="By default als; sgd where an interaction, a loss or --stream asks for it.",
 )
 @click.option(
     "--interaction",
@@ -56,6 +56,13 @@ class ShareOrFile(click.ParamType):  # type: ignore[type-arg]
     default="fm",
     show_default=True,
     help="How columns interact.",
+)
+@click.option(
+    "--loss",
+    type=click.Choice(["squared", "absolute", "huber", "poisson"]),
+    default="squared",
+    show_default=True,
+    help="Of numbers.",
 )
 @click.option("--factors", default=16, show_default=True, type=click.IntRange(0, 4096), metavar="N")
 @click.option("--sweeps", type=click.IntRange(min=1), metavar="N", help="Or epochs; by default as fits.")
@@ -71,8 +78,20 @@ class ShareOrFile(click.ParamType):  # type: ignore[type-arg]
     show_default=True,
     type=ShareOrFile(),
     metavar="SHARE|FILE",
-    help="Rows that the model does not see and is judged by: a share, or a file of others; 0 for none.",
+    help="Rows that the model does not see and is judged by: a share, or a file of others; 0 for none. With --stream, "
+    "each row is judged before it is learned unless a file is named.",
 )
+@click.option("--stream", is_flag=True, help="Learn rows as they are read, in bounded memory: docs/streams.md.")
+@click.option("--passes", type=click.IntRange(min=1), metavar="N", help="Of --stream, over all rows.  [default: 1]")
+@click.option("--ids", metavar="COLUMN,...", help="Of --stream, columns of ids; by default all but those of decimals.")
+@click.option(
+    "--hash",
+    "n_hash",
+    type=click.IntRange(0, 2**31 - 1),
+    metavar="N",
+    help="Of --stream, buckets of all ids; 0 for a column an id.  [default: 2097152]",
+)
+@click.option("--checkpoint", type=FILE, metavar="FILE", help="Of --stream: go on from it if the fit was cut short.")
 @click.option("--device", default="cpu", show_default=True, help="cuda, or auto: see docs/gpu.md.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of all draws.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads; by default as fits.")
@@ -88,16 +107,30 @@ def train(train: tuple[Path, ...], **options: Any) -> None:
     fmkit train ratings.csv --target rating --save ratings.fmkit
     fmkit train day1.parquet day2.parquet --target clicked --interaction fwfm --save clicks.fmkit
     fmkit train train.ffm --interaction ffm --validate test.ffm --save model.fmkit
+    fmkit train log/*.parquet --target clicked --task classification --stream --save clicks.fmkit
     """
     from fmkit.files import check_writable
 
     check_writable(options["save_path"])
     notes = Notes(options["quiet"])
+    of_stream = ("passes", "ids", "n_hash", "checkpoint")
+    given = [name for name in of_stream if options[name] is not None]
+    if given and not options["stream"]:
+        raise click.UsageError(f"--{given[0].removeprefix('n_')} is for --stream")
+    if options["stream"]:
+        from fmkit.cli._streaming import train_on_stream
 
+        train_on_stream(train, options, notes)
+    else:
+        _train_in_memory(train, options, notes)
+
+
+def _train_in_memory(paths: tuple[Path, ...], options: dict[str, Any], notes: Notes) -> None:
+    """Fit to all rows at once, keep the model, and tell how good it is."""
     from fmkit import save
     from fmkit.training import read_training_rows
 
-    rows = read_training_rows(train, options["target"])
+    rows = read_training_rows(paths, options["target"])
     held: TrainingRows | None = None
     if isinstance(options["validate"], Path):
         held = read_training_rows([options["validate"]], options["target"], rows)
@@ -118,8 +151,7 @@ def train(train: tuple[Path, ...], **options: Any) -> None:
         notes("read as " + ", ".join(f"{f.kind}: {f.column}" for f in model[0].features_))
     save(model, options["save_path"])
     if held is not None:
-        report = _judged_classes(model, rows.y, held) if classes else _judged_numbers(model, rows.y, held)
-        print_table(["measure", "model", "without columns"], report, options["form"], digits=4)
+        print_report(model, rows.y, held, classes, options["form"])
 
 
 def _cut(rows: TrainingRows, share: float, seed: int, classes: bool) -> tuple[TrainingRows, TrainingRows]:
@@ -152,13 +184,22 @@ def _model(rows: TrainingRows, classes: bool, options: dict[str, Any]) -> Any:
     from fmkit import FMClassifier, FMRegressor, TableEncoder
 
     how: dict[str, Any] = {name: options[name] for name in ("interaction", "device")}
-    how |= {"solver": options["solver"] or ("als" if options["interaction"] == "fm" else "sgd")}
+    usual = options["interaction"] == "fm" and options["loss"] == "squared"
+    how |= {"solver": options["solver"] or ("als" if usual else "sgd")}
+    if not classes:
+        how["loss"] = options["loss"]
     how |= {"max_iter": options["sweeps"], "n_jobs": options["jobs"], "random_state": options["seed"]}
     how |= {"verbose": int(not options["quiet"]), "fields": rows.field_of}
     if options["penalty"] is not None:
         how["reg_factors"] = options["penalty"]
     estimator = (FMClassifier if classes else FMRegressor)(options["factors"], **how)
     return make_pipeline(TableEncoder(), estimator) if rows.kind == "table" else make_pipeline(estimator)
+
+
+def print_report(model: Any, y: NDArray[Any], held: TrainingRows, classes: bool, form: str) -> None:
+    """How good a model is on rows that it did not see, beside what the targets of the others alone would tell."""
+    report = _judged_classes(model, y, held) if classes else _judged_numbers(model, y, held)
+    print_table(["measure", "model", "without columns"], report, form, digits=4)
 
 
 def _judged_numbers(model: Any, y: NDArray[np.float64], held: TrainingRows) -> list[list[Any]]:

@@ -36,6 +36,8 @@ class Encoder:
         Buckets; None for a vocabulary.
     vocabulary : Vocabulary
     means, scales : ndarray of shape (n_numbers,), float64
+    with_fields : bool
+        Of sparse text: whether entries have fields, as libffm's.
     """
 
     roles: Roles | None
@@ -43,16 +45,18 @@ class Encoder:
     vocabulary: Vocabulary
     means: NDArray[np.float64]
     scales: NDArray[np.float64]
+    with_fields: bool = False
 
     @classmethod
-    def of_first(cls, first: Rows, roles: Roles | None, n_hash: int | None) -> Encoder:
+    def of_first(cls, first: Rows, roles: Roles | None, n_hash: int | None, with_fields: bool) -> Encoder:
         """An encoder with the units of the first batch, and no vocabulary yet."""
         there = ~np.isnan(first.numbers)
         n = np.maximum(there.sum(axis=0), 1)
         means = np.where(there, first.numbers, 0).sum(axis=0) / n
         scales = np.sqrt(np.square(np.where(there, first.numbers - means, 0)).sum(axis=0) / n)
         # What does not differ in the first batch has no unit: it stays as far from its mean as it is.
-        return cls(roles, n_hash, Vocabulary(), means, np.where(scales > 1e-9 * np.abs(means), scales, 1.0))
+        scales = np.where(scales > 1e-9 * np.abs(means), scales, 1.0)
+        return cls(roles, n_hash, Vocabulary(), means, scales, with_fields)
 
     @property
     def n_columns(self) -> int:
@@ -103,6 +107,9 @@ class Encoder:
         if isinstance(source, TextFiles | Matrix) != (self.roles is None):
             wanted = "sparse text files or matrices" if self.roles is None else "tables with the columns of the stream"
             raise InputError(f"the model was fitted to a stream of another kind: {wanted} are needed")
+        if isinstance(source, TextFiles | Matrix) and source.with_fields != self.with_fields:
+            wanted = "files of libffm, whose entries have fields," if self.with_fields else "entries without fields"
+            raise InputError(f"the model was fitted to a stream of another kind: {wanted} are needed")
         parts = list(_some(source.rows(self.roles, None)))
         n_numbers = len(self.means)
         nothing = Rows(
@@ -119,7 +126,7 @@ class Encoder:
     def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Facts and arrays of a model file."""
         roles = self.roles
-        facts: dict[str, Any] = {"n_hash": self.n_hash, "roles": None}
+        facts: dict[str, Any] = {"n_hash": self.n_hash, "roles": None, "with_fields": self.with_fields}
         if roles is not None:
             facts["roles"] = [roles.target, roles.weight, list(roles.ids), list(roles.numbers)]
         arrays = {"stream.means": self.means, "stream.scales": self.scales}
@@ -139,11 +146,12 @@ class Encoder:
                 raise ValueError("its stream's numbers have no units")
         if (scales <= 0).any():
             raise ValueError("its stream's numbers have no units")
+        with_fields = bool(facts["with_fields"])
         if facts["n_hash"] is not None:
-            return cls(roles, int(facts["n_hash"]), Vocabulary(), means, scales)
+            return cls(roles, int(facts["n_hash"]), Vocabulary(), means, scales, with_fields)
         if not is_vocabulary(arrays["stream.prints"]):
             raise ValueError("its stream's vocabulary is none")
-        return cls(roles, None, Vocabulary(arrays["stream.prints"]), means, scales)
+        return cls(roles, None, Vocabulary(arrays["stream.prints"]), means, scales, with_fields)
 
 
 def _some(parts: Iterator[Rows]) -> Iterator[Rows]:

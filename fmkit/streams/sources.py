@@ -235,7 +235,7 @@ class TextFiles:
 class Matrix:
     """A sparse matrix to predict, by a model of libFM's or svmlight's files."""
 
-    again = True
+    again, with_fields = True, False
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = sparse.csr_array(matrix)

@@ -84,7 +84,7 @@ class Stream:
         if first is None:
             raise InputError("the stream has no rows")
         self.first = first
-        self.encoder = Encoder.of_first(first, self.roles, n_hash)
+        self.encoder = Encoder.of_first(first, self.roles, n_hash, getattr(self.source, "with_fields", False))
         self._turned = False
         self.classes: NDArray[Any] | None = None
         if targets.labels is not None:
