@@ -19,6 +19,7 @@ from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
 from fmkit.estimators.common import BAYESIAN, Fit, FMEstimator
 from fmkit.estimators.latent import LatentFitter
+from fmkit.estimators.placement import values_of
 from fmkit.estimators.streaming import BATCH_ROWS, Streaming
 from fmkit.machine import FactorizationMachine
 from fmkit.modelfile import pack_labels, unpack_labels
@@ -384,12 +385,12 @@ class FMClassifier(ClassifierMixin, LatentFitter, Streaming):
             X = canonical_csr(X)
         if self.posterior_ is not None:
             return self._latent_odds(X, self.posterior_)
-        odds = [self._machine_values(machine, X) for machine in self.machines_]
+        odds = [values_of(machine, X, self) for machine in self.machines_]
         return odds[0] if len(odds) == 1 else np.stack(odds, axis=1)
 
     def _latent_odds(self, X: Any, posteriors: list[Posterior]) -> NDArray[np.float32]:
         """`decision_function` with what is not known of the machines taken into account."""
-        means = np.stack([self._machine_values(posterior.machine, X) for posterior in posteriors])
+        means = np.stack([values_of(posterior.machine, X, self) for posterior in posteriors])
         variances = np.stack([posterior.variance(X, self.n_jobs) for posterior in posteriors])
         if len(posteriors) > 1:
             with np.errstate(divide="ignore"):

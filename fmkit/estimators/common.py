@@ -15,10 +15,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from fmkit.blocks import find_blocks
 from fmkit.checkpoint import Checkpoint, digest
-from fmkit.design import Design, canonical_csr
+from fmkit.design import Design
 from fmkit.estimators.descent import Descent
 from fmkit.estimators.frame import Frame, group_priors
 from fmkit.estimators.parameters import FMParameters
+from fmkit.estimators.placement import place_fit
 from fmkit.estimators.regularisation import choose
 from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
@@ -35,8 +36,6 @@ from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import Penalties, column_units, scaled_penalties
 from fmkit.solvers.shaking import weaker
 from fmkit.solvers.vb import Variational
-from fmkit.streams.coded import Coded
-from fmkit.tensors.device import WORTH, WORTH_PREDICTING, find_device, fit_work, step_work
 from fmkit.threads import count_threads
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class FMEstimator(FMParameters):
         reg_factors: Any = self.reg_factors
         if isinstance(reg_factors, str):
             reg_factors = choose(self, design, y, weights, offset, bias, spread, rng)
-        device = self._find_device(design, n_sweeps)
+        device = place_fit(self, design, n_sweeps)
         if not (device or self.solver == "sgd" or self.nonnegative):
             design = find_blocks(design)
         if bayesian:
@@ -341,37 +340,6 @@ class FMEstimator(FMParameters):
                 "checkpoints of classes are written by 'mcmc' and 'vb': for solver='als' set checkpoint=None"
             )
         return Checkpoint(self.checkpoint, self.checkpoint_sweeps, self.checkpoint_minutes)
-
-    def _find_device(self, design: Design, n_sweeps: int) -> torch.device | None:
-        """Where the steps of a fit are made; None for the package's own kernels."""
-        if self.device == "cpu" or not self._has_device():
-            return None
-        if design.blocks and self.solver != "sgd":
-            if self.device == "auto":
-                return None
-            raise ValueError(
-                f"device={self.device!r} is for designs without relation blocks: set device='cpu', or write the blocks "
-                "out, Design.from_matrix(X.to_csr())"
-            )
-        entries = sum(len(field.codes) for field in design.fields)
-        if self.solver == "sgd":
-            return find_device(self.device, step_work(design.n_entries, self.n_factors, n_sweeps), WORTH)
-        return find_device(self.device, fit_work(entries, design.n_features, self.n_factors, n_sweeps), WORTH)
-
-    def _machine_values(self, machine: Any, X: Any) -> NDArray[np.float32]:
-        """A machine's values of rows, on the device if it is large enough a job."""
-        if isinstance(X, Coded):
-            return X.values_of(machine)
-        device = None
-        if self.device != "cpu" and machine.interaction == "fm":
-            X = X if isinstance(X, Design) else canonical_csr(X)
-            entries = X.n_entries if isinstance(X, Design) else X.nnz
-            device = find_device(self.device, float(entries) * (self.n_factors + 1), WORTH_PREDICTING)
-        if device is None:
-            return np.asarray(machine.predict(X, self.n_jobs))
-        from fmkit.tensors.prediction import predict  # loads torch
-
-        return predict(machine, X, device, count_threads(self.n_jobs))
 
     def _or_usual(self, max_iter: int | None, usual: int, design: Design) -> int:
         """The sweeps asked for, or as many as usual: hierarchical blocks take more."""

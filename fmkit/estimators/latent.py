@@ -14,6 +14,7 @@ from fmkit.checkpoint import digest
 from fmkit.design import Design
 from fmkit.estimators.common import SWEEPS, FMEstimator
 from fmkit.estimators.frame import Frame, group_priors
+from fmkit.estimators.placement import place_fit
 from fmkit.fitting import FitRecord, run_fit
 from fmkit.machine import FactorizationMachine
 from fmkit.posterior import Posterior
@@ -88,7 +89,7 @@ class LatentFitter(FMEstimator):
         if checkpoint is not None:
             checkpoint.continue_generator(rng)
             data = digest(design, codes, weights, n_classes)
-        device = self._find_device(design, n_sweeps)
+        device = place_fit(self, design, n_sweeps)
         design, frame = Frame.of_priors(design if device else find_blocks(design), weights, 0.0, 1.0)
         held: tuple[Design, NDArray[np.intp], Floats | None] | None = None
         if self.early_stopping:

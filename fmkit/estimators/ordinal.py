@@ -16,6 +16,7 @@ from fmkit.design import Design, canonical_csr
 from fmkit.estimators import state
 from fmkit.estimators.common import FMEstimator
 from fmkit.estimators.latent import LatentFitter, ordinal
+from fmkit.estimators.placement import values_of
 from fmkit.machine import FactorizationMachine
 from fmkit.modelfile import pack_labels, unpack_labels
 from fmkit.posterior import Posterior
@@ -234,7 +235,7 @@ class FMOrdinal(ClassifierMixin, LatentFitter):
             X = canonical_csr(X)
         posterior = self.posterior_
         variance, noise = posterior.variance(X, self.n_jobs), posterior.noise_variance(X, self.n_jobs)
-        return self._machine_values(posterior.machine, X), variance, np.float32(1) / noise
+        return values_of(posterior.machine, X, self), variance, np.float32(1) / noise
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         check_is_fitted(self)

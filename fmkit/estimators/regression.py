@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fmkit.estimators import state
 from fmkit.estimators.growing import Growing
+from fmkit.estimators.placement import values_of
 from fmkit.estimators.streaming import BATCH_ROWS
 from fmkit.estimators.targets import for_loss
 from fmkit.posterior import Posterior
@@ -321,7 +322,7 @@ class FMRegressor(RegressorMixin, Growing):
             If `return_std`.
         """
         X = self._check_predict(X)
-        y = self._machine_values(self.machine_, X)
+        y = values_of(self.machine_, X, self)
         if self.loss == "poisson":
             y = np.exp(np.minimum(y, FAR))
         if not return_std:
