@@ -208,9 +208,9 @@ def calibration(make, monkeypatch, replicas=200, draws=7, thin=8, burn_in=20):
 
 @pytest.mark.parametrize("make", DESIGNS)
 def test_true_values_have_uniform_ranks_among_draws(make, tame_priors, monkeypatch):
-    more = {}
+    more = {"replicas": 120}
     if make is hierarchical_block:  # rows and what tells of them go by turns: its chain is slow
-        more = {"thin": 40, "burn_in": 100, "replicas": 100}
+        more = {"thin": 40, "burn_in": 100, "replicas": 60}
     p = calibration(make, monkeypatch, **more)
     assert p.min() > 0.05 / len(p) / 5, p
 
