@@ -1,4 +1,5 @@
 import copy
+import os
 import re
 from itertools import combinations, combinations_with_replacement
 
@@ -364,3 +365,10 @@ def test_weights_of_pairs_do_not_run_away_from_the_penalty_of_factors():
     weights = model.machine_.weights
     assert 1 <= weights[1, 0] < 3  # 12 if it is free
     assert np.abs(weights[2, :2]).max() < 1
+
+
+def test_a_machine_that_no_memory_holds_is_refused(monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: 40_000, raising=False)  # pages, and bytes of one: 1.6 GB
+    design = Design.from_codes([np.zeros(2, np.int64)] * 200, [100] * 200)
+    with pytest.raises(MemoryError, match=r"20,000 columns x 200 fields x 64 factors, whose fit takes 4 GB of 2 GB"):
+        FMRegressor(64, solver="sgd", interaction="ffm", learning_rate=0.1).fit(design, [1.0, 2.0])

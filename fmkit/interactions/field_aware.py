@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +73,7 @@ class FieldAwareMachine(InteractionMachine):
     ) -> Self:
         """As of `InteractionMachine`."""
         n, fields = design.n_features, of_fields(design)
+        _check_room(n, count_labels(fields), n_factors)
         factors = rng.standard_normal((n, count_labels(fields), n_factors), dtype=np.float32)
         factors *= (np.float32(scale * np.sqrt(spread)) / units)[:, None, None]
         return cls(bias, np.zeros(n, np.float32), factors, np.zeros(n), fields)
@@ -100,6 +102,19 @@ class FieldAwareMachine(InteractionMachine):
             self.bias, self.linear[:], self.factors[:] = float(bias[0]), W[:, 0], V
 
         return lambda order: visit_rows(order, *rows.table, *state), keep
+
+
+def _check_room(n_columns: int, n_fields: int, n_factors: int) -> None:
+    """Refuse what the computer cannot hold: the system would promise the memory, and end the process later."""
+    if not hasattr(os, "sysconf"):  # Windows, which promises nothing that it has not
+        return
+    a_vector = 2 * n_factors + 2 * QUAD * -(-n_factors // QUAD)  # the machine, a copy; factors and sums at work
+    needed, there = 4 * n_columns * n_fields * a_vector, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise MemoryError(
+            f"interaction='ffm' has {n_columns:,} columns x {n_fields:,} fields x {n_factors} factors, whose fit takes "
+            f"{needed / 1e9:,.0f} GB of {there / 1e9:,.0f} GB that there are: take 'fwfm', or fewer n_factors"
+        )
 
 
 @kernel
