@@ -372,3 +372,21 @@ def test_a_machine_that_no_memory_holds_is_refused(monkeypatch):
     design = Design.from_codes([np.zeros(2, np.int64)] * 200, [100] * 200)
     with pytest.raises(MemoryError, match=r"20,000 columns x 200 fields x 64 factors, whose fit takes 4 GB of 2 GB"):
         FMRegressor(64, solver="sgd", interaction="ffm", learning_rate=0.1).fit(design, [1.0, 2.0])
+
+
+def test_two_fields_of_one_column_each_are_a_plain_machine():
+    rng = np.random.default_rng(0)
+    codes = [rng.integers(0, n, 3000) for n in (40, 30)]
+    u, v = rng.standard_normal((40, 2)), rng.standard_normal((30, 2))
+    design, y = Design.from_codes(codes), (u[codes[0]] * v[codes[1]]).sum(1) + 0.3 * rng.standard_normal(3000)
+    how = {"solver": "sgd", "max_iter": 20, "learning_rate": 0.1, "random_state": 0}
+    aware = FMRegressor(4, **how, interaction="ffm").fit(design, y)
+    plain = FMRegressor(4, **how).fit(design, y)
+    assert aware.history_[-1]["train_loss"] == pytest.approx(plain.history_[-1]["train_loss"], rel=0.1)
+    fields, factors = aware.machine_.fields, aware.machine_.factors
+    assert not factors[np.arange(70), fields].any()  # what a column is to its own field
+    np.testing.assert_array_equal(
+        FMRegressor(4, **how, interaction="ffm", n_jobs=2).fit(design, y).predict(design), aware.predict(design)
+    )
+    one_label = FMRegressor(4, **how, interaction="ffm", fields=np.zeros(70, int))
+    assert one_label.fit(design.to_csr(), y).history_[-1]["train_loss"] < 0.5  # not by the grid

@@ -114,7 +114,7 @@ class Descent:
         if machine.interaction != "fm":
             from fmkit.interactions.solver import fit_interactions  # loads their kernels
 
-            return fit_interactions(*what, **how, n_threads=n_threads or 1)
+            return fit_interactions(*what, **how, n_threads=n_threads)
         if self.device is not None:
             from fmkit.tensors.sgd import sgd as sgd_there  # loads torch
 
