@@ -34,23 +34,17 @@ from fmkit.design import Design
 from fmkit.draws import philox
 from fmkit.fields import Field
 from fmkit.kernels import kernel
-from fmkit.lanes import HALF, mix_rows, reciprocal_roots, row_products, table
+from fmkit.lanes import HALF, row_products, table
 from fmkit.machine import FactorizationMachine
 from fmkit.progress import Progress
 from fmkit.solvers.objective import Objective
+from fmkit.solvers.pair_step import SHARE_V, SHARE_W, STEP_MATH, WEIGHT, step_pair
 from fmkit.solvers.penalties import column_shares
 from fmkit.threads import for_each
 
 CACHE = 1 << 20  # bytes that a block of users and a block of items have together, at most
 ROOM_FOR_THREADS = 16  # blocks at least, where cells are not too small for it
 BUNDLE = 8  # users
-
-# What stands behind the factors of a row of the table: its weight, AdaGrad's sums of squared slopes of weight and
-# factors (their mean), and the penalties of both that a visit of unit weight carries.
-WEIGHT, SQUARE_W, SQUARE_V, SHARE_W, SHARE_V = range(5)
-
-TINY = np.float32(1e-35)
-EXACT = np.float32(1e-6)  # of a sum of two squares and a product, in float32
 
 
 @dataclass(frozen=True)
@@ -253,7 +247,7 @@ def _mix(
             weights[first : first + count] = weights[order]
 
 
-@kernel(fastmath={"contract", "nsz", "arcp"})
+@kernel(fastmath=STEP_MATH)
 def visit_cells(
     cells: Any,
     starts: Any,
@@ -270,9 +264,6 @@ def visit_cells(
 ) -> None:
     """A step for each row of `cells`; told[c] becomes the sums of losses and slopes in cell c, as they were met.
 
-    With a = P[i], b = P[j] and the slope s of a row's loss, a's slope is d = s b + c a. The three products of a and b
-    give f and |d|^2 at once, so that both rows are read twice, and written once.
-
     Parameters
     ----------
     cells : int64 array
@@ -285,14 +276,14 @@ def visit_cells(
         Learning rates of weights and of factors.
     told : float64 array of shape (n_cells, 2)
     """
-    lanes, one, two = -(-k // HALF) * HALF, np.float32(1), np.float32(2)
+    lanes, one = -(-k // HALF) * HALF, np.float32(1)
     mean = one / np.float32(max(k, 1))
     for cell in cells:
         total, slopes = 0.0, 0.0  # the one float64 there is: two additions a row that nothing waits for
         for r in range(starts[cell], starts[cell + 1]):
             i, j = left[r], right[r]
-            aa, ab, bb = row_products(P, i, j, lanes)
-            f = bias + (P[i, lanes + WEIGHT] + P[j, lanes + WEIGHT]) + ab
+            products = row_products(P, i, j, lanes)
+            f = bias + (P[i, lanes + WEIGHT] + P[j, lanes + WEIGHT]) + products[1]
             weight = omega[r] if len(omega) else one
             if logistic:
                 s = weight * (one / (one + np.exp(-f)) - y[r])
@@ -301,24 +292,5 @@ def visit_cells(
                 s = weight * (f - y[r])
                 total += s * (f - y[r])
             slopes += s
-            c_i, c_j = weight * P[i, lanes + SHARE_V], weight * P[j, lanes + SHARE_V]
-            w_i = s + weight * P[i, lanes + SHARE_W] * P[i, lanes + WEIGHT]
-            w_j = s + weight * P[j, lanes + SHARE_W] * P[j, lanes + WEIGHT]
-            apart_i, apart_j = s * s * bb + c_i * c_i * aa, s * s * aa + c_j * c_j * bb
-            cross = two * s * ab
-            # Where the parts cancel, float32 keeps what is lost of them: without it a first step might be any length.
-            P[i, lanes + SQUARE_V] += mean * max(apart_i + c_i * cross, EXACT * apart_i)
-            P[j, lanes + SQUARE_V] += mean * max(apart_j + c_j * cross, EXACT * apart_j)
-            P[i, lanes + SQUARE_W] += w_i * w_i
-            P[j, lanes + SQUARE_W] += w_j * w_j
-            rate_i, rate_j, rate_w_i, rate_w_j = reciprocal_roots(
-                P[i, lanes + SQUARE_V] + TINY,
-                P[j, lanes + SQUARE_V] + TINY,
-                P[i, lanes + SQUARE_W] + TINY,
-                P[j, lanes + SQUARE_W] + TINY,
-            )
-            rate_i, rate_j = rates[1] * rate_i, rates[1] * rate_j
-            P[i, lanes + WEIGHT] -= rates[0] * rate_w_i * w_i
-            P[j, lanes + WEIGHT] -= rates[0] * rate_w_j * w_j
-            mix_rows(P, i, j, lanes, -rate_i * c_i, -rate_i * s, -rate_j * c_j, -rate_j * s)
+            step_pair(P, i, j, lanes, products, s, weight, rates, mean)
         told[cell, 0], told[cell, 1] = total, slopes

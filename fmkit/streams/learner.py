@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from fmkit.checkpoint import State
 from fmkit.lanes import HALF, table
 from fmkit.machine import FactorizationMachine
+from fmkit.solvers.pair_step import SHARE_V, SHARE_W, WEIGHT
 from fmkit.solvers.penalties import Penalties, levels
 from fmkit.solvers.sgd import visit_rows
 from fmkit.streams.coded import Coded
-from fmkit.streams.steps import BEHIND, PACE, SHARE_V, SHARE_W, WEIGHT, begin, count, value_rows, visit_pairs
+from fmkit.streams.steps import BEHIND, PACE, begin, count, value_rows, visit_pairs
 
 Floats = NDArray[np.float32]
 

@@ -8,15 +8,12 @@ import numpy as np
 
 from fmkit.draws import GROUP, fill_normals
 from fmkit.kernels import kernel
-from fmkit.lanes import mix_rows, prefetch, reciprocal_roots, row_products
+from fmkit.lanes import prefetch, row_products
+from fmkit.solvers.pair_step import SHARE_V, SHARE_W, STEP_MATH, WEIGHT, step_pair
 
-# What stands behind the factors of a column: as `fmkit.solvers.sgd.visit_rows` has it, its weight, AdaGrad's sums of
-# squared slopes of factors (their mean) and weight; then the penalties that a visit of unit weight carries, and the
-# factor of its learning rates, 0 of a column that was never met.
-WEIGHT, SQUARE_V, SQUARE_W, SHARE_W, SHARE_V, PACE, BEHIND = range(7)
+# The factor of a column's learning rates, 0 of one that was never met, stands behind what `step_pair` asks for.
+PACE, BEHIND = SHARE_V + 1, SHARE_V + 2
 
-TINY = np.float32(1e-35)
-EXACT = np.float32(1e-6)  # of a sum of two squares and a product, in float32
 AHEAD = 12  # entries whose columns are asked for before they are met: they stand anywhere in memory
 
 
@@ -87,7 +84,7 @@ def begin(
         P[j, lanes + SHARE_W], P[j, lanes + SHARE_V] = linear[of] * share, factors[of] * share
 
 
-@kernel(fastmath={"contract", "nsz", "arcp"})
+@kernel(fastmath=STEP_MATH)
 def visit_pairs(
     order: Any, columns: Any, y: Any, omega: Any, bias: Any, P: Any, lanes: int, rates: Any, logistic: bool
 ) -> Any:
@@ -110,7 +107,7 @@ def visit_pairs(
     rates : float32 array of shape (2,)
         Learning rates of weights and of factors.
     """
-    one, two, width = np.float32(1), np.float32(2), P.shape[1]
+    one, width = np.float32(1), P.shape[1]
     mean = one / np.float32(max(lanes, 1))
     total, slopes, sum_of_squares = 0.0, 0.0, 0.0
     for at in range(len(order)):
@@ -120,8 +117,8 @@ def visit_pairs(
             prefetch(P, np.int64(columns[later + 1]) * width)
         r = np.int64(order[at])
         i, j = columns[2 * r], columns[2 * r + 1]
-        aa, ab, bb = row_products(P, i, j, lanes)
-        f = bias[0] + (P[i, lanes + WEIGHT] + P[j, lanes + WEIGHT]) + ab
+        products = row_products(P, i, j, lanes)
+        f = bias[0] + (P[i, lanes + WEIGHT] + P[j, lanes + WEIGHT]) + products[1]
         weight = omega[r] if len(omega) else one
         if logistic:
             s = weight * (one / (one + np.exp(-f)) - y[r])
@@ -131,25 +128,6 @@ def visit_pairs(
             total += s * (f - y[r])
         slopes += s
         sum_of_squares += s * s
-        c_i, c_j = weight * P[i, lanes + SHARE_V], weight * P[j, lanes + SHARE_V]
-        w_i = s + weight * P[i, lanes + SHARE_W] * P[i, lanes + WEIGHT]
-        w_j = s + weight * P[j, lanes + SHARE_W] * P[j, lanes + WEIGHT]
-        apart_i, apart_j = s * s * bb + c_i * c_i * aa, s * s * aa + c_j * c_j * bb
-        cross = two * s * ab
-        # Where the parts cancel, float32 keeps what is lost of them: without it a first step might be any length.
-        P[i, lanes + SQUARE_V] += mean * max(apart_i + c_i * cross, EXACT * apart_i)
-        P[j, lanes + SQUARE_V] += mean * max(apart_j + c_j * cross, EXACT * apart_j)
-        P[i, lanes + SQUARE_W] += w_i * w_i
-        P[j, lanes + SQUARE_W] += w_j * w_j
-        rate_i, rate_j, rate_w_i, rate_w_j = reciprocal_roots(
-            P[i, lanes + SQUARE_V] + TINY,
-            P[j, lanes + SQUARE_V] + TINY,
-            P[i, lanes + SQUARE_W] + TINY,
-            P[j, lanes + SQUARE_W] + TINY,
-        )
-        rate_i, rate_j = rates[1] * rate_i, rates[1] * rate_j
-        P[i, lanes + WEIGHT] -= rates[0] * rate_w_i * w_i
-        P[j, lanes + WEIGHT] -= rates[0] * rate_w_j * w_j
-        mix_rows(P, i, j, lanes, -rate_i * c_i, -rate_i * s, -rate_j * c_j, -rate_j * s)
+        step_pair(P, i, j, lanes, products, s, weight, rates, mean)
     bias[1] += np.float32(sum_of_squares)
     return total, slopes
