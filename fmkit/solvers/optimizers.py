@@ -20,7 +20,7 @@ from fmkit.progress import Progress
 from fmkit.solvers.losses import loss_and_slope
 from fmkit.solvers.objective import Objective
 from fmkit.solvers.penalties import column_shares
-from fmkit.solvers.sgd import epochs
+from fmkit.solvers.sgd import epochs, row_value
 
 OPTIMIZERS = ("adagrad", "sgd", "ftrl", "adam")
 DECAY = 0.75  # of SGD and Adam: epoch e has the rate times e**-DECAY
@@ -107,23 +107,6 @@ def descend_by(
         return float(visit(part, *rows, *state, *code))
 
     yield from epochs(order, visited, keep, objective.total_weight, machine, n_threads or 1)
-
-
-@kernel(fastmath=FASTMATH)
-def row_value(r: int, indptr: Any, columns: Any, values: Any, bias: Any, P: Any, k: int, q: Any) -> Any:
-    """The machine's value of row r; q becomes the sum of its columns' factors."""
-    q[:] = 0
-    f = bias[0]
-    for e in range(indptr[r], indptr[r + 1]):
-        j = columns[e]
-        x = values[e] if len(values) else np.float32(1)
-        pair = np.float32(0)
-        for i in range(k):
-            v = x * P[j, i]
-            pair += v * q[i]
-            q[i] += v
-        f += x * P[j, k] + pair
-    return f
 
 
 @kernel(fastmath=FASTMATH)

@@ -132,6 +132,23 @@ def epochs(
 
 
 @kernel(fastmath=FASTMATH)
+def row_value(r: int, indptr: Any, columns: Any, values: Any, bias: Any, P: Any, k: int, q: Any) -> Any:
+    """The machine's value of row r; q becomes the sum of its columns' factors."""
+    q[:] = 0
+    f = bias[0]
+    for e in range(indptr[r], indptr[r + 1]):
+        j = columns[e]
+        x = values[e] if len(values) else np.float32(1)
+        pair = np.float32(0)
+        for i in range(k):
+            v = x * P[j, i]
+            pair += v * q[i]
+            q[i] += v
+        f += x * P[j, k] + pair
+    return f
+
+
+@kernel(fastmath=FASTMATH)
 def visit_rows(
     order: Any,
     indptr: Any,
@@ -178,17 +195,7 @@ def visit_rows(
     tiny = np.float32(1e-35)
     total = 0.0
     for r in order:
-        q[:] = 0
-        f = bias[0]
-        for e in range(indptr[r], indptr[r + 1]):
-            j = columns[e]
-            x = values[e] if len(values) else np.float32(1)
-            pair = np.float32(0)
-            for i in range(k):
-                v = x * P[j, i]
-                pair += v * q[i]
-                q[i] += v
-            f += x * P[j, k] + pair
+        f = row_value(r, indptr, columns, values, bias, P, k, q)
         weight = omega[r] if len(omega) else np.float32(1)
         met, slope = loss_and_slope(f, y[r], loss, delta)
         total += weight * met
