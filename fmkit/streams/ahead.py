@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ DEPTH = 4  # items ahead: what is read must not fill the memory
 PATIENCE = 0.1  # seconds between looks whether anybody still waits
 
 
-def read_ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[T]:
+def read_ahead(items: Iterator[T], depth: int = DEPTH) -> Generator[T]:
     """The same items, made by a thread while the last ones are worked on; its errors come out here, in their turn.
 
     Parameters
