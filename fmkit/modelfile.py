@@ -23,6 +23,7 @@ _CLASSES = {
     "FMOrdinal": "fmkit.estimators",
     "FMRanker": "fmkit.estimators",
     "FMRegressor": "fmkit.estimators",
+    "ImageRestorer": "fmkit.restore",
     "MLPClassifier": "fmkit.deep",
     "MLPRegressor": "fmkit.deep",
     "RNNClassifier": "fmkit.deep",
@@ -37,7 +38,8 @@ def save(model: Any, path: str | Path) -> None:
 
     Parameters
     ----------
-    model : FMRegressor, FMClassifier, FMOrdinal, FMRanker, Recommender, TableEncoder, or an estimator of fmkit.deep
+    model : FMRegressor, FMClassifier, FMOrdinal, FMRanker, Recommender, TableEncoder, ImageRestorer, or an estimator \
+of fmkit.deep
         Fitted; or scikit-learn's Pipeline of such.
     path : str or Path
         Customarily with the suffix `.fmkit`. The file is written beside it and renamed.

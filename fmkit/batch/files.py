@@ -142,7 +142,8 @@ def score_files(
         left = [file for file in files if file.below not in {e["input"] for e in run.entries if e["is_last"]}]
         begins = {entry["input"]: (entry["part"] + 1, entry["next"]) for entry in run.entries}
         with outlet.stack:
-            flow(asked.steps(left, lambda file: single or _form_of(file, form), begins), outlet, asked.n_threads)
+            work = asked.steps(left, lambda file: single or _form_of(file, form), begins, single is None)
+            flow(work, outlet, asked.n_threads)
             outlet.finish()
         manifest = _manifest(run, files, plan, started, time.monotonic() - clock)
         if rejects is not None:
@@ -231,12 +232,19 @@ class Asked:
         return {**told, "part_rows": self.part_rows, **self.cuts}
 
     def steps(
-        self, files: Sequence[Input], form_of: Callable[[Input], Form], begins: Mapping[str, Any]
+        self,
+        files: Sequence[Input],
+        form_of: Callable[[Input], Form],
+        begins: Mapping[str, Any],
+        keeps_folders: bool = False,
     ) -> Iterator[Work]:
         """What is to be done."""
 
-        def scorer_of(schema: pa.Schema) -> Scorer:
-            return Scorer(self.model, schema, **self.scoring)
+        def scorer_of(schema: pa.Schema, own: list[str]) -> Scorer:
+            scoring = dict(self.scoring)
+            if keeps_folders and scoring["keep"] is None:  # what the names of folders tell, they go on to tell
+                scoring["keep"] = own
+            return Scorer(self.model, schema, **scoring)
 
         return steps(files, scorer_of, form_of, self.limits, begins)
 

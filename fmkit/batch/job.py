@@ -113,7 +113,7 @@ class Outlet(Protocol):
 
 def steps(
     files: Sequence[Input],
-    scorer_of: Callable[[pa.Schema], Scorer],
+    scorer_of: Callable[[pa.Schema, list[str]], Scorer],
     form_of: Callable[[Input], Form],
     limits: Limits,
     begins: Mapping[str, tuple[int, Mapping[str, int]]],
@@ -124,7 +124,7 @@ def steps(
     ----------
     files : sequence of Input
     scorer_of : callable
-        Binds the model to the columns of a file.
+        Binds the model to the columns of a file; told, too, which of them the file itself holds.
     form_of : callable
         Of the output of a file.
     limits : Limits
@@ -135,7 +135,7 @@ def steps(
     for file in files:
         reader = open_reader(file, limits)
         try:
-            scorer = scorer_of(reader.schema)
+            scorer = scorer_of(reader.schema, reader.own)
         except InputError as error:
             raise InputError(str(error), path=file.place.name) from None
         form = form_of(file)

@@ -142,6 +142,7 @@ class Files:
     def _open(self, part: Place, job: PartJob) -> None:
         stream = self.stack.enter_context(part.system.open_output_stream(part.path))
         self.sink = Digested(stream)
+        self.stack.callback(self.sink.abandon)
         rows = 1 << 62 if job.file.form == "parquet" else GROUP_ROWS
         assert self.schema is not None
         self.writer = (self.single or job.form).writer(self.sink, self.schema, rows, self.group_bytes)

@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmkit.batch.inputs import Input
 from fmkit.batch.scoring import REJECTED
 from fmkit.errors import InputError
 
+NOT_TEXT = "it is not UTF-8"
+SHOWN = 80  # letters of a value that will not do
 PLACED = pa.schema([("line", pa.int64()), *REJECTED])  # rejects with the line, where a file has lines
 
 
@@ -106,6 +109,8 @@ class Reader(Protocol):
     """A file that is read part by part."""
 
     schema: pa.Schema
+    own: list[str]
+    """Columns of the file itself; the others are what its folders' names tell."""
     numbered: bool
     """Whether it may have several parts."""
 
@@ -135,6 +140,17 @@ def add_partitions(batch: pa.RecordBatch, needed: Sequence[str], file: Input) ->
     if not needed:
         return batch
     return pa.RecordBatch.from_arrays(columns, list(needed))
+
+
+def decoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Bytes as text, and the rows that are none."""
+    try:
+        return column.cast(pa.string()), np.empty(0, np.int64)
+    except pa.ArrowInvalid:
+        texts = [None if value is None else value.decode("utf-8", "replace") for value in column.to_pylist()]
+        encoded = pa.array(texts, pa.string())
+        wrong = pc.not_equal(encoded.cast(pa.binary()), column)
+        return encoded, np.flatnonzero(np.asarray(pc.fill_null(wrong, False)))
 
 
 def no_rejects() -> pa.RecordBatch:

@@ -2,7 +2,8 @@
 
 Quotes are as in RFC 4180: a field that begins with one ends with one, two of them inside stand for one, and line ends
 inside belong to the field. A quote that nobody closed would take all that follows with it: a record over several lines
-with a wrong number of fields is at fault with its first line alone, and the next line is a record's start again.
+with a wrong number of fields, or with letters behind a closing quote, is at fault with its first line alone, and the
+next line is a record's start again.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
     n, n_bytes, begin = 0, len(data), 0
     while begin < n_bytes:
         at, count, quoted, at_start, inner, first_end = begin, 1, False, True, 0, -1
-        whole = False
+        whole, closed, strayed = False, False, False
         while at < n_bytes:
             letter = data[at]
             if quoted:
@@ -53,14 +54,14 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
                     if at + 1 < n_bytes and data[at + 1] == QUOTE:
                         at += 1
                     else:
-                        quoted = False
+                        quoted, closed = False, True
                 elif letter == LINE_FEED or (letter == RETURN and not (at + 1 < n_bytes and data[at + 1] == LINE_FEED)):
                     if first_end < 0:
                         first_end = at + 1
                     inner += 1
             elif letter == delimiter:
                 count += 1
-                at_start = True
+                at_start, closed = True, False
             elif letter in (LINE_FEED, RETURN):
                 if letter == RETURN:
                     if at + 1 == n_bytes and not is_last:
@@ -71,6 +72,7 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
                 whole = True
                 break
             else:
+                strayed = strayed or closed  # behind a closing quote, where only a delimiter may stand
                 quoted = at_start and letter == QUOTE and delimiter >= 0
                 at_start = False
             at += 1
@@ -79,7 +81,7 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
                 break
             if quoted:
                 count = UNCLOSED
-        elif first_end >= 0 and count != n_fields:
+        elif first_end >= 0 and (count != n_fields or strayed):
             count = UNCLOSED
         if count == UNCLOSED and first_end >= 0:
             at, inner = first_end, 0

@@ -54,12 +54,14 @@ class Rows:
             self.columns = {INDICES: Entries(self.n_sparse), VALUES: Entries(None)}
         else:
             self.columns = dict.fromkeys(_names(first, schema), Numbers())
-        self.dense = all(isinstance(kind, Numbers) for kind in self.columns.values())
+        self.nameless = not hasattr(first, "feature_names_in_") and not hasattr(first, "stream_")
 
     def answer(self, values: Mapping[str, Any], n: int) -> list[pa.Array]:
         """Predictions."""
         if self.n_sparse:
             return self.predictions.of(_as_csr(values[INDICES], values[VALUES], self.n_sparse))
+        if self.nameless and all(isinstance(kind, Numbers) for kind in self.columns.values()):
+            return self.predictions.of(np.column_stack([values[name] for name in self.columns]))
         return self.predictions.of(pa.table(dict(values)))
 
 

@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from fmkit.batch.places import Place
 from fmkit.errors import InputError
+from fmkit.files import check_writable
 
 LATER = "--resume goes on, --overwrite begins anew"
 
@@ -93,8 +94,13 @@ def begun(out: Place, is_folder: bool, plan: dict[str, Any], *, resume: bool, ov
             run.entries = _entries(run.work)
         if not run.is_finished:
             (run.work / "plan.json").write_text(json.dumps(plan))
-        yield run
-    if run.is_finished or run.manifest.is_file:
+        try:
+            yield run
+        except BaseException:
+            if not (run.is_folder and run.entries):
+                run.work.remove()  # there is nothing to go on with
+            raise
+    if run.is_finished:
         run.work.remove()
 
 
@@ -109,6 +115,8 @@ def manifest_of(out: Place, is_folder: bool) -> Place:
 
 
 def _check_place(run: Run, resume: bool, overwrite: bool) -> None:
+    if not run.is_folder and run.out.is_local:
+        check_writable(run.out.path)
     if resume or overwrite:
         if not run.is_folder or (run.work / "plan.json").is_file or run.manifest.is_file:
             return

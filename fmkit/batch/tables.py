@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fmkit.batch.inputs import Input
 from fmkit.batch.reading import (
+    NOT_TEXT,
+    PLACED,
+    SHOWN,
     Limits,
     Loaded,
     Part,
     Piece,
     add_partitions,
     damaged,
+    decoded,
     no_rejects,
     with_partitions,
 )
@@ -40,6 +45,7 @@ class ParquetFile:
         self.file, self.limits = file, limits
         try:
             self.opened = parquet.ParquetFile(file.place.open(), buffer_size=BUFFER, pre_buffer=False)
+            self.own = list(self.opened.schema_arrow.names)
             self.schema = with_partitions(self.opened.schema_arrow, file)
         except FAULTS as error:
             raise damaged(file, error) from None
@@ -73,14 +79,8 @@ class ParquetFile:
                 )
 
     def _piece(self, batch: pa.RecordBatch, needed: Sequence[str], row: int, ends_group: bool) -> Piece:
-        def load() -> Loaded:
-            if own := [name for name in needed if name in batch.schema.names]:
-                batch.select(own).validate(full=True)  # offsets that lead outside would lead the kernels there
-            rows = np.arange(row + 1, row + 1 + len(batch))
-            return Loaded(add_partitions(batch, needed, self.file), rows, None, no_rejects())
-
         total = max(self.opened.metadata.num_rows, 1)
-        return Piece(load, len(batch), (row + len(batch)) / total, ends_group)
+        return Piece(_loading(batch, needed, row, self.file), len(batch), (row + len(batch)) / total, ends_group)
 
 
 class ArrowFile:
@@ -107,6 +107,7 @@ class ArrowFile:
                 opened.seek(0)
                 reader = pa.ipc.open_stream(opened)
                 self.batches = iter(reader)
+            self.own = list(reader.schema.names)
             self.schema = with_partitions(reader.schema, file)
         except FAULTS as error:
             raise damaged(file, error) from None
@@ -145,7 +146,7 @@ class SparseText:
     def __init__(self, file: Input, limits: Limits) -> None:
         if not file.place.is_local:
             raise InputError("sparse text is read from this computer: copy it here first", path=file.place.name)
-        self.file, self.limits = file, limits
+        self.file, self.limits, self.own = file, limits, list(self.schema.names)
 
     def parts(self, needed: Sequence[str], begin: Mapping[str, int], number: int) -> Iterator[Part]:
         """One."""
@@ -168,13 +169,40 @@ class SparseText:
 
 def _loading(batch: pa.RecordBatch, needed: Sequence[str], row: int, file: Input) -> Any:
     def load() -> Loaded:
+        rows = np.arange(row + 1, row + 1 + len(batch))
         try:
-            batch.validate(full=True)
+            batch.validate(full=True)  # offsets that lead outside would lead the kernels there
+            return Loaded(add_partitions(batch, needed, file), rows, None, no_rejects())
         except pa.ArrowInvalid as error:
-            raise damaged(file, error) from None
-        return Loaded(add_partitions(batch, needed, file), np.arange(row + 1, row + 1 + len(batch)), None, no_rejects())
+            readable, rejected = _with_text(batch, rows)
+            if not len(rejected):
+                raise damaged(file, error) from None
+        rows = np.setdiff1d(rows, np.asarray(rejected["row"]))
+        return Loaded(add_partitions(readable, needed, file), rows, None, rejected)
 
     return load
+
+
+def _with_text(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Rows whose texts are texts, and the others as rejects."""
+    columns, wrong = [], np.zeros(len(batch), bool)
+    rejects = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if is_text:
+            content = column.view(pa.binary() if pa.types.is_string(column.type) else pa.large_binary())
+            texts, faulty = decoded(content)
+            faulty = faulty[~wrong[faulty]]
+            wrong[faulty] = True
+            values = [str(value)[:SHOWN] for value in content.take(pa.array(faulty)).to_pylist()]
+            rejects += [
+                {"row": int(rows[r]), "column": name, "reason": NOT_TEXT, "value": value}
+                for r, value in zip(faulty.tolist(), values, strict=True)
+            ]
+            column = texts.cast(column.type)
+        columns.append(column)
+    readable = pa.RecordBatch.from_arrays(columns, schema=batch.schema).take(pa.array(np.flatnonzero(~wrong)))
+    return readable, pa.RecordBatch.from_pylist(sorted(rejects, key=lambda one: one["row"]), schema=PLACED)
 
 
 def _groups(metadata: Any, part_rows: int) -> list[list[int]]:

@@ -12,20 +12,31 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 from numpy.typing import NDArray
 
 from fmkit.batch.inputs import Input
-from fmkit.batch.reading import PLACED, Limits, Loaded, Part, Piece, add_partitions, damaged, with_partitions
+from fmkit.batch.reading import (
+    NOT_TEXT,
+    PLACED,
+    SHOWN,
+    Limits,
+    Loaded,
+    Part,
+    Piece,
+    add_partitions,
+    damaged,
+    decoded,
+    no_rejects,
+    with_partitions,
+)
 from fmkit.batch.records import UNCLOSED, count_lines, find_records, gather_records
 from fmkit.errors import InputError
 
 HEAD = 1 << 20  # bytes that must hold the header, or what tells the types of NDJSON
 LONGEST = 1 << 24  # bytes of a record: a longer one has a quote that nobody closed
 NAMES = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
-SHOWN = 80
 ARTICLES = {
     "number": "a number", "string": "text", "boolean": "true or false", "object": "an object", "array": "a list",
     "null": "nothing",
@@ -141,8 +152,9 @@ class Text:
         part_end = at.byte + (self.part_bytes if self.numbered else 1 << 62)
         while not at.is_last and (at.byte < part_end or len(at.rest) >= self.block_bytes):
             missing = self.block_bytes - len(at.rest)
-            more = self._read(stream, missing if missing > 0 else self.block_bytes)
-            at.is_last = not more
+            asked = missing if missing > 0 else self.block_bytes
+            more = self._read(stream, asked)
+            at.is_last = len(more) < asked
             data = np.frombuffer(at.rest + more, np.uint8)
             if len(data) > LONGEST + 2 * self.block_bytes:
                 raise InputError(f"the line is longer than {LONGEST >> 20} MB", path=self.file.place.name, line=at.line)
@@ -208,12 +220,12 @@ class Delimited(Text):
             raise InputError("this is no table: CSV or TSV in UTF-8 is needed", path=file.place.name) from None
         self.header_bytes = self.before + len(line)
         sign = max(",\t;|", key=header.count)
-        self.names = next(csv.reader([header], delimiter=sign))
-        twice = [name for name in self.names if self.names.count(name) > 1]
+        self.own = next(csv.reader([header], delimiter=sign))
+        twice = [name for name in self.own if self.own.count(name) > 1]
         if twice:
             raise InputError(f"the header names '{twice[0]}' twice: rename all but one", path=file.place.name)
-        self.delimiter, self.n_fields = ord(sign), len(self.names)
-        self.schema = with_partitions(pa.schema([(name, pa.string()) for name in self.names]), file)
+        self.delimiter, self.n_fields = ord(sign), len(self.own)
+        self.schema = with_partitions(pa.schema([(name, pa.string()) for name in self.own]), file)
 
     def start(self) -> Mapping[str, int]:
         """After the header."""
@@ -224,15 +236,15 @@ class Delimited(Text):
         """Text; rows with too few or too many fields, or that are no UTF-8, are rejects."""
         wrong = np.flatnonzero(block.fields != self.n_fields)
         good = np.flatnonzero(block.fields == self.n_fields)
-        own = [name for name in needed if name in self.names]
-        content, reads = block.content(good), own or self.names[:1]
+        own = [name for name in needed if name in self.own]
+        content, reads = block.content(good), own or self.own[:1]
         if not len(good):
             table = pa.table({name: pa.array([], pa.binary()) for name in reads})
         else:
             try:
                 table = pa.csv.read_csv(
                     pa.BufferReader(content),
-                    pa.csv.ReadOptions(column_names=self.names, block_size=len(content) + 1, use_threads=False),
+                    pa.csv.ReadOptions(column_names=self.own, block_size=len(content) + 1, use_threads=False),
                     pa.csv.ParseOptions(delimiter=chr(self.delimiter), newlines_in_values=True),
                     # Only an empty field is missing: "NA" and "null" may be somebody's name.
                     pa.csv.ConvertOptions(
@@ -249,18 +261,18 @@ class Delimited(Text):
         rejects = [self._of_fields(block, wrong)] if len(wrong) else []
         columns, no_text = {}, np.zeros(len(good), bool)
         for name in reads:
-            columns[name], faulty = _decoded(table.column(name).combine_chunks())
+            columns[name], faulty = decoded(table.column(name).combine_chunks())
             faulty = faulty[~no_text[faulty]]
             no_text[faulty] = True
             if len(faulty):
-                told = ["it is not UTF-8"] * len(faulty)
+                told = [NOT_TEXT] * len(faulty)
                 shown = [str(value)[:SHOWN] for value in table.column(name).take(pa.array(faulty)).to_pylist()]
                 rejects.append(block.rejected(good[faulty], [name] * len(faulty), told, shown))
         batch = pa.RecordBatch.from_pydict(columns)
         if no_text.any():
             batch, good = batch.take(pa.array(np.flatnonzero(~no_text))), good[~no_text]
         rejected = pa.Table.from_batches(rejects, PLACED).combine_chunks().to_batches()
-        return Loaded(batch, block.row + good, block.lines[good], (rejected or [_none()])[0])
+        return Loaded(batch, block.row + good, block.lines[good], (rejected or [no_rejects()])[0])
 
     def _of_fields(self, block: Block, records: NDArray[np.int64]) -> pa.RecordBatch:
         reasons = [
@@ -282,8 +294,9 @@ class Lines(Text):
         known = [line for line in lines if line.strip() and _is_object(line)]
         if not known:
             raise InputError("the file has no line that is a JSON object", path=file.place.name)
-        self.own = pa.json.read_json(pa.BufferReader(b"\n".join(_alike(known)))).schema
-        self.schema = with_partitions(self.own, file)
+        self.types = pa.json.read_json(pa.BufferReader(b"\n".join(_alike(known)))).schema
+        self.own = list(self.types.names)
+        self.schema = with_partitions(self.types, file)
 
     def start(self) -> Mapping[str, int]:
         """At the first line."""
@@ -291,7 +304,7 @@ class Lines(Text):
 
     def parse(self, block: Block, needed: Sequence[str]) -> Loaded:
         """Objects; lines that are none, or whose values are of another type, are rejects."""
-        own = pa.schema([field for field in self.own if field.name in needed] or [self.own.field(0)])
+        own = pa.schema([field for field in self.types if field.name in needed] or [self.types.field(0)])
         tables: list[pa.Table] = []
         wrong: list[tuple[int, str | None, str]] = []
         self._read_lines(block, np.arange(len(block.begins)), own, tables, wrong)
@@ -301,7 +314,7 @@ class Lines(Text):
         batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in whole.columns], schema=own)
         columns, reasons = [column for _, column, _ in wrong], [reason for _, _, reason in wrong]
         values = [block.text(record) for record in bad.tolist()]
-        rejected = block.rejected(bad, columns, reasons, values) if len(bad) else _none()
+        rejected = block.rejected(bad, columns, reasons, values) if len(bad) else no_rejects()
         return Loaded(batch, block.row + good, block.lines[good], rejected)
 
     def _read_lines(self, block: Block, records: Any, own: pa.Schema, tables: Any, wrong: Any) -> None:
@@ -358,18 +371,3 @@ def _is_object(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return False
-
-
-def _decoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Bytes as text, and the rows that are none."""
-    try:
-        return column.cast(pa.string()), np.empty(0, np.int64)
-    except pa.ArrowInvalid:
-        texts = [None if value is None else value.decode("utf-8", "replace") for value in column.to_pylist()]
-        encoded = pa.array(texts, pa.string())
-        wrong = pc.not_equal(encoded.cast(pa.binary()), column)
-        return encoded, np.flatnonzero(np.asarray(pc.fill_null(wrong, False)))
-
-
-def _none() -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema=PLACED)

@@ -213,6 +213,10 @@ class Digested(io.RawIOBase):
         """Bytes written."""
         return self.size
 
+    def abandon(self) -> None:
+        """Take no more: a writer that was left open ends its file when nobody wants it any longer."""
+        self._stream = io.BytesIO()
+
     def write(self, content: Any) -> int:
         """Pass bytes on."""
         view = memoryview(content)

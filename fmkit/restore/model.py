@@ -49,6 +49,32 @@ class PictureModel:
             (None if self.correlation is None else self.correlation.tolist()),
         )
 
+    def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Facts and arrays of a model file."""
+        scale, space = self.scale, self.space
+        arrays = {"low": scale.low, "high": scale.high, "mean": space.mean, "axes": space.axes}
+        if self.correlation is not None:
+            arrays["correlation"] = self.correlation
+        return {"middle": scale.middle, "half": scale.half, "noise": self.noise}, arrays
+
+    @classmethod
+    def unpack(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "PictureModel":
+        """The reverse of `pack`; a KeyError, TypeError or ValueError if they do not fit together."""
+        low, high, mean, axes = (arrays[name] for name in ("low", "high", "mean", "axes"))
+        numbers = [float(facts[name]) for name in ("middle", "half", "noise")]
+        n_channels = len(mean)
+        right = low.shape == high.shape == mean.shape == (n_channels,) and low.dtype == high.dtype
+        if not right or axes.ndim != 2 or len(axes) != n_channels or not 1 <= axes.shape[1] <= n_channels:
+            raise ValueError("its colours are not those of one kind of picture")
+        if mean.dtype != np.float64 or axes.dtype != np.float64 or not np.isfinite([*mean, *axes.ravel()]).all():
+            raise ValueError("its axes of colours are no numbers")
+        if not np.isfinite(numbers).all() or numbers[1] <= 0:
+            raise ValueError("its range of values is none")
+        correlation = arrays.get("correlation")
+        if correlation is not None and (correlation.dtype != np.float32 or correlation.ndim != 2):
+            raise ValueError("its correlation is none")
+        return cls(Scale(numbers[0], numbers[1], low, high), PrincipalPlanes(mean, axes), correlation, numbers[2])
+
 
 def learn(pictures: Sequence[Values]) -> PictureModel:
     """The model of pictures of one type and number of channels."""

@@ -161,6 +161,22 @@ class ImageRestorer(TransformerMixin, BaseEstimator):
         mask = None if np.ndim(mask) == 1 else mask
         return np.asarray(self.fit(X, mask).transform(X, mask, **params))
 
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        check_is_fitted(self)
+        facts, arrays = self.model_.pack()
+        parameters = self.get_params(deep=False)
+        if not isinstance(parameters["random_state"], int | None):
+            parameters["random_state"] = None
+        return {**facts, "parameters": parameters, "n_features_in": self.n_features_in_}, arrays
+
+    @classmethod
+    def _from_file(cls, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "ImageRestorer":
+        restorer = cls(**facts["parameters"])
+        settings_for(restorer.method, restorer.quality, restorer.denoise)
+        restorer.model_ = PictureModel.unpack(facts, arrays)
+        restorer.n_channels_, restorer.n_features_in_ = len(restorer.model_.space.mean), int(facts["n_features_in"])
+        return restorer
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True

@@ -1,0 +1,103 @@
+"""Records of text: the kernel finds what Python's csv module finds, wherever blocks are cut."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fmkit.batch.inputs import find_inputs
+from fmkit.batch.reading import Limits, open_reader
+from fmkit.batch.records import UNCLOSED, count_lines, find_records
+
+FIELD = st.text(alphabet='ab1 ,;"\n\r\té', max_size=6)
+
+
+def found(content, delimiter=b",", n_fields=3, is_last=True):
+    data = np.frombuffer(content, np.uint8)
+    arrays = [np.empty(count_lines(data), np.int64) for _ in range(4)]
+    n, used, line = find_records(data, delimiter[0], n_fields, is_last, 1 << 20, 1, *arrays)
+    begins, ends, fields, lines = (array[:n].tolist() for array in arrays)
+    records = [content[a:b] for a, b in zip(begins, ends, strict=True)]
+    return records, fields, lines, int(used), int(line)
+
+
+@given(st.lists(st.lists(FIELD, min_size=3, max_size=3), max_size=8), st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=100)
+def test_records_are_those_of_pythons_csv(rows, end):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(rows)
+    records, fields, lines, used, _ = found(text.getvalue().encode())
+    assert [next(csv.reader(io.StringIO(r.decode(), newline=""))) for r in records] == rows
+    assert fields == [3] * len(rows)
+    assert used == len(text.getvalue().encode())
+    reader = csv.reader(io.StringIO(text.getvalue(), newline=""))
+    starts = [1] + [reader.line_num + 1 for _ in reader]
+    assert "\r" in text.getvalue().replace(end, "") or lines == starts[:-1]  # a lone return ends a line here, not there
+
+
+@given(st.lists(st.lists(FIELD, min_size=2, max_size=2), min_size=1, max_size=8), st.integers(0, 100))
+@settings(max_examples=100)
+def test_a_block_that_ends_anywhere_leaves_the_rest_for_the_next(rows, cut):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    content = text.getvalue().encode()
+    cut = min(cut, len(content))
+    whole = found(content, n_fields=2)
+    first = found(content[:cut], n_fields=2, is_last=False)
+    second = found(content[first[3] :], n_fields=2)
+    assert first[0] + second[0] == whole[0]
+    assert first[2] + [line + first[4] - 1 for line in second[2]] == whole[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "fields"),
+    [
+        (b'1,2,3\n4,"5,6\n7,8,9\n', [3, UNCLOSED, 3]),
+        (b'1,"2,3\n4,"x",6\n', [UNCLOSED, 3]),  # the quote after it closes the first, and letters stand behind it
+        (b'1,2,"3', [UNCLOSED]),
+        (b'1,2,"3\n4,5,6', [UNCLOSED, 3]),
+        (b'1,2\n\n\n1,2,3,4\n5,"a\nb",6', [2, 4, 3]),
+        (b'1,5"6,7\n', [3]),  # a quote inside of a field is a letter
+        (b",,\n", [3]),
+        (b"", []),
+    ],
+)
+def test_faulty_records_are_told_and_leave_the_others_alone(content, fields):
+    assert found(content)[1] == fields
+
+
+@given(st.integers(1 << 16, 1 << 18), st.integers(0, 1))
+@settings(max_examples=10, deadline=None)
+def test_rows_and_lines_of_a_file_do_not_depend_on_its_blocks(tmp_path_factory, block, quotes):
+    folder = tmp_path_factory.mktemp("blocks")
+    notes = ['"a\nb"' if quotes and k % 5 == 0 else "x" * (k % 40) for k in range(12_000)]
+    rows = [f"{k},{note}" if k % 1000 != 7 else f"{k}" for k, note in enumerate(notes)]
+    (folder / "in.csv").write_text("id,note\n" + "\n".join(rows))
+    limits = Limits(4 * block, 1 << 16, 1 << 22, 1 << 27)
+    reader = open_reader(find_inputs([str(folder / "in.csv")])[0], limits)
+    loaded = [piece.load() for part in reader.parts(["id"], {}, 0) for piece in part.pieces]
+    ids = [int(one) for piece in loaded for one in piece.batch["id"].to_pylist()]
+    rejected = [row for piece in loaded for row in piece.rejected.to_pylist()]
+    assert ids == [k for k in range(12_000) if k % 1000 != 7]
+    assert np.concatenate([piece.rows for piece in loaded]).tolist() == [k + 1 for k in ids]
+    assert [row["row"] for row in rejected] == [k + 1 for k in range(12_000) if k % 1000 == 7]
+    in_lines = (folder / "in.csv").read_text().split("\n")
+    lines = np.concatenate([piece.lines for piece in loaded]).tolist()
+    assert all(in_lines[line - 1].startswith(f"{k},") for k, line in zip(ids, lines, strict=True))
+    assert all(in_lines[row["line"] - 1] == str(row["row"] - 1) for row in rejected)
+
+
+def test_lines_of_json_that_are_none_are_told_with_their_column(tmp_path):
+    lines = ['{"id": 1, "more": [1]}', "{}", "[1]", '{"id": "x"}', "{bad", "", '{"id": 5}'] + ['{"id": 6}'] * 50
+    (tmp_path / "in.ndjson").write_text("\n".join(lines))
+    reader = open_reader(find_inputs([str(tmp_path / "in.ndjson")])[0], Limits(1 << 20, 1 << 16, 1 << 22, 1 << 27))
+    loaded = [piece.load() for part in reader.parts(["id"], {}, 0) for piece in part.pieces]
+    assert loaded[0].batch["id"].to_pylist() == [1, None, 5] + [6] * 50
+    assert [(r["line"], r["column"], r["reason"]) for r in loaded[0].rejected.to_pylist()] == [
+        (3, None, "this is no JSON object"),
+        (4, "id", "it holds text where a number is needed"),
+        (5, None, "this is no JSON object"),
+    ]
