@@ -134,7 +134,7 @@ class Ranking:
     def scores(self, vectors: Vectors, histories: Pairs) -> Vectors:
         """Of all items, of shape (n, n_items)."""
         scores = vectors @ self.item_vectors.T
-        if self.item_item is not None and self._with_item_item:
+        if self.item_item is not None and self.with_item_item:
             scores += np.float32(self.weights[-1]) * self.item_item.scores(histories)
             unknown = np.diff(histories.before) == 0  # of which items say nothing
             scores[unknown] += np.float32(self.weights[-1]) * self._popularity
@@ -148,7 +148,7 @@ class Ranking:
 
     def pair_scores(self, vectors: Vectors, histories: Pairs, items: NDArray[np.int64]) -> Vectors:
         """Of one item for each query, of shape (n,)."""
-        if not self._with_item_item:
+        if not self.with_item_item:
             return np.asarray(np.einsum("ij,ij->i", vectors, self.item_vectors[items]), np.float32)
         scores = np.empty(len(items), np.float32)
         for some in self._blocks(len(items)):
@@ -156,7 +156,7 @@ class Ranking:
         return scores
 
     @property
-    def _with_item_item(self) -> bool:
+    def with_item_item(self) -> bool:
         """Whether scores are more than inner products."""
         return self.item_item is not None and self.weights[-1] > 0
 
@@ -185,7 +185,7 @@ class Ranking:
         """
         if among is not None:
             exclude = exclude.among(among)
-        if not self._with_item_item:
+        if not self.with_item_item:
             items = self.item_vectors
             if beside is not None:
                 vectors, items = np.hstack([vectors, beside[0]]), np.hstack([items, beside[1]])

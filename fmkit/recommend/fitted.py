@@ -102,8 +102,11 @@ class Fitted(BaseEstimator):
         out, step = np.empty(len(users), np.float32), ROWS_AT_ONCE
         for first in range(0, len(users), step):
             some = slice(first, first + step)
-            asked = self._asked(users[some], None if context is None else context[some])
-            out[some] = self.model_.scores(asked, items[some])
+            if context is None:
+                out[some] = self.model_.pair_scores(users[some], items[some])
+            else:
+                asked = self.model_.asked(self.model_.find(users[some]), context[some])
+                out[some] = self.model_.scores(asked, items[some])
         return out
 
     def predict(
@@ -137,22 +140,17 @@ class Fitted(BaseEstimator):
             return self.scores(user, item, told)
         if return_std and not self.tells_std:
             raise InputError("only MCMC and VB tell a standard deviation: leave model='auto', or give one of these")
+        if told is None:
+            return model.pair_ratings(user, item) if return_std else model.pairs_expected(user, item)
         mean, deviation = np.empty(len(user), np.float32), np.empty(len(user), np.float32)
         for first in range(0, len(user), ROWS_AT_ONCE):
             some = slice(first, first + ROWS_AT_ONCE)
-            asked = self._asked(user[some], None if told is None else told[some])
+            asked = model.asked(model.find(user[some]), told[some])
             if return_std:
                 mean[some], deviation[some] = model.ratings(asked, item[some])
             else:
                 mean[some] = model.expected(asked, item[some])
         return (mean, deviation) if return_std else mean
-
-    def _asked(self, users: Codes, context: sparse.csr_array | None = None) -> Any:
-        """What is asked for a user a pair; what a user has is looked up once, as users have many pairs."""
-        if context is not None:
-            return self.model_.asked(self.model_.find(users), context)
-        distinct, place = np.unique(users, return_inverse=True)
-        return self.model_.asked(self.model_.find(distinct)).select(place)
 
     @property
     def tells_std(self) -> bool:

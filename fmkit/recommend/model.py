@@ -45,3 +45,6 @@ class Model(Protocol):
 
     def scores(self, asked: Any, items: Codes) -> Floats:
         """Of an item each; -1 stands for one of which nothing is known."""
+
+    def pair_scores(self, users: Codes, items: Codes) -> Floats:
+        """Of users and items by code, in the usual context: the same bits, whichever pairs come together."""

@@ -17,6 +17,7 @@ from fmkit.ranking.lifts import Choices, Lifts
 from fmkit.ranking.pairs import Pairs
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.model import Codes, Floats
+from fmkit.recommend.pair_values import dots
 from fmkit.recommend.rating_model import Ratings
 
 
@@ -181,6 +182,15 @@ class RankingModel:
         scores = self.ranker.ranking_.pair_scores(asked.of_users, asked.histories, known)
         if self.lifts is not None:
             scores += row_dots(asked.of_contexts, self.lifts.items[known])
+        return np.where(items < 0, np.float32(0), scores)
+
+    def pair_scores(self, users: Codes, items: Codes) -> Floats:
+        """As `scores`, of users by code in the usual context; what a user has is looked up once."""
+        distinct, place = np.unique(users, return_inverse=True)
+        people, ranking = self.find(distinct), self.ranker.ranking_
+        if ranking.with_item_item:
+            return self.scores(self.asked(people).select(place), items)
+        scores = dots(place, np.maximum(items, 0), people.of_users, ranking.item_vectors)
         return np.where(items < 0, np.float32(0), scores)
 
 

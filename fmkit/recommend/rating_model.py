@@ -16,6 +16,7 @@ from fmkit.machine import FactorizationMachine
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.topn import Arranged, Doubt, top_n
 from fmkit.recommend.model import Codes, Floats
+from fmkit.recommend.pair_values import RatingPairs
 from fmkit.recommend.rating_design import RatingDesign, pairs_of
 from fmkit.recommend.rating_side import RatingSide
 from fmkit.recommend.scale import Scale
@@ -301,6 +302,26 @@ class RatingModel:
         """Mean and standard deviation of a rating of an item each."""
         f, noise = self.scores(asked, items), self.noise_of(asked, items)
         return self.scale.ratings(f, np.square(self.deviations(asked, items)), noise)
+
+    @cached_property
+    def _pairs(self) -> RatingPairs:
+        return RatingPairs.of(self)
+
+    def pair_scores(self, users: Codes, items: Codes) -> Floats:
+        """As `scores`, of users by code in the usual context."""
+        return self._pairs.values(users, items)
+
+    def pairs_expected(self, users: Codes, items: Codes) -> Floats:
+        """As `expected`, of these."""
+        if self.scale.ordered:
+            return self.pair_ratings(users, items)[0]
+        return np.clip(self.pair_scores(users, items), self.scale.lowest, self.scale.highest)
+
+    def pair_ratings(self, users: Codes, items: Codes) -> tuple[Floats, Floats]:
+        """As `ratings`, of these."""
+        variance, noise = self._pairs.variances(users, items)
+        np.clip(variance, 0, np.float32(self.scale.most_variance), out=variance)
+        return self.scale.ratings(self.pair_scores(users, items), variance, noise)
 
     def fold(
         self,

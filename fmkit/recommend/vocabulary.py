@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
-
-FEW = 100  # ids asked for at once
-MANY = 1_000_000  # ids of which no dictionary is made: it would take 100 MB
+from fmkit.tables.places import UNKNOWN, Places
+from fmkit.tables.texts import plain
 
 
 class Vocabulary:
@@ -38,19 +37,11 @@ class Vocabulary:
 
         Ids are compared as they are written: 7 and "7" are the same, "007" is another; spaces around are no part of it.
         """
-        texts = pc.utf8_trim_whitespace(as_texts(ids))
-        if len(texts) < FEW and len(self) < MANY:  # Arrow makes its table of the known ones anew each time
-            codes = self._code_of
-            return np.fromiter((codes.get(text, -1) for text in texts.to_pylist()), np.int32, len(texts))
-        return np.asarray(pc.fill_null(pc.index_in(texts, value_set=self._texts), -1), dtype=np.int32)
+        return np.maximum(self._places.of(as_column(ids)), np.int32(UNKNOWN))
 
     @cached_property
-    def _texts(self) -> pa.StringArray:
-        return self.ids.cast(pa.string())
-
-    @cached_property
-    def _code_of(self) -> dict[str, int]:
-        return {text: code for code, text in enumerate(self._texts.to_pylist())}
+    def _places(self) -> Places:
+        return Places(self.ids)
 
     def decode(self, codes: NDArray[np.int32]) -> pa.Array:
         """Ids of codes."""
@@ -75,22 +66,27 @@ class Vocabulary:
 
 def as_texts(ids: Any) -> pa.Array:
     """Ids as text, one alone as an array of one; those that are neither integers nor text are refused."""
+    return plain(as_column(ids)).cast(pa.string())
+
+
+def as_column(ids: Any) -> pa.Array:
+    """Ids as integers, text, a dictionary of these or nulls; others are refused, as those of `as_texts`."""
     if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
+        ids = ids.chunk(0) if ids.num_chunks == 1 else ids.combine_chunks()
     column = ids if isinstance(ids, pa.Array) else _array(id_array(ids))
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_floating(column.type):
+    of, kind = pa.types, column.type
+    if of.is_dictionary(kind):
+        kind = kind.value_type
+    if of.is_floating(kind):
         # Integers with gaps come as floats from other tools; 1.5 is refused by the cast.
         try:
-            column = column.cast(pa.int64())
+            return plain(column).cast(pa.int64())
         except pa.ArrowInvalid:
             raise InputError("ids must be integers or text, got numbers with decimals") from None
-    of = pa.types
     kinds = (of.is_integer, of.is_string, of.is_large_string, of.is_string_view, of.is_null)
-    if not any(is_kind(column.type) for is_kind in kinds):
-        raise InputError(f"ids must be integers or text, got {column.type}")
-    return column.cast(pa.string())
+    if not any(is_kind(kind) for is_kind in kinds):
+        raise InputError(f"ids must be integers or text, got {kind}")
+    return column
 
 
 def id_array(ids: Any) -> NDArray[Any]:
@@ -102,7 +98,9 @@ def _array(ids: NDArray[Any]) -> pa.Array:
     """As in a table: text of a fixed width has no counterpart in Arrow, UUIDs and ids of several types are text."""
     if ids.dtype.kind in "iuf":
         return pa.array(ids)
-    objects = [str(one) if isinstance(one, UUID) else one for one in ids.tolist()]
+    objects = ids.tolist()
+    if ids.dtype.kind != "U":
+        objects = [str(one) if isinstance(one, UUID) else one for one in objects]
     try:
         return pa.array(objects)
     except (pa.ArrowException, TypeError, OverflowError):

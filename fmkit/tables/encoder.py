@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fmkit.errors import InputError
 from fmkit.tables.dates import Dates
+from fmkit.tables.entries import Entries
 from fmkit.tables.frames import as_arrow
 from fmkit.tables.kinds import KINDS, Kind, Recognised, recognise
 from fmkit.tables.knots import Knots, as_numbers
@@ -195,14 +197,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 "set_output(transform='default')"
             )
         table = self._table(X, reset=False)
-        blocks = [sparse.csr_array((len(table), 0), dtype=np.float32)]
+        parts: list[Entries | sparse.csr_array] = []
         for name, encoder in self._encoders.items():
-            column = table.column(name).combine_chunks()
+            column = table.column(name)
             try:
-                blocks.append(encoder.encode(as_numbers(column) if isinstance(encoder, Knots) else column))
+                parts.append(_encoded(encoder, column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()))
             except (InputError, pa.ArrowException) as error:
                 raise InputError(f"column '{name}': {error}") from None
-        design = sparse.hstack(blocks, format="csr", dtype=np.float32)
+        design = _side_by_side(parts, len(table))
         return design if self.sparse_output else design.toarray()
 
     def unmet(self, X: Any) -> dict[str, list[str]]:
@@ -330,6 +332,24 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
+
+
+def _encoded(encoder: Encoder, column: pa.Array) -> Entries | sparse.csr_array:
+    if isinstance(encoder, Knots):
+        return encoder.entries(as_numbers(column))
+    if isinstance(encoder, Levels) and encoder.kind == "category":
+        return encoder.entries(column)
+    return encoder.encode(column)
+
+
+def _side_by_side(parts: list[Entries | sparse.csr_array], n_rows: int) -> sparse.csr_array:
+    blocks = []
+    for of_entries, group in groupby(parts, lambda part: isinstance(part, Entries)):
+        some: list[Any] = list(group)
+        blocks += [Entries.beside(some).csr()] if of_entries else some
+    if len(blocks) == 1:
+        return blocks[0]
+    return sparse.hstack([sparse.csr_array((n_rows, 0), dtype=np.float32), *blocks], format="csr", dtype=np.float32)
 
 
 def _listed(kind: Any) -> Any:

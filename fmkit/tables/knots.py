@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fmkit.errors import InputError
+from fmkit.tables.entries import Entries
 from fmkit.tables.texts import is_text, plain, without_gaps
+
+AT_ONCE = 1 << 13  # rows: what is made of them on the way is in a cache, and no fresh memory is asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,24 +52,34 @@ class Knots:
 
     def encode(self, numbers: NDArray[np.float64]) -> sparse.csr_array:
         """Rows of the design, float32."""
+        return self.entries(numbers).csr()
+
+    def entries(self, numbers: NDArray[np.float64]) -> Entries:
+        """The same, as the one or two entries that a row has."""
         n, knots = len(numbers), self.knots
-        gone = np.isnan(numbers)
+        if not len(self):
+            return Entries(np.empty((n, 0), np.int32), None, 0)
+        shape = n, 1 if len(knots) < 2 else 2
+        values, columns = np.empty(shape, np.float32), np.zeros(shape, np.int32)
+        for first in range(0, n, AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            self._encode(numbers[some], columns[some], values[some])
+        columns[values == 0] = -1
+        return Entries(columns, values, len(self))
+
+    def _encode(self, numbers: NDArray[np.float64], columns: NDArray[np.int32], values: NDArray[np.float32]) -> None:
+        knots, gone = self.knots, np.isnan(numbers)
         if len(knots) < 2:
-            values, columns = np.ones((n, 1)), np.zeros((n, 1), np.int64)
+            values[:] = 1
         else:
             within = np.clip(numbers, knots[0], knots[-1])
             left = np.clip(np.searchsorted(knots, within, side="right") - 1, 0, len(knots) - 2)
             share = (within - knots[left]) / (knots[left + 1] - knots[left])
-            values, columns = np.stack([1 - share, share], axis=1), np.stack([left, left + 1], axis=1)
+            values[:, 0], values[:, 1] = 1 - share, share
+            columns[:, 0], columns[:, 1] = left, left + 1
         values[gone] = 0
         if self.missing:
             columns[gone, 0], values[gone, 0] = len(knots), 1
-        if not len(self):
-            return sparse.csr_array((n, 0), dtype=np.float32)
-        before = np.arange(n + 1) * values.shape[1]
-        matrix = sparse.csr_array((values.ravel().astype(np.float32), columns.ravel(), before), shape=(n, len(self)))
-        matrix.eliminate_zeros()
-        return matrix
 
     def select(self, columns: NDArray[Any]) -> Knots:
         """With some of the columns, ascending, alone: numbers that had no entry in the others are encoded as before."""

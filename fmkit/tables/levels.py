@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fmkit.tables.texts import plain
+from fmkit.tables.entries import Entries
+from fmkit.tables.places import NOTHING, Places
+from fmkit.tables.texts import is_text, plain
 
 BOOLEANS = (["true"], ["false"], ["true", "false"], ["false", "true"])
 WORD = r"[^\p{L}\p{N}]+"  # what stands between words
@@ -57,11 +60,22 @@ class Levels:
 
     def encode(self, column: pa.Array) -> sparse.csr_array:
         """Rows of the design, float32; levels that the fit did not see are left out."""
-        if self.of_booleans:
-            column = _as_booleans(column)
+        if self.kind == "category":
+            return self.entries(column).csr()
         tokens = Tokens.of(column, self.kind, self.separator)
         matrix = tokens.matrix(self.values, len(self), self.missing)
-        return (matrix if self.kind == "category" else unit_rows(matrix))[tokens.rows]
+        return unit_rows(matrix)[tokens.rows]
+
+    def entries(self, column: pa.Array) -> Entries:
+        """The same of a category, as the one entry that a row has."""
+        places = self._places.of(_as_booleans(column) if self.of_booleans else _as_values(column))
+        if self.missing:
+            places[places == NOTHING] = len(self.values)
+        return Entries(np.maximum(places, np.int32(-1))[:, None], None, len(self))
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.values)
 
     def select(self, columns: NDArray[Any]) -> Levels:
         """With some of the columns, ascending, alone."""
@@ -104,6 +118,13 @@ def as_levels(column: pa.Array) -> pa.Array:
             column = column.cast(pa.int64())
     texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
     return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def _as_values(column: pa.Array) -> pa.Array:
+    """Values as of `as_levels`, whole numbers and texts as they are."""
+    of, kind = pa.types, column.type
+    kind = kind.value_type if of.is_dictionary(kind) else kind
+    return column if of.is_integer(kind) or is_text(column) else as_levels(column)
 
 
 def _as_booleans(column: pa.Array) -> pa.Array:
