@@ -352,7 +352,7 @@ def test_no_permission(small, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--all-users", "--out", "lists.xlsx"], "lists are written to .csv or .parquet files, 'lists.xlsx' is none"),
+        (["--all-users", "--out", "lists.xlsx"], "or .arrow files, 'lists.xlsx' is none"),
         (
             ["--all-users", "--out", "nowhere/lists.csv"],
             "nowhere/lists.csv: there is no folder nowhere: make it first, or choose another name",

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+
+from fmkit import save
+from fmkit.recommend import Recommender
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="examples do not come with the source distribution")
@@ -80,3 +84,19 @@ def test_kinds_of_damage(tmp_path):
     lost = re.findall(r"^\w+ +\d+\.\d% +\S+ +(\S+) dB", text, re.MULTILINE)
     assert len(lost) == len(text.splitlines()) - 1
     assert all(float(value) > 10 for value in lost)
+
+
+def test_nightly(tmp_path):
+    ratings = {"user": [1, 1, 2, 2, 3], "item": [1, 2, 2, 3, 1], "rating": [5, 1, 1, 4, 5]}
+    save(Recommender(quality="fast", max_iter=3).fit(ratings), tmp_path / "model.fmkit")
+    (tmp_path / "incoming" / "shop=a").mkdir(parents=True)
+    (tmp_path / "incoming" / "shop=a" / "pairs.csv").write_text("user,item\n1,3\n2,1\n,1\n")
+    arguments = ["model.fmkit", "incoming", "scores", "2026-11-28"]
+    text = printed("nightly.py", *arguments, cwd=tmp_path)
+    assert text.startswith("2026-11-28: 3 rows in, 2 scored, 1 set aside, ")
+    assert printed("nightly.py", *arguments, cwd=tmp_path) == text  # nothing is left to do
+    scores = pq.ParquetFile(tmp_path / "scores" / "day=2026-11-28" / "shop=a" / "pairs.parquet").read()
+    assert scores.schema.names == ["user", "item", "prediction"]
+    assert pq.ParquetFile(tmp_path / "scores/_rejects/2026-11-28.parquet").read()["reason"].to_pylist() == [
+        "there is no id"
+    ]

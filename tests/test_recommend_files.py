@@ -261,5 +261,5 @@ def test_lists_are_written_whole_or_not_at_all(of_ids, tmp_path):
         write_lists(tmp_path / "l.csv", broken())
     assert pa.csv.read_csv(tmp_path / "l.csv").num_rows == len(read)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l.csv", "l.parquet"]
-    with pytest.raises(InputError, match=r"written to \.csv or \.parquet files"):
+    with pytest.raises(InputError, match=r"written to \.parquet, \.csv, \.ndjson or \.arrow files"):
         write_lists(tmp_path / "l.xlsx", of_ids.recommend_batches([1]))

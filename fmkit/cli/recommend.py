@@ -54,7 +54,7 @@ OF_A_FIT = ("feedback", "quality", "factors", "sweeps", "seed", "users_path")
 @click.option("--user", "users", multiple=True, metavar="ID", help="A user to recommend to; may be repeated.")
 @click.option("--new-user", type=FILE, metavar="FILE", help="Ratings of people whom the fit does not see.")
 @click.option("--all-users", is_flag=True, help="Write every user's list to --out.")
-@click.option("--out", type=FILE, metavar="FILE", help="The .csv or .parquet file for --all-users.")
+@click.option("--out", type=FILE, metavar="FILE", help="The .csv, .parquet or .ndjson file for --all-users.")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), metavar="N", help="Items a list.")
 @takes_tables
 @click.option(
