@@ -15,6 +15,7 @@ import numpy as np
 from fmkit.kernels import kernel
 
 QUOTE, LINE_FEED, RETURN = ord('"'), ord("\n"), ord("\r")
+LAST_SIGN = ord(",")  # all signs but some delimiters stand before it
 UNCLOSED = -1  # in place of a number of fields
 
 
@@ -75,6 +76,9 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
                 strayed = strayed or closed  # behind a closing quote, where only a delimiter may stand
                 quoted = at_start and letter == QUOTE and delimiter >= 0
                 at_start = False
+                if not quoted:  # most letters are no signs, and need no more than a glance
+                    while at + 1 < n_bytes and data[at + 1] > LAST_SIGN and data[at + 1] != delimiter:
+                        at += 1
             at += 1
         if not whole:
             if not is_last and not (quoted and at - begin > most):
