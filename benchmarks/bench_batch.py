@@ -124,7 +124,7 @@ def main():
         ):
             seconds, megabytes = timed(*command)
             table.append([name, f"{rows:,} pairs, CSV", seconds, rows / seconds / 1e6, megabytes])
-        print(tabulate(table, headers=["", "", "s", "M rows/s", "peak MB"], floatfmt=(".1f",) * 2 + (".1f", ".1f", ".0f")))
+        print(tabulate(table, headers=["", "", "s", "M rows/s", "peak MB"], floatfmt=("", "", ".1f", ".1f", ".0f")))
 
 
 if __name__ == "__main__":
