@@ -185,7 +185,7 @@ def predict_rows(indptr: Any, columns: Any, values: Any, w0: Any, w: Any, V: Any
 
     q holds sum_{i<j} x_i v_i, so that entry j adds <x_j v_j, q>: the pairwise sum itself, without the cancellation of
     (sum of squares) - (square of sum), and with fewer operations. A row of two entries, a user's and an item's, is one
-    product of their vectors, which needs no q: in a third of the time.
+    product of their vectors, which needs no q: in .55 to .7 of the time.
     """
     k = V.shape[1]
     q = np.empty(k, np.float32)
