@@ -187,7 +187,7 @@ def test_in_a_pipeline_and_a_cross_validator(frame):
 
     from fmkit.spark import SparkFM
 
-    fm = SparkFM(n_factors=4, max_iter=3)
+    fm = SparkFM(n_factors=4, max_iter=2)
     grid = ParamGridBuilder().addGrid(fm.reg_factors, [0.5, 50.0]).build()
     judge = RegressionEvaluator(labelCol="rating")
     search = CrossValidator(

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from fmkit.spark.session import check_pyspark, local_session
 
-check_pyspark()
-
 if TYPE_CHECKING:
     from fmkit.spark.estimator import SparkFM, SparkFMModel
     from fmkit.spark.scoring import recommend_for_all_users, score
@@ -23,5 +21,6 @@ __all__ = ["SparkFM", "SparkFMModel", "local_session", "recommend_for_all_users"
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
+        check_pyspark()
         return getattr(import_module(f"fmkit.spark.{_HOME[name]}"), name)
     raise AttributeError(f"module 'fmkit.spark' has no attribute {name!r}")
