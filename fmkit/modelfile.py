@@ -32,6 +32,11 @@ _CLASSES = {
     "TableEncoder": "fmkit.tables",
 }
 
+_DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
+    "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8",
+}  # fmt: skip
+
 
 def save(model: Any, path: str | Path) -> None:
     """Write a fitted model to a file that `load` and every reader of safetensors understands.
@@ -68,8 +73,16 @@ of fmkit.deep
         part.write_bytes(content)
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, *, mapped: bool = False) -> Any:
     """Read a model that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    mapped : bool, default=False
+        Leave the arrays in the file, as far as the model takes them as they are, and let the system bring what is
+        asked for: processes on one machine share what they do not change. The file must stay as it is meanwhile; to
+        replace it by another of the same name, as `save` does, is no harm.
 
     Raises
     ------
@@ -81,7 +94,7 @@ def load(path: str | Path) -> Any:
     with Path(path).open("rb"):  # so that a missing or forbidden file is told as Python tells it
         if not Path(path).is_file():
             raise InputError("this is no file, but a pipe or a device: a model is read from a file", path=path)
-    header, arrays = _read(path)
+    header, arrays = _read(path, mapped)
     version, name, facts = header["format"], header["class"], header["facts"]
     if version != FORMAT:
         raise InputError(
@@ -114,11 +127,14 @@ def read_header(path: str | Path) -> dict[str, Any]:
     return _read(path)[0]
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _read(path: str | Path, mapped: bool = False) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+            if mapped:
+                arrays = _mapped(path)
+            else:
+                arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"this is no model file, or a damaged one ({error}); save it again", path=path) from None
     try:
@@ -128,6 +144,24 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
         raise InputError("this is a safetensors file, but fmkit.save did not write it", path=path) from None
     return header, arrays
+
+
+def _mapped(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Arrays of a file that safetensors has found right, where they stand: eight bytes of length, JSON, contents.
+
+    What is written to them is a copy of this process's own.
+    """
+    content = np.memmap(path, np.uint8, "c")
+    start = 8 + int(content[:8].view("<u8")[0])
+    header = json.loads(content[8:start].tobytes())
+    arrays = {}
+    for key, told in header.items():
+        if key == "__metadata__":
+            continue
+        first, last = (start + at for at in told["data_offsets"])
+        array = np.asarray(content[first:last]).view(_DTYPES[told["dtype"]]).reshape(told["shape"])
+        arrays[key] = array if array.flags.aligned else array.copy()
+    return arrays
 
 
 def pack_strings(strings: list[str], name: str) -> dict[str, NDArray[Any]]:

@@ -165,7 +165,7 @@ def test_models_that_are_not_fitted_and_files_that_are_none(path):
 
 def test_only_known_models_are_saved(path):
     with pytest.raises(
-        TypeError, match="save takes one of CNNClassifier, FMClassifier, FMOrdinal, FMRanker, FMRegressor, MLP"
+        TypeError, match="save takes one of CNNClassifier, FMClassifier, FMOrdinal, FMRanker, FMRegressor, Image"
     ):
         save({}, path)
     assert fmkit.load is load
@@ -200,3 +200,27 @@ def test_a_hostile_pipeline_is_refused(steps, tmp_path):
     (tmp_path / "model.fmkit").write_bytes(to_bytes({}, {"fmkit": json.dumps(header)}))
     with pytest.raises(InputError, match="the file is damaged"):
         load(tmp_path / "model.fmkit")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FMRegressor(2, random_state=0).fit(X, [1, 2, 3]),
+        make_pipeline(TableEncoder(), FMClassifier(2, random_state=0)).fit(pa.table({"a": ["é", "b", "é"]}), [1, 2, 1]),
+    ],
+)
+def test_a_mapped_model_is_the_saved_one_and_changes_no_file(model, path):
+    table = X if isinstance(model, FMRegressor) else pa.table({"a": ["c", "é", "b"]})
+    save(model, path)
+    content = path.read_bytes()
+    mapped = load(path, mapped=True)
+    np.testing.assert_array_equal(mapped.predict(table), model.predict(table))
+    machine = mapped.machine_ if isinstance(model, FMRegressor) else mapped[-1].machines_[0]
+    assert np.memmap in (type(machine.linear.base), type(machine.linear.base.base))
+    machine.linear[:] = 5
+    assert path.read_bytes() == content
+    save(mapped, path)  # by another file of this name
+    assert path.read_bytes() != content
+    with pytest.raises(InputError, match="no model file"):
+        path.write_bytes(content[:-3])
+        load(path, mapped=True)

@@ -210,7 +210,7 @@ class Asked:
 
         if part_rows < 1:
             raise InputError(f"part_rows must be at least 1, got {part_rows}")
-        self.path, self.model = Path(model), load(model)
+        self.path, self.model = Path(model), load(model, mapped=True)
         self.scoring = {"keep": keep, "std": std, "proba": proba, "top": top, "columns": columns}
         self.part_rows = part_rows
         threads = count_threads(n_jobs)

@@ -36,8 +36,8 @@ def score(
 ) -> DataFrame:
     """The rows of a DataFrame with predictions beside them, by `fmkit.batch.score`.
 
-    The model is written to a file once, which Spark brings to every machine; each worker reads it when it first meets
-    it and keeps it. A task has as many threads as `spark.task.cpus` says.
+    The model is written to a file once, which Spark brings to every machine; each worker maps it into its memory when
+    it first meets it and keeps it, and workers of one machine share it. A task has as many threads as `spark.task.cpus` says.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def _load(shipped: str, n_threads: int) -> Any:
     """A model of this worker's, kept for later tasks."""
     from pyspark import SparkFiles
 
-    model = load(SparkFiles.get(shipped))
+    model = load(SparkFiles.get(shipped), mapped=True)  # which workers of one machine share
     for step in getattr(model, "steps", [("", model)]):
         if hasattr(step[1], "n_jobs"):
             step[1].set_params(n_jobs=n_threads)
