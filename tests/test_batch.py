@@ -206,6 +206,20 @@ def test_numbers_of_a_table_and_their_faults(churn):
     assert out["prediction"].to_pylist() == alone  # others are as if nothing had been wrong
 
 
+def test_dates_that_are_numbers_have_the_unit_of_the_fit_in_any_batch_and_format():
+    milliseconds = np.arange(0, 86_400_000 * 500, 86_400_000 * 5)  # from 1970 on, of which the first look like seconds
+    model = make_pipeline(TableEncoder({"at": "date"}), FMRegressor(max_iter=5)).fit(
+        {"at": milliseconds}, np.sin(np.arange(100.0))
+    )
+    want = model.predict({"at": milliseconds})
+    for column in (pa.array(milliseconds), pa.array(milliseconds.astype(str)), pa.array(milliseconds.astype(float))):
+        batches = pa.table({"at": column}).to_batches(max_chunksize=3)
+        np.testing.assert_array_equal(scored(model, batches)["prediction"], want)
+    rejects = []
+    scored(model, pa.table({"at": ["1", "2024-01-01"]}), rejects=rejects)
+    assert rejects[0]["reason"].to_pylist() == ["it is text where a number is needed"]
+
+
 def test_without_a_place_for_rejects_the_first_ends_the_stream(recommender):
     batches = [pa.record_batch({"user": [1, 2], "item": [1, 2]}), pa.record_batch({"user": [1, None], "item": [1, 2]})]
     stream = score(recommender, batches)

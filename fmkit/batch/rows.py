@@ -123,7 +123,7 @@ def _of_encoder(encoder: TableEncoder) -> dict[str, Column]:
         elif feature.kind == "date":
             dates = encoder._encoders[feature.column]
             assert isinstance(dates, Dates)
-            kind = DateColumn(dates.form, dates.zone)
+            kind = DateColumn(dates.form, dates.zone, dates.unit)
         columns[feature.column] = kind
     return columns
 

@@ -37,7 +37,8 @@ def score(
     """The rows of a DataFrame with predictions beside them, by `fmkit.batch.score`.
 
     The model is written to a file once, which Spark brings to every machine; each worker maps it into its memory when
-    it first meets it and keeps it, and workers of one machine share it. A task has as many threads as `spark.task.cpus` says.
+    it first meets it and keeps it, and workers of one machine share it. A task has as many threads as `spark.task.cpus`
+    says.
 
     Parameters
     ----------

@@ -35,12 +35,15 @@ class Dates:
         Of dates that are text; day and month never change places after the fit.
     zone : str or None
         Where the clock stood, of times that have a zone.
+    unit : {"s", "ms", "us", "ns"} or None
+        Of dates that are numbers; rows that come later may be few and early, and do not tell it.
     """
 
     time: Knots
     parts: tuple[str, ...]
     form: str | None
     zone: str | None
+    unit: str | None = None
 
     @classmethod
     def learn(cls, column: pa.Array, n_knots: int) -> Dates:
@@ -53,19 +56,20 @@ class Dates:
                 raise InputError(f"dates are needed, as 2024-12-31 or 2024-12-31 23:59:59: {_wrong(values)}")
         elif pa.types.is_timestamp(column.type):
             zone = column.type.tz
-        times = as_times(column, form, zone)
+        unit = unit_of(column)
+        times = as_times(column, form, zone, unit)
         seconds = as_seconds(times)
         known = seconds[~np.isnan(seconds)]
         span = float(np.ptp(known)) if len(known) else 0.0
         parts = [part for part in PARTS if span >= SPANS[part] and len(np.unique(_codes(times, part))) > 1]
-        return cls(Knots.learn(seconds, n_knots), tuple(parts), form, zone)
+        return cls(Knots.learn(seconds, n_knots), tuple(parts), form, zone, unit)
 
     def __len__(self) -> int:
         return len(self.time) + sum(PARTS[part] for part in self.parts)
 
     def encode(self, column: pa.Array) -> sparse.csr_array:
         """Rows of the design, float32."""
-        times = as_times(column, self.form, self.zone)
+        times = as_times(column, self.form, self.zone, self.unit)
         known = np.flatnonzero(np.asarray(times.is_valid()))
         blocks = [self.time.encode(as_seconds(times))]
         for part in self.parts:
@@ -87,7 +91,21 @@ class Dates:
         return of_time + [f"{column} {part}={i + (part == 'month')}" for part in self.parts for i in range(PARTS[part])]
 
 
-def as_times(column: pa.Array, form: str | None = None, zone: str | None = None) -> pa.TimestampArray:
+def unit_of(column: pa.Array) -> str | None:
+    """Of numbers that count from 1970, told by the largest: seconds, or parts of them; None of other columns."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return None
+    largest = pc.max(pc.abs(_without_nan(column))).as_py() or 0
+    return next(unit for unit, most in (("s", 1e10), ("ms", 1e13), ("us", 1e16), ("ns", np.inf)) if largest < most)
+
+
+def _without_nan(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_nan(column), None, column) if pa.types.is_floating(column.type) else column
+
+
+def as_times(
+    column: pa.Array, form: str | None = None, zone: str | None = None, unit: str | None = None
+) -> pa.TimestampArray:
     """What the clock showed: timestamps without a zone.
 
     Parameters
@@ -98,6 +116,8 @@ def as_times(column: pa.Array, form: str | None = None, zone: str | None = None)
         Of texts; by default the first that all of them have.
     zone : str, optional
         Where the clock stood, of times that have a zone; by default there.
+    unit : {"s", "ms", "us", "ns"}, optional
+        Of numbers; by default told by the largest.
 
     Raises
     ------
@@ -119,11 +139,8 @@ def as_times(column: pa.Array, form: str | None = None, zone: str | None = None)
     elif of.is_date(kind):
         return column.cast(pa.timestamp("us"))
     elif of.is_integer(kind) or of.is_floating(kind):
-        if of.is_floating(kind):
-            column = pc.if_else(pc.is_nan(column), None, column)
-        largest = pc.max(pc.abs(column)).as_py() or 0
-        unit = next(unit for unit, most in (("s", 1e10), ("ms", 1e13), ("us", 1e16), ("ns", np.inf)) if largest < most)
-        return column.cast(pa.int64(), safe=False).cast(pa.timestamp(unit))
+        whole = _without_nan(column).cast(pa.int64(), safe=False)
+        return whole.cast(pa.timestamp(unit or unit_of(column)))
     elif not of.is_timestamp(kind):
         raise InputError(f"dates are needed, it holds {kind}")
     if column.type.tz is None:

@@ -47,8 +47,11 @@ def unpack(facts: dict[str, Any], arrays: Arrays, name: str) -> Levels | Knots |
     form, zone = facts["form"], facts["zone"]
     if form not in (None, ISO, *DATES) or not isinstance(zone, str | None):
         raise ValueError(f"dates of the form {form!r} in the zone {zone!r}")
-    return Dates(of_numbers, parts, form, zone)
+    unit = facts.get("unit")
+    if unit not in (None, "s", "ms", "us", "ns"):
+        raise ValueError(f"dates of the unit {unit!r}")
+    return Dates(of_numbers, parts, form, zone, unit)
 
 
 def _of_dates(encoder: Dates) -> dict[str, Any]:
-    return {"parts": list(encoder.parts), "form": encoder.form, "zone": encoder.zone}
+    return {"parts": list(encoder.parts), "form": encoder.form, "zone": encoder.zone, "unit": encoder.unit}
