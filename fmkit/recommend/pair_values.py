@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -89,12 +90,30 @@ class RatingPairs:
     def values(self, users: Codes, items: Codes) -> Floats:
         """The model's values of pairs; -1 stands for an unknown one."""
         out = np.empty(len(users), np.float32)
-        for rows, u, i, of_users, of_items in self._parts(users, items):
-            values = out if rows is None else np.empty(len(rows), np.float32)
-            pair_values(u, i, of_users.vectors, of_users.level, of_items.vectors, of_items.level, values)
-            if rows is not None:
-                out[rows] = values
+        u, i = np.ascontiguousarray(users, np.int32), np.ascontiguousarray(items, np.int32)
+        of_users, of_items = self.users, self.items
+        if (u < 0).any() or (i < 0).any():
+            known = of_users.vectors, of_users.level, of_items.vectors, of_items.level
+            values_with_unknown(u, i, *known, *self._of_unknown, out)
+        else:
+            pair_values(u, i, of_users.vectors, of_users.level, of_items.vectors, of_items.level, out)
         return out
+
+    @cached_property
+    def _of_unknown(self) -> tuple[Floats, Floats, np.float32]:
+        """Values of each item for an unknown user, of an unknown item for each user, and of both."""
+        told = []
+        for users, items in (
+            (self.nobody, self.items),
+            (self.users, self.nothing),
+            (self.nobody, self.nothing),
+        ):
+            n = max(len(users.level), len(items.level))
+            u, i = (np.arange(n, dtype=np.int32) % np.int32(len(side.level)) for side in (users, items))
+            values = np.empty(n if len(users.level) and len(items.level) else 0, np.float32)
+            pair_values(u, i, users.vectors, users.level, items.vectors, items.level, values)
+            told.append(values)
+        return told[0], told[1], told[2][0]
 
     def variances(self, users: Codes, items: Codes) -> tuple[Floats, Floats]:
         """What is not known of these values, and of the noise of a rating."""
@@ -137,6 +156,25 @@ def pair_values(users: Any, items: Any, U: Any, of_users: Any, V: Any, of_items:
         for f in range(U.shape[1]):
             dot += U[u, f] * V[i, f]
         out[r] = of_users[u] + of_items[i] + dot
+
+
+@kernel(fastmath=FASTMATH)
+def values_with_unknown(
+    users: Any, items: Any, U: Any, of_users: Any, V: Any, of_items: Any,
+    for_nobody: Any, of_nothing: Any, of_neither: Any, out: Any,
+) -> None:  # fmt: skip
+    """As `pair_values`, where -1 is a user or an item of whom nothing is known: what these come to is known before."""
+    for r in range(len(out)):
+        u, i = users[r], items[r]
+        if u >= 0 and i >= 0:
+            dot = np.float32(0)
+            for f in range(U.shape[1]):
+                dot += U[u, f] * V[i, f]
+            out[r] = of_users[u] + of_items[i] + dot
+        elif u >= 0:
+            out[r] = of_nothing[u]
+        else:
+            out[r] = for_nobody[i] if i >= 0 else of_neither
 
 
 @kernel(fastmath=FASTMATH)
