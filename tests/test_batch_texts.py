@@ -4,10 +4,12 @@ import csv
 import io
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fmkit.batch.decimals import spelt
 from fmkit.batch.inputs import find_inputs
 from fmkit.batch.reading import Limits, open_reader
 from fmkit.batch.records import UNCLOSED, count_lines, find_records
@@ -101,3 +103,22 @@ def test_lines_of_json_that_are_none_are_told_with_their_column(tmp_path):
         (4, "id", "it holds text where a number is needed"),
         (5, None, "this is no JSON object"),
     ]
+
+
+@given(st.lists(st.floats(width=32, allow_nan=True, allow_infinity=True), max_size=20))
+@settings(max_examples=300)
+def test_numbers_are_spelt_as_by_arrow_by_the_fewest_digits(numbers):
+    column = pa.array(np.array(numbers, np.float32))
+    assert spelt(column).to_pylist() == column.cast(pa.string()).to_pylist()
+
+
+def test_numbers_of_every_size_are_read_as_they_were():
+    rng = np.random.default_rng(0)
+    numbers = (10 ** rng.uniform(-5, 8, 200_000) * rng.choice([-1, 1], 200_000)).astype(np.float32)
+    numbers = np.concatenate(
+        [numbers, np.rint(numbers[:1000]), numbers[:1000].round(2), [0, 1, 10, 1e-4, 9999999, 0.5]]
+    )
+    within = numbers[(np.abs(numbers) >= 1e-4) & (np.abs(numbers) < 1e7)].astype(np.float32)
+    texts = spelt(pa.array(within))
+    np.testing.assert_array_equal(np.array(texts.to_pylist(), np.float64).astype(np.float32), within)
+    assert texts.to_pylist() == pa.array(within).cast(pa.string()).to_pylist()

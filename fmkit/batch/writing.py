@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from fmkit.batch.decimals import spelt
 from fmkit.batch.inputs import COMPRESSED
 from fmkit.errors import InputError
 
@@ -244,7 +245,7 @@ def csv_bytes(batch: pa.RecordBatch, delimiter: str = ",", *, header: bool) -> b
             )
             pa.csv.write_csv(names, sink, style)
         try:
-            pa.csv.write_csv(_as_csv_types(batch), sink, options)
+            pa.csv.write_csv(_as_csv_types(batch, spells=quoting == "none"), sink, options)
         except pa.ArrowInvalid:
             if quoting == "needed":
                 raise
@@ -268,14 +269,18 @@ def json_bytes(batch: pa.RecordBatch) -> bytes:
     )
 
 
-def _as_csv_types(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionaries as what they hold, decimals as text: Arrow writes neither to CSV."""
+def _as_csv_types(batch: pa.RecordBatch, spells: bool) -> pa.RecordBatch:
+    """Dictionaries as what they hold, decimals as text: Arrow writes neither to CSV. Float32 as text, if no text gets
+    quotes.
+    """
     columns = []
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if pa.types.is_decimal(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
+        if spells and pa.types.is_float32(column.type):
+            column = spelt(column)
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
