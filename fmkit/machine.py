@@ -106,7 +106,7 @@ class FactorizationMachine:
 
         def work(rows: tuple[NDArray[Any], ...], a: int, b: int) -> None:
             indptr, columns, values = rows
-            _sum_rows(indptr, block.columns[columns], values, w, V, q[a:b], c[a:b])
+            sum_alone(indptr, block.columns[columns], values, w, V, q[a:b], c[a:b])
 
         for_each_block(work, block.table.csr, n_threads)
         return q, c
@@ -211,7 +211,7 @@ def predict_rows(indptr: Any, columns: Any, values: Any, w0: Any, w: Any, V: Any
 
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
-def _sum_rows(indptr: Any, columns: Any, values: Any, w: Any, V: Any, Q: Any, c: Any) -> None:
+def sum_alone(indptr: Any, columns: Any, values: Any, w: Any, V: Any, Q: Any, c: Any) -> None:
     """`predict_rows` without a bias, which keeps its q, too: Q is of shape (n_rows, k).
 
     A kernel of its own: keeping q on demand made `predict_rows` 6 % slower.

@@ -146,6 +146,24 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         sizes = [feature.n_columns for feature in self.features_]
         return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
 
+    @classmethod
+    def of_levels(cls, levels: Mapping[str, pa.StringArray]) -> Self:
+        """An encoder of categories, as a fit to columns with these levels would leave it, but in this order.
+
+        Parameters
+        ----------
+        levels : mapping of str to pyarrow.StringArray
+            Of each column; texts as `fmkit.tables.levels.as_levels` makes them, each once.
+        """
+        encoder = cls(dict.fromkeys(levels, "category"))
+        encoder._encoders = {name: Levels("category", "", values, False) for name, values in levels.items()}
+        encoder.features_ = [
+            Feature(name, "category", len(values), "the schema says so") for name, values in levels.items()
+        ]
+        encoder.n_features_in_ = len(levels)
+        encoder.feature_names_in_ = np.asarray(list(levels), dtype=object)
+        return encoder
+
     def fit(self, X: Any, y: Any = None) -> Self:
         """Recognise the columns, and learn their knots and levels.
 
