@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmkit.batch.decimals import spelt
+from fmkit.batch.formats.decimals import spelt
+from fmkit.batch.formats.readers import open_reader
+from fmkit.batch.formats.reading import Limits
+from fmkit.batch.formats.records import UNCLOSED, count_lines, find_records
 from fmkit.batch.inputs import find_inputs
-from fmkit.batch.reading import Limits, open_reader
-from fmkit.batch.records import UNCLOSED, count_lines, find_records
 
 FIELD = st.text(alphabet='ab1 ,;"\n\r\té', max_size=6)
 

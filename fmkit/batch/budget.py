@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from fmkit.batch.reading import Limits
+from fmkit.batch.formats.reading import Limits
 from fmkit.errors import InputError
 
 USUAL = "1GB"

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from fmkit import __version__
 from fmkit.batch.budget import USUAL, limits_for, read_bytes
+from fmkit.batch.formats.writing import FORMATS, Form
 from fmkit.batch.inputs import Input, find_inputs
 from fmkit.batch.job import PartJob, Work, digest_of, flow, now, steps
 from fmkit.batch.outlets import Files, Rejects, Stream, Tell, write_rejects
 from fmkit.batch.places import Place
 from fmkit.batch.run import Run, begun
 from fmkit.batch.scoring import Scorer
-from fmkit.batch.writing import FORMATS, Form
 from fmkit.errors import InputError
 from fmkit.threads import count_threads
 

@@ -15,10 +15,11 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from fmkit.batch.formats.readers import open_reader
+from fmkit.batch.formats.reading import PLACED, Limits, Part, Piece
+from fmkit.batch.formats.writing import Form
 from fmkit.batch.inputs import Input
-from fmkit.batch.reading import PLACED, Limits, Part, Piece, open_reader
 from fmkit.batch.scoring import Scorer
-from fmkit.batch.writing import Form
 from fmkit.errors import InputError
 from fmkit.streams.ahead import read_ahead
 

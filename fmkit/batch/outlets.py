@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from fmkit.batch.formats.reading import PLACED
+from fmkit.batch.formats.writing import GROUP_ROWS, Digested, Form, Writer
 from fmkit.batch.job import Done, PartJob, RejectsError, place_of
 from fmkit.batch.places import Place
-from fmkit.batch.reading import PLACED
 from fmkit.batch.run import Run
-from fmkit.batch.writing import GROUP_ROWS, Digested, Form, Writer
 from fmkit.errors import InputError
 
 REJECTS = pa.schema([("input", pa.string()), *PLACED])

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fmkit.batch.answers import Wishes, ask
-from fmkit.batch.columns import Fault, Refused, taken
+from fmkit.batch.asked.answers import Wishes, ask
+from fmkit.batch.asked.columns import Fault, Refused, taken
 from fmkit.errors import InputError
 from fmkit.tables.frames import as_arrow
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fmkit.batch.formats.writing import Form
 from fmkit.batch.job import digest_of
 from fmkit.batch.places import Place
 from fmkit.batch.run import manifest_of, work_of
-from fmkit.batch.writing import Form
 from fmkit.errors import InputError
 
 

@@ -142,9 +142,9 @@ def _to_files(model: Path, inputs: tuple[str, ...], options: dict[str, Any], not
 
 def _to_stream(model: Path, inputs: tuple[str, ...], options: dict[str, Any], notes: Notes) -> None:
     from fmkit.batch.files import score_stream
+    from fmkit.batch.formats.writing import Form
     from fmkit.batch.inputs import find_inputs
     from fmkit.batch.standard_input import standard_input
-    from fmkit.batch.writing import Form
 
     files = [standard_input(options["stdin_form"])] if inputs == ("-",) else find_inputs(inputs)
     to_stdout = options["out"] == "-"

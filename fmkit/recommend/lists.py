@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fmkit.batch.writing import Form
+from fmkit.batch.formats.writing import Form
 from fmkit.errors import InputError
 from fmkit.files import check_writable, written_beside
 

@@ -16,8 +16,7 @@ import pyarrow.csv
 import pyarrow.json
 from numpy.typing import NDArray
 
-from fmkit.batch.inputs import Input
-from fmkit.batch.reading import (
+from fmkit.batch.formats.reading import (
     NOT_TEXT,
     PLACED,
     SHOWN,
@@ -31,7 +30,8 @@ from fmkit.batch.reading import (
     no_rejects,
     with_partitions,
 )
-from fmkit.batch.records import UNCLOSED, count_lines, find_records, gather_records
+from fmkit.batch.formats.records import UNCLOSED, count_lines, find_records, gather_records
+from fmkit.batch.inputs import Input
 from fmkit.errors import InputError
 
 HEAD = 1 << 20  # bytes that must hold the header, or what tells the types of NDJSON

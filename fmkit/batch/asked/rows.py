@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from fmkit.batch.answers import Wishes
-from fmkit.batch.columns import Anything, Column, Fault, Ids, Numbers, Refused, faulty
-from fmkit.batch.dates import DateColumn
-from fmkit.batch.predictions import Predictions
+from fmkit.batch.asked.answers import Wishes
+from fmkit.batch.asked.columns import Anything, Column, Fault, Ids, Numbers, Refused, faulty
+from fmkit.batch.asked.dates import DateColumn
+from fmkit.batch.asked.predictions import Predictions
 from fmkit.errors import InputError
 from fmkit.tables import TableEncoder
 from fmkit.tables.dates import Dates

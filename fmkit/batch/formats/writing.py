@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from fmkit.batch.decimals import spelt
+from fmkit.batch.formats.decimals import spelt
 from fmkit.batch.inputs import COMPRESSED
 from fmkit.errors import InputError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fmkit.batch.columns import Fault, Numbers, faulty
+from fmkit.batch.asked.columns import Fault, Numbers, faulty
 from fmkit.errors import InputError
 from fmkit.tables.dates import as_times
 from fmkit.tables.kinds import ISO

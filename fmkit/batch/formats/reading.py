@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -156,27 +156,6 @@ def decoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
 def no_rejects() -> pa.RecordBatch:
     """None."""
     return pa.RecordBatch.from_pylist([], schema=PLACED)
-
-
-def open_reader(file: Input, limits: Limits) -> Reader:
-    """The reader of a file.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, or not what its suffix says.
-    OSError
-        If it cannot be read.
-    """
-    if file.form in ("csv", "ndjson"):
-        from fmkit.batch.texts import Delimited, Lines
-
-        return (Delimited if file.form == "csv" else Lines)(file, limits)
-    from fmkit.batch.tables import ArrowFile, ParquetFile, SparseText
-
-    kinds: dict[str, Any] = {"parquet": ParquetFile, "arrow": ArrowFile, "libfm": SparseText}
-    reader: Reader = kinds[file.form](file, limits)
-    return reader
 
 
 def damaged(file: Input, error: Exception) -> InputError:

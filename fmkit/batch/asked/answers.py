@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from fmkit.batch.columns import Column
+from fmkit.batch.asked.columns import Column
 from fmkit.errors import InputError
 
 ADAPTERS = {
@@ -120,7 +120,7 @@ def ask(model: Any, schema: pa.Schema, wishes: Wishes) -> Asked:
     except (NotFittedError, TypeError):
         raise InputError(f"the {name} is not fitted, or is no estimator: fit or load one") from None
     module, adapter = ADAPTERS.get(name, ("rows", "Rows"))
-    asked: Asked = getattr(import_module(f"fmkit.batch.{module}"), adapter)(model, schema, wishes)
+    asked: Asked = getattr(import_module(f"fmkit.batch.asked.{module}"), adapter)(model, schema, wishes)
     for column, kind in asked.columns.items():
         _check_column(column, kind, schema)
     return asked

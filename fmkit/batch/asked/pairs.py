@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fmkit.batch.answers import Wishes
-from fmkit.batch.columns import Anything, Column, Fault, Ids, faulty
-from fmkit.batch.predictions import PREDICTION
-from fmkit.batch.rows import _of_encoder
+from fmkit.batch.asked.answers import Wishes
+from fmkit.batch.asked.columns import Anything, Column, Fault, Ids, faulty
+from fmkit.batch.asked.predictions import PREDICTION
+from fmkit.batch.asked.rows import _of_encoder
 from fmkit.errors import InputError
 from fmkit.recommend.columns import find_columns
 

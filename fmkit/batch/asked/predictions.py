@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn.base import is_classifier
 
-from fmkit.batch.answers import Wishes
+from fmkit.batch.asked.answers import Wishes
 from fmkit.errors import InputError
 
 PREDICTION = "prediction"

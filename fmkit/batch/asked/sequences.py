@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fmkit.batch.answers import Wishes
-from fmkit.batch.columns import Column, Fault, Texts, faulty
-from fmkit.batch.predictions import Predictions
+from fmkit.batch.asked.answers import Wishes
+from fmkit.batch.asked.columns import Column, Fault, Texts, faulty
+from fmkit.batch.asked.predictions import Predictions
 from fmkit.errors import InputError
 
 USUAL = {

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fmkit.batch.inputs import Input
-from fmkit.batch.reading import (
+from fmkit.batch.formats.reading import (
     NOT_TEXT,
     PLACED,
     SHOWN,
@@ -24,6 +23,7 @@ from fmkit.batch.reading import (
     no_rejects,
     with_partitions,
 )
+from fmkit.batch.inputs import Input
 from fmkit.errors import InputError
 
 BUFFER = 1 << 20  # bytes of a column that are read at once, in place of the whole column of a row group

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fmkit.batch.answers import Wishes
-from fmkit.batch.columns import Column, Fault, Refused, faulty
-from fmkit.batch.predictions import Predictions
-from fmkit.batch.sequences import check_bytes
+from fmkit.batch.asked.answers import Wishes
+from fmkit.batch.asked.columns import Column, Fault, Refused, faulty
+from fmkit.batch.asked.predictions import Predictions
+from fmkit.batch.asked.sequences import check_bytes
 from fmkit.errors import InputError
 from fmkit.restore.lost import lost_by_mask
 from fmkit.restore.picture_file import Picture, read_picture, write_picture
