@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -130,6 +131,7 @@ def score_files(
         "model": asked.facts(),
         "inputs": [file.facts() for file in files],
         "options": {**asked.options(), "form": form, "rejects": rejects is not None},
+        "cuts": asked.cuts,
     }
     started, clock = now(), time.monotonic()
     with begun(place, single is None, plan, resume=resume, overwrite=overwrite) as run:
@@ -138,7 +140,8 @@ def score_files(
         kept = Rejects(
             _limit(rejects, max_rejects), sum(entry["rejected"] for entry in run.entries), rejects is not None
         )
-        outlet = Files(run, single, kept, asked.group_bytes, tell or _silent)
+        asked.cut_as(plan["cuts"])
+        outlet = Files(run, single, kept, plan["cuts"]["group_bytes"], tell or _silent)
         left = [file for file in files if file.below not in {e["input"] for e in run.entries if e["is_last"]}]
         begins = {entry["input"]: (entry["part"] + 1, entry["next"]) for entry in run.entries}
         with outlet.stack:
@@ -218,18 +221,22 @@ class Asked:
         self.n_threads = 1 if alone else threads
         _set_threads(self.model, threads if alone else 1)
         size = self.path.stat().st_size
-        self.limits, self.group_bytes = limits_for(read_bytes(memory), size, self.n_threads, part_rows)
-        self.cuts = {"batch_bytes": self.limits.batch_bytes, "group_bytes": self.group_bytes}
+        self.limits, group_bytes = limits_for(read_bytes(memory), size, self.n_threads, part_rows)
+        self.cuts = {"batch_bytes": self.limits.batch_bytes, "group_bytes": group_bytes}
+
+    def cut_as(self, cuts: Mapping[str, int]) -> None:
+        """Cut batches as a run did that is gone on with: for the same bytes, whatever memory and threads there are."""
+        self.limits = replace(self.limits, batch_bytes=cuts["batch_bytes"])
 
     def facts(self) -> dict[str, Any]:
         """What tells whether it is the same model."""
         return {"path": str(self.path), "class": type(self.model).__name__, "digest": digest_of(self.path)}
 
     def options(self) -> dict[str, Any]:
-        """What the output depends on: how it is cut, too, for the same bytes."""
+        """What the output depends on."""
         columns = self.scoring["columns"]
         told = {**self.scoring, "columns": dict(columns) if columns else None}
-        return {**told, "part_rows": self.part_rows, **self.cuts}
+        return {**told, "part_rows": self.part_rows}
 
     def steps(
         self,

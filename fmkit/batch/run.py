@@ -90,8 +90,9 @@ def begun(out: Place, is_folder: bool, plan: dict[str, Any], *, resume: bool, ov
             _check_same(json.loads(run.manifest.read_text())["plan"], plan, run)
             run.is_finished = True
         elif resume and (run.work / "plan.json").is_file:
-            _check_same(json.loads((run.work / "plan.json").read_text()), plan, run)
-            run.entries = _entries(run.work)
+            before = json.loads((run.work / "plan.json").read_text())
+            _check_same(before, plan, run)
+            run.entries, plan["cuts"] = _entries(run.work), before["cuts"]
         if not run.is_finished:
             (run.work / "plan.json").write_text(json.dumps(plan))
         try:
@@ -136,8 +137,11 @@ def _check_place(run: Run, resume: bool, overwrite: bool) -> None:
 
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], run: Run) -> None:
-    """Raise if a run would go on with something else than it began with."""
-    for name in now:
+    """Raise if a run would go on with something else than it began with.
+
+    How batches are cut, which follows from memory and threads, is no matter: a run goes on as it began.
+    """
+    for name in now.keys() - {"cuts"}:
         if json.loads(json.dumps(now[name])) != before.get(name):
             raise InputError(
                 f"the run that was begun here had other {name}: --overwrite begins anew", path=run.out.name
