@@ -126,7 +126,7 @@ def score_files(
     if form is not None and form not in FORMATS:
         raise InputError(f"form must be one of {', '.join(FORMATS)}, got '{form}'")
     _check_apart(files, place, single, rejects)
-    plan = {
+    plan: dict[str, Any] = {
         "version": __version__,
         "model": asked.facts(),
         "inputs": [file.facts() for file in files],
