@@ -63,6 +63,21 @@ class Rows:
         return X
 
 
+class LineFault(InputError):
+    """A line is not as it should be; whoever knows the file tells where that is.
+
+    Parameters
+    ----------
+    sentence : str
+    line : int
+        Counted from 1, in the text that was read.
+    """
+
+    def __init__(self, sentence: str, line: int) -> None:
+        super().__init__(sentence)
+        self.sentence, self.line = sentence, line
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What whole numbers may stand before an entry's value.
@@ -96,7 +111,10 @@ def read_rows(source: Source, bounds: Bounds) -> Iterator[tuple[Rows, Callable[[
     """
     n_lines = 0
     for text in blocks_of_lines(source):
-        yield _parsed(text, bounds, source, n_lines), partial(_line_of_row, text, n_lines)
+        try:
+            yield parse_rows(text, bounds), partial(_line_of_row, text, n_lines)
+        except LineFault as fault:
+            raise InputError(fault.sentence, path=name_of(source), line=n_lines + fault.line) from None
         n_lines += text.count(b"\n")
 
 
@@ -144,7 +162,14 @@ def joined(parts: Iterable[Rows]) -> Rows:
     return Rows(**whole)
 
 
-def _parsed(text: bytes, bounds: Bounds, source: Source, n_lines: int) -> Rows:
+def parse_rows(text: bytes, bounds: Bounds) -> Rows:
+    """The rows of some lines, each with its line end.
+
+    Raises
+    ------
+    LineFault
+        At the first line that is not as it should be.
+    """
     from .entries import parse  # compiles kernels, or loads them: for these files alone
 
     with_fields = bounds.highest_field is not None
@@ -174,20 +199,19 @@ def _parsed(text: bytes, bounds: Bounds, source: Source, n_lines: int) -> Rows:
         else:
             rows.values[owner] = value
     if fault >= 0:
-        raise _fault(text, fault, bounds, source, n_lines)
+        raise _fault(text, fault, bounds)
     rows.indices[:n_read] -= np.int32(bounds.lowest)
     return rows.cut(0, read)
 
 
-def _fault(text: bytes, start: int, bounds: Bounds, source: Source, n_lines: int) -> InputError:
+def _fault(text: bytes, start: int, bounds: Bounds) -> LineFault:
     indices = (bounds.lowest, bounds.highest)
     line = text[start : text.index(b"\n", start)]
     if bounds.highest_field is None:
         sentence = fault_of_line(line, ["index"], [indices])
     else:
         sentence = fault_of_line(line, ["field", "index"], [(0, bounds.highest_field), indices])
-    number = n_lines + text.count(b"\n", 0, start) + 1
-    return InputError(sentence or "the line cannot be read", path=name_of(source), line=number)
+    return LineFault(sentence or "the line cannot be read", text.count(b"\n", 0, start) + 1)
 
 
 def _line_of_row(text: bytes, n_lines: int, row: int) -> int:

@@ -292,3 +292,54 @@ def test_a_scorer_tells_its_columns_before_it_scores(churn, customers):
     assert scorer.needed == ["city", "age", "since"]
     assert scorer.schema.names == ["city", "prediction", "proba_leaves", "proba_stays"]
     assert scorer(customers.combine_chunks().to_batches()[0]).schema == scorer.schema
+
+
+def test_a_faulty_id_leaves_its_neighbours_as_they_are():
+    large = [9007199254740993, 9007199254740995, 3]
+    table = {"user": large * 2, "item": [1, 1, 1, 2, 2, 2], "rating": [5.0, 1, 3, 4, 1, 2]}
+    model = Recommender(quality="fast", max_iter=4).fit(table)
+    want = model.predict(large[:2], [1, 1]).tolist()
+    for kind, values in (
+        (pa.decimal128(20, 1), [decimal.Decimal(one) for one in large[:2]] + [decimal.Decimal("1.5")]),
+        (pa.decimal128(38, 0), [decimal.Decimal(one) for one in large[:2]] + [None]),
+        (pa.string(), [str(one) for one in large[:2]] + [" "]),
+    ):
+        rejects = []
+        out = scored(model, pa.table({"user": pa.array(values, kind), "item": [1, 1, 1]}), rejects=rejects)
+        assert out["prediction"].to_pylist() == want
+        assert len(rejects[0]) == 1
+    beyond = pa.array([decimal.Decimal(10**30)], pa.decimal128(38, 0))  # larger than any integer: an id nobody met
+    np.testing.assert_array_equal(
+        scored(model, pa.table({"user": beyond, "item": [1]}))["prediction"], model.predict(["x"], [1])
+    )
+
+
+def test_ids_of_a_stream_are_taken_as_they_are_written():
+    table = pa.table({"g": ["a", " a", "b"] * 30, "y": [1.0, 5.0, 3.0] * 30})
+    for n_hash in (None, 4096):
+        model = FMRegressor(solver="sgd").fit_stream(table, target="y", n_hash=n_hash)
+        asked = pa.table({"g": ["a", " a", "b", "a "]})
+        assert scored(model, asked)["prediction"].to_pylist() == model.predict(asked).tolist()
+
+
+def test_rows_at_fault_may_come_out_marked(recommender):
+    batch = pa.record_batch({"user": ["1", None, "2", " "], "item": [1, 2, 3, None]})
+    scorer = Scorer(recommender, batch.schema, keep=["item"])
+    out = scorer.mark(batch, "why")
+    assert out.schema == scorer.marked_schema("why")
+    assert out["item"].to_pylist() == [1, 2, 3, None]
+    assert out["why"].to_pylist() == [None, "column 'user': there is no id", None, "column 'user': there is no id"]
+    assert out["prediction"].to_pylist() == [
+        one and float(one) for one in (recommender.predict([1], [1])[0], None, recommender.predict([2], [3])[0], None)
+    ]
+    assert scorer.mark(batch.slice(0, 1))["fault"].null_count == 1
+    with pytest.raises(InputError, match="there is a column 'item' already"):
+        scorer.mark(batch, "item")
+
+
+def test_columns_that_would_come_out_twice_are_told(recommender):
+    with pytest.raises(InputError, match="column 'user' would come out more than once"):
+        scored(recommender, pa.table({"user": [1], "item": [2]}), keep=["user", "user"])
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3]), pa.array([4])], list("uikk"))
+    with pytest.raises(InputError, match="column 'k' would come out more than once"):
+        scored(recommender, twice.to_batches(), columns={"user": "u", "item": "i"})

@@ -350,7 +350,7 @@ def test_hostile_parquet_is_told_or_scored_and_never_guessed(shop, tmp_path):
     for n, content in enumerate(broken):
         path.write_bytes(content)
         try:
-            score_files(folder / "model.fmkit", path, tmp_path / f"o{n}.parquet", rejects=tmp_path / "r.csv")
+            score_files(folder / "model.fmkit", path, tmp_path / f"o{n}.parquet", rejects=tmp_path / f"r{n}.csv")
         except (InputError, OSError) as error:
             told.append(str(error))
             continue
@@ -381,7 +381,7 @@ def test_strange_tables_are_told_or_scored(shop, tmp_path):
                 score_files(folder / "model.fmkit", tmp_path / "in.parquet", tmp_path / f"{name}.parquet")
             continue
         score_files(folder / "model.fmkit", tmp_path / "in.parquet", tmp_path / f"{name}.parquet",
-                    rejects=tmp_path / "r.csv")  # fmt: skip
+                    rejects=tmp_path / f"{name}.csv")  # fmt: skip
         out = read(tmp_path / f"{name}.parquet")
         assert len(out) == want
         if want:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from fmkit.batch.formats.decimals import spelt
 from fmkit.batch.formats.readers import open_reader
 from fmkit.batch.formats.reading import Limits
-from fmkit.batch.formats.records import UNCLOSED, count_lines, find_records
+from fmkit.batch.formats.records import NO_SIGN, UNCLOSED, count_lines, find_records
 from fmkit.batch.inputs import find_inputs
+from fmkit.errors import InputError
 
 FIELD = st.text(alphabet='ab1 ,;"\n\r\té', max_size=6)
 
@@ -21,7 +22,7 @@ FIELD = st.text(alphabet='ab1 ,;"\n\r\té', max_size=6)
 def found(content, delimiter=b",", n_fields=3, is_last=True):
     data = np.frombuffer(content, np.uint8)
     arrays = [np.empty(count_lines(data), np.int64) for _ in range(4)]
-    n, used, line = find_records(data, delimiter[0], n_fields, is_last, 1 << 20, 1, *arrays)
+    n, used, line = find_records(data, delimiter[0], n_fields, NO_SIGN, is_last, 1 << 20, 1, *arrays)
     begins, ends, fields, lines = (array[:n].tolist() for array in arrays)
     records = [content[a:b] for a, b in zip(begins, ends, strict=True)]
     return records, fields, lines, int(used), int(line)
@@ -123,3 +124,83 @@ def test_numbers_of_every_size_are_read_as_they_were():
     texts = spelt(pa.array(within))
     np.testing.assert_array_equal(np.array(texts.to_pylist(), np.float64).astype(np.float32), within)
     assert texts.to_pylist() == pa.array(within).cast(pa.string()).to_pylist()
+
+
+def opened(folder, name, content, block=1 << 16):
+    (folder / name).write_bytes(content)
+    return open_reader(find_inputs([str(folder / name)])[0], Limits(4 * block, 1 << 16, 1 << 22, 1 << 27))
+
+
+def loaded(reader, *needed):
+    pieces = [piece.load() for part in reader.parts(needed, {}, 0) for piece in part.pieces]
+    rows = [row for piece in pieces for row in piece.batch.to_pylist()]
+    rejected = [(r["line"], r["column"], r["reason"]) for piece in pieces for r in piece.rejected.to_pylist()]
+    return rows, rejected
+
+
+@pytest.mark.parametrize(
+    ("header", "names", "n_lines"),
+    [
+        (b'\xef\xbb\xbfa,"b\nc",d\r\n', ["a", "b\nc", "d"], 2),
+        (b"\n\na;\xc3\xa9\n", ["a", "é"], 3),
+        (b'"a","b, c"\r', ["a", "b, c"], 1),
+    ],
+)
+def test_headers(tmp_path, header, names, n_lines):
+    sign = b";" if b";" in header else b","
+    reader = opened(tmp_path, "in.csv", header + sign.join([b"1"] * len(names)) + b"\n")
+    assert reader.own == names
+    (piece,) = [piece.load() for part in reader.parts(names, {}, 0) for piece in part.pieces]
+    assert piece.batch.to_pylist() == [dict.fromkeys(names, "1")]
+    assert piece.lines.tolist() == [n_lines + 1]
+
+
+def test_headers_that_are_none(tmp_path):
+    for content, sentence in ((b'a,"b\n1,2\n', "is a quote in it not closed"), (b"a\0,b\n", "this is no table"),
+                              (b"a,a\n", "names 'a' twice"), (b"\n\n", "the file is empty")):  # fmt: skip
+        with pytest.raises(InputError, match=sentence):
+            opened(tmp_path, "in.csv", content)
+    assert len(opened(tmp_path, "in.csv", b",".join(b"c%d" % n for n in range(100_000)) + b"\n").own) == 100_000
+
+
+@pytest.mark.parametrize("begin", [b"1,", b'1,"', b'1,"x\n'])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_a_line_beyond_all_bounds_is_rejected_alone(tmp_path, begin, end):
+    line = begin + b"y" * (20 << 20)
+    content = b"id,note\n0,a\n" + line + end + (b"2,b\n3,c\n" if end else b"")
+    rows, rejected = loaded(opened(tmp_path, "in.csv", content, 1 << 20), "id")
+    assert [row["id"] for row in rows] == (["0", "2", "3"] if end else ["0"])
+    del line  # which a failure would show
+    first = "a quote is not closed" if b"\n" in begin else "the line is longer than 16 MB"
+    assert rejected[0] == (3, None, first)
+    assert len(rejected) == 1 + (b"\n" in begin)
+
+
+def test_json_numbers_are_never_rounded_and_texts_stay_texts(tmp_path):
+    lines = [b'{"id": 1.0, "at": "2020-01-01", "d": ["2020-01-01"]}', b'{"id": 9007199254740993, "at": "x"}',
+             b'{"id": 9007199254740992, "at": "2021-01-01"}', b'{"id": 0.12345678901234567, "at": "\xff"}', b"   ",
+             b'{"id": 5, "at": "\xc3\xa9"}']  # fmt: skip
+    reader = opened(tmp_path, "in.ndjson", b"\xef\xbb\xbf" + b"\n".join(lines))
+    rows, rejected = loaded(reader, "id", "at", "d")
+    assert [(row["id"], row["at"]) for row in rows] == [(1.0, "2020-01-01"), (2.0**53, "2021-01-01"), (5.0, "é")]
+    assert rows[0]["d"] == ["2020-01-01"]
+    assert rejected == [
+        (2, "id", "a whole number beyond 2^53 is rounded in a column of decimals: write it as text"),
+        (4, None, "it is not UTF-8"),
+    ]
+    _, rejected = loaded(
+        opened(tmp_path, "in.ndjson", b'{"id": 1}\n' * 200_000 + b'{"id": 1e99}\n{"id": 99999999999999999999}\n'), "id"
+    )
+    assert [reason for _, _, reason in rejected] == ["a value cannot be read as int64, which those before it are"] * 2
+
+
+def test_sparse_text_has_rejects_and_comments(tmp_path):
+    content = b"# head\n1 0:1 2:.5\n0 x:y\n\n-1 1:2 # tail\r\n  # more\n1 3:nan\n0"
+    rows, rejected = loaded(opened(tmp_path, "in.libfm", content), "label", "indices", "values")
+    assert rows == [
+        {"label": 1.0, "indices": [0, 2], "values": [1.0, 0.5]},
+        {"label": -1.0, "indices": [1], "values": [2.0]},
+        {"label": 0.0, "indices": [], "values": []},
+    ]
+    assert [line for line, _, _ in rejected] == [3, 7]
+    assert all(reason for _, _, reason in rejected)

@@ -307,3 +307,17 @@ def test_lists_for_all_users(spark, tmp_path):
     assert [str(item) for item in mine["items"]] == [str(item) for item in told["item"].to_pylist()]
     with pytest.raises(InputError, match="there is no column 'person'"):
         recommend_for_all_users(spark.createDataFrame(table), recommender, user="person")
+
+
+def test_rows_that_cannot_be_scored_may_come_out_with_the_reason(spark):
+    from fmkit.recommend import Recommender
+    from fmkit.spark import score
+
+    table = {"user": [1, 1, 2, 2, 3], "item": [1, 2, 2, 3, 1], "rating": [5, 1, 1, 4, 5]}
+    model = Recommender(quality="fast", max_iter=3).fit(table)
+    rows = spark.createDataFrame([(1, 3), (None, 1), (2, 1)], "user long, item long").repartition(2)
+    told = [(row["item"], row["fault"], row["prediction"]) for row in score(rows, model, faults="fault").collect()]
+    want = float(model.predict([1], [3])[0]), float(model.predict([2], [1])[0])
+    assert sorted(told, key=str) == sorted(
+        [(3, None, want[0]), (1, "column 'user': there is no id", None), (1, None, want[1])], key=str
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 
@@ -52,6 +53,9 @@ def limits_for(memory: int, model_bytes: int, n_threads: int, part_rows: int = P
         That score.
     part_rows : int
     """
+    if memory < BASE + LEAST + 2 * model_bytes:
+        needed = (BASE + LEAST + 2 * model_bytes) / 1e6
+        warnings.warn(f"with this model some {needed:,.0f} MB of memory are taken, more than is allowed", stacklevel=2)
     left = max(memory - BASE - 2 * model_bytes, LEAST)
     held = 4 + 2 * n_threads  # batches on their way
     batch_bytes = int(np.clip(left * 0.7 / (held * COPIES), 1 << 16, 16 << 20))

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from fmkit import __version__
+from fmkit.batch.apart import check_apart, check_names, check_rejects
 from fmkit.batch.budget import USUAL, limits_for, read_bytes
 from fmkit.batch.formats.writing import FORMATS, Form
 from fmkit.batch.inputs import Input, find_inputs
@@ -125,7 +126,12 @@ def score_files(
     place, single = Place.of(out), Form.of(str(out))
     if form is not None and form not in FORMATS:
         raise InputError(f"form must be one of {', '.join(FORMATS)}, got '{form}'")
-    _check_apart(files, place, single, rejects)
+    rejects_place = None if rejects is None else Place.of(rejects)
+    check_apart(files, [str(one) for one in given], place, single is None, rejects_place)
+    if single is None:
+        check_names(files, lambda file: _form_of(file, form))
+    if rejects_place is not None:
+        check_rejects(rejects_place, overwrite or resume)
     plan: dict[str, Any] = {
         "version": __version__,
         "model": asked.facts(),
@@ -135,6 +141,8 @@ def score_files(
     }
     started, clock = now(), time.monotonic()
     with begun(place, single is None, plan, resume=resume, overwrite=overwrite) as run:
+        if rejects_place is not None and resume and not (run.is_resumed or run.is_finished):
+            check_rejects(rejects_place, overwrite=False)  # it is a new run, after all
         if run.is_finished:
             return cast("dict[str, Any]", _read_manifest(run))
         kept = Rejects(
@@ -149,8 +157,8 @@ def score_files(
             flow(work, outlet, asked.n_threads)
             outlet.finish()
         manifest = _manifest(run, files, plan, started, time.monotonic() - clock)
-        if rejects is not None:
-            manifest["rejects"] = write_rejects(Place.of(rejects), _kept_rejects(run))
+        if rejects_place is not None:
+            manifest["rejects"] = write_rejects(rejects_place, _kept_rejects(run))
         run.end(manifest)
     return manifest
 
@@ -163,6 +171,7 @@ def score_stream(
     *,
     rejects: str | Path | None = None,
     max_rejects: int | None = None,
+    overwrite: bool = False,
     tell: Tell | None = None,
     **options: Any,
 ) -> None:
@@ -175,9 +184,15 @@ def score_stream(
     form : Form
     out : path, optional
         By default stdout.
-    rejects, max_rejects, tell, **options
+    rejects, max_rejects, overwrite, tell, **options
         As of `score_files`.
     """
+    rejects_place, place = (None if path is None else Place.of(path) for path in (rejects, out))
+    if rejects_place is not None:
+        check_apart(files, [], place, False, rejects_place)
+        check_rejects(rejects_place, overwrite)
+    if place is not None and place.is_file and not overwrite:
+        raise InputError("the file exists: --overwrite replaces it", path=place.name)
     asked = Asked(model, **options)
     kept = Rejects(_limit(rejects, max_rejects), 0, rejects is not None)
 
@@ -185,13 +200,13 @@ def score_stream(
         outlet = Stream(stream, form, kept, tell or _silent)
         flow(asked.steps(files, lambda _: form, {}), outlet, asked.n_threads)
         outlet.finish()
-        if rejects is not None:
-            write_rejects(Place.of(rejects), iter(outlet.rejected))
+        if rejects_place is not None:
+            write_rejects(rejects_place, iter(outlet.rejected))
 
-    if out is None:
+    if place is None:
         to(sys.stdout.buffer)
         return
-    with Place.of(out).written_beside() as part, part.system.open_output_stream(part.path) as stream:
+    with place.written_beside() as part, part.system.open_output_stream(part.path) as stream:
         to(stream)
 
 
@@ -275,26 +290,17 @@ def _limit(rejects: Any, most: int | None) -> int | None:
 
 
 def _form_of(file: Input, form: str | None) -> Form:
-    """Of the output of an input: as the input's, unless told."""
-    own = Form.of(file.place.base) if file.compression not in (".bz2", ".br", ".lz4") else Form("csv", ".gz")
-    if own is not None and form in (None, own.name):
-        return own
-    return Form(form or "parquet")
+    """Of the output of an input: as the input's, unless told; what is not written so is written as what is nearest."""
+    if form is not None and form != _own_form(file):
+        return Form(form)
+    compression = ".zst" if file.compression == ".zst" else ".gz" if file.compression else None
+    return Form(_own_form(file), compression)
 
 
-def _check_apart(files: Sequence[Input], out: Place, single: Form | None, rejects: Any) -> None:
-    """Raise if something would be overwritten that is read."""
-    read = {file.place.path for file in files if file.place.system == out.system}
-    written = [out.path] if rejects is None else [out.path, Place.of(rejects).path]
-    for path in written:
-        if path in read:
-            raise InputError("this file would be overwritten, and it is read: choose another name", path=path)
-    if single is None:
-        inside = [path for path in read if path.startswith(f"{out.path}/")]
-        if inside:
-            raise InputError("the output would lie among the input: choose another folder", path=out.name)
-    if rejects is not None and Form.of(str(rejects)) is None:
-        raise InputError("rejects are written to a .parquet, .csv, .ndjson or .arrow file", path=rejects)
+def _own_form(file: Input) -> str:
+    if file.form == "libfm":
+        return "ndjson"
+    return "tsv" if file.below[len(file.stem) :].lower().startswith(".tsv") else file.form
 
 
 def _kept_rejects(run: Run) -> Iterator[pa.Table]:

@@ -50,6 +50,12 @@ class Input:
         """Suffix of a compressed text."""
         return next((suffix for suffix in COMPRESSED if self.place.base.lower().endswith(suffix)), None)
 
+    @property
+    def stem(self) -> str:
+        """`below` without the suffixes of compression and format."""
+        name = self.below[: len(self.below) - len(self.compression or "")]
+        return name[: name.rindex(".")]
+
     def facts(self) -> dict[str, Any]:
         """What tells whether it is still the same."""
         return {"path": self.place.name, "size": self.size, "modified": self.modified}

@@ -58,15 +58,7 @@ class PartJob:
     @property
     def output(self) -> str:
         """Name of its file below the folder of the output."""
-        folder, slash, base = self.file.below.rpartition("/")
-        stem = base
-        while Form.of(stem) is not None or stem.lower().endswith((".libfm", ".libsvm", ".svmlight", ".svm")):
-            stem = stem.rpartition(".")[0]
-            if not stem:
-                stem = base
-                break
-        numbers = f"-{self.part.number:05}" if self.numbered else ""
-        return f"{folder}{slash}{stem}{numbers}{self.form.suffix}"
+        return output_of(self.file, self.form, self.part.number if self.numbered else None)
 
 
 @dataclass(frozen=True)
@@ -97,6 +89,11 @@ class Done:
     encoded: Any
     rejected: pa.RecordBatch | None
     n_out: int
+
+
+def output_of(file: Input, form: Form, part: int | None = None) -> str:
+    """Name of the output of an input, or of a part of it, below the folder of the output."""
+    return f"{file.stem}{'' if part is None else f'-{part:05}'}{form.suffix}"
 
 
 class Outlet(Protocol):

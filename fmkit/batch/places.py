@@ -61,6 +61,16 @@ class Place:
         return isinstance(self.system, fs.LocalFileSystem)
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """What is the same for all names of a place: links and `..` are followed on this computer."""
+        return self.system.type_name, os.path.realpath(self.path) if self.is_local else self.path
+
+    def is_within(self, folder: Place) -> bool:
+        """Whether it lies below a folder."""
+        (system, path), (of_folder, above) = self.identity, folder.identity
+        return system == of_folder and path.startswith(above.rstrip("/") + "/")
+
+    @property
     def base(self) -> str:
         """Its name in its folder."""
         return self.path.rpartition("/")[2]
@@ -93,12 +103,30 @@ class Place:
             self.system.create_dir(self.path, recursive=True)
 
     def files_below(self) -> list[tuple[str, Any]]:
-        """All files of a folder and its folders: path below it, and information; in order."""
+        """All files of a folder and its folders: path below it, and information; in order.
+
+        A link to a folder above itself is not followed.
+        """
         found = self.system.get_file_info(fs.FileSelector(self.path, recursive=True))
         start = len(self.path.rstrip("/")) + 1
-        return sorted(
-            ((info.path[start:], info) for info in found if info.type == fs.FileType.File), key=lambda pair: pair[0]
-        )
+        loops: dict[str, bool] = {}
+        below = []
+        for info in found:
+            path = info.path[start:]
+            if info.type == fs.FileType.File and not self._is_loop(path.rpartition("/")[0], loops):
+                below.append((path, info))
+        return sorted(below, key=lambda pair: pair[0])
+
+    def _is_loop(self, folder: str, known: dict[str, bool]) -> bool:
+        """Whether a folder below this one is one that it lies in."""
+        if not folder or not self.is_local:
+            return False
+        if folder not in known:
+            above = folder.rpartition("/")[0]
+            real = os.path.realpath(f"{self.path}/{folder}")
+            home = os.path.realpath(f"{self.path}/{above}")
+            known[folder] = self._is_loop(above, known) or home == real or home.startswith(real.rstrip("/") + "/")
+        return known[folder]
 
     def children(self) -> list[Any]:
         """What a folder holds itself, in order of names."""

@@ -37,6 +37,8 @@ class Run:
         Finished parts, in order.
     is_finished : bool
         Whether there is nothing left to do.
+    is_resumed : bool
+        Whether it goes on.
     """
 
     out: Place
@@ -44,6 +46,7 @@ class Run:
     plan: dict[str, Any]
     entries: list[dict[str, Any]] = field(default_factory=list)
     is_finished: bool = False
+    is_resumed: bool = False
 
     @property
     def work(self) -> Place:
@@ -82,24 +85,27 @@ def begun(out: Place, is_folder: bool, plan: dict[str, Any], *, resume: bool, ov
     """
     run = Run(out, is_folder, plan)
     _check_place(run, resume, overwrite)
+    is_new = is_folder and not out.is_folder
     run.work.make_folder()
     with _locked(run.work):
         if overwrite and not resume:
             _clear(run)
         if resume and run.manifest.is_file:
-            _check_same(json.loads(run.manifest.read_text())["plan"], plan, run)
+            manifest = _record(run.manifest)
+            _check_same(manifest["plan"], plan, run)
+            _check_there(manifest, run)
             run.is_finished = True
         elif resume and (run.work / "plan.json").is_file:
-            before = json.loads((run.work / "plan.json").read_text())
+            before = _record(run.work / "plan.json")
             _check_same(before, plan, run)
-            run.entries, plan["cuts"] = _entries(run.work), before["cuts"]
+            run.entries, plan["cuts"], run.is_resumed = _entries(run.work), before["cuts"], True
         if not run.is_finished:
             (run.work / "plan.json").write_text(json.dumps(plan))
         try:
             yield run
         except BaseException:
             if not (run.is_folder and run.entries):
-                run.work.remove()  # there is nothing to go on with
+                (out if is_new else run.work).remove()  # there is nothing to go on with
             raise
     if run.is_finished:
         run.work.remove()
@@ -148,19 +154,44 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], run: Run) -> 
             )
 
 
+def _check_there(manifest: Mapping[str, Any], run: Run) -> None:
+    """Raise if what a finished run wrote is not there any more."""
+    for output in manifest["outputs"]:
+        place = run.out / output["path"] if run.is_folder else run.out
+        if place.info().size != output["size"]:
+            told = f"{output['path']}, which a finished run wrote, is missing or another file"
+            raise InputError(f"{told}: fmkit verify tells more, --overwrite begins anew", path=run.out.name)
+
+
+def _record(place: Place) -> dict[str, Any]:
+    """What a run has written of itself."""
+    try:
+        told = json.loads(place.read_text())
+        if not isinstance(told, dict) or not told.keys() & {"plan", "cuts", "output"}:
+            raise ValueError("it is none")
+    except ValueError as error:
+        raise InputError(
+            f"the record of a run is damaged ({error}): --overwrite begins anew", path=place.name
+        ) from None
+    return told
+
+
 def _entries(work: Place) -> list[dict[str, Any]]:
     """Finished parts, as far as none is missing."""
     found: list[dict[str, Any]] = []
     while (place := work / f"{len(found):08}.json").is_file:
-        found.append(json.loads(place.read_text()))
+        found.append(_record(place))
     return found
 
 
 def _clear(run: Run) -> None:
-    """Remove what an earlier run left."""
-    written = [entry["output"] for entry in _entries(run.work)]
+    """Remove what an earlier run left, as far as its record can be read."""
+    written: list[str] = []
+    with contextlib.suppress(InputError):
+        written += [entry["output"] for entry in _entries(run.work)]
     if run.manifest.is_file:
-        written += [output["path"] for output in json.loads(run.manifest.read_text())["outputs"]]
+        with contextlib.suppress(InputError):
+            written += [output["path"] for output in _record(run.manifest)["outputs"]]
         run.manifest.remove()
     for below in {*written} if run.is_folder else ():
         place = run.out / below

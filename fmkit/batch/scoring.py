@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmkit.batch.asked.answers import Wishes, ask
@@ -92,7 +94,10 @@ class Scorer:
         self._asked = ask(model, schema, Wishes(std, proba, top, columns))
         self.one_at_a_time = self._asked.one_at_a_time
         self.kept = list(schema.names if keep is None else keep)
-        for name in self.kept:
+        for name, count in Counter(self.kept).items():
+            if count > 1 or len(schema.get_all_field_indices(name)) > 1:
+                mend = "rename all but one" if keep is None else "name it once, and rename the others"
+                raise InputError(f"column '{name}' would come out more than once: {mend}")
             if schema.get_field_index(name) < 0:
                 raise InputError(f"there is no column '{name}' to keep: the columns are {', '.join(schema.names)}")
         answered = [field.name for field in self._asked.fields]
@@ -115,6 +120,43 @@ class Scorer:
         if len(scored.rejected):
             raise InputError(sentence_of(scored.rejected, "row {row} of the batch"))
         return scored.batch
+
+    def mark(self, batch: pa.RecordBatch, name: str = "fault") -> pa.RecordBatch:
+        """All rows, with a column more: why a row is not scored, null where it is; its answers are null then.
+
+        Parameters
+        ----------
+        batch : pyarrow.RecordBatch
+        name : str, default="fault"
+            Of the column.
+        """
+        scored = self.sift(batch)
+        reasons = pa.nulls(len(batch), pa.string())
+        if not len(scored.rejected):
+            return scored.batch.append_column(name, reasons)
+        wrong = np.asarray(scored.rejected["row"])
+        place, told = np.full(len(batch), -1), np.full(len(batch), -1)
+        good = np.setdiff1d(np.arange(len(batch)), wrong)
+        place[good], told[wrong] = np.arange(len(good)), np.arange(len(wrong))
+        answers = scored.batch.select([field.name for field in self._asked.fields]).take(_or_null(place))
+        columns = scored.rejected["column"], scored.rejected["reason"]
+        sentences = pc.binary_join_element_wise(
+            pc.binary_join_element_wise("column '", columns[0], "'", ""), columns[1], ": "
+        )
+        kept = [batch.column(kept) for kept in self.kept]
+        arrays = [*kept, *answers.columns, sentences.take(_or_null(told))]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.marked_schema(name))
+
+    def marked_schema(self, name: str = "fault") -> pa.Schema:
+        """Of what `mark` gives.
+
+        Parameters
+        ----------
+        name : str, default="fault"
+        """
+        if name in self.schema.names:
+            raise InputError(f"there is a column '{name}' already: give that of faults another name")
+        return self.schema.append(pa.field(name, pa.string()))
 
     def sift(self, batch: pa.RecordBatch) -> Scored:
         """The rows that will do, scored, and those that will not, named.
@@ -168,6 +210,11 @@ class Scorer:
         if not n:
             return [pa.array([], field.type) for field in self._asked.fields]
         return self._asked.answer(values, n)
+
+
+def _or_null(places: NDArray[np.int64]) -> pa.Array:
+    """Places to take from; null for -1."""
+    return pa.array(places, mask=places < 0)
 
 
 def score(

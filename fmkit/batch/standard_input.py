@@ -29,6 +29,7 @@ class StandardInput:
     is_local = is_file = False
     system = None
     path = ""
+    identity = "stdin", ""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -91,6 +92,7 @@ def standard_input(form: str | None) -> Input:
     if first.startswith(GZIP):
         raise InputError("what comes on stdin is compressed: put `gzip -dc` before it")
     if form is None:
-        form = "arrow" if first.startswith(ARROW) else "ndjson" if first.lstrip().startswith(b"{") else "csv"
+        text = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+        form = "arrow" if first.startswith(ARROW) else "ndjson" if text.startswith(b"{") else "csv"
     place = cast("Place", StandardInput(stream))
     return Input(place, "stdin", form, 0, "", {})

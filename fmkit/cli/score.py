@@ -154,7 +154,7 @@ def _to_stream(model: Path, inputs: tuple[str, ...], options: dict[str, Any], no
     usual = files[0].form if files[0].form in ("ndjson", "arrow") else "csv"
     form = own or Form(options["form"] or usual)
     names = ("keep", "std", "proba", "top", "columns", "rejects", "max_rejects", "memory", "part_rows")
-    asked = {name: options[name] for name in names} | {"n_jobs": options["jobs"]}
+    asked = {name: options[name] for name in names} | {"n_jobs": options["jobs"], "overwrite": options["overwrite"]}
     with _bar(notes.quiet) as tell:
         score_stream(model, files, form, None if to_stdout else options["out"], tell=tell, **asked)
 

@@ -33,6 +33,7 @@ def score(
     proba: bool = False,
     top: int | None = None,
     columns: Mapping[str, str] | None = None,
+    faults: str | None = None,
 ) -> DataFrame:
     """The rows of a DataFrame with predictions beside them, by `fmkit.batch.score`.
 
@@ -47,11 +48,14 @@ def score(
         A model file, or what could be saved to one.
     keep, std, proba, top, columns
         As of `fmkit.batch.score`.
+    faults : str, optional
+        Name of a column more that says why a row is not scored, null where it is: all rows come out, and
+        `where("fault is null")` has those that are scored. By default a row that cannot be scored ends the job.
 
     Returns
     -------
     pyspark.sql.DataFrame
-        Worked out when it is asked for. A row that cannot be scored ends that with an InputError.
+        Worked out when it is asked for.
 
     Raises
     ------
@@ -85,13 +89,14 @@ def score(
     }
     schema = frame.limit(0).toArrow().schema
     scorer = Scorer(fitted, schema, keep=keep, **options)
-    types = spark.createDataFrame(scorer.schema.empty_table()).schema
+    answered = scorer.schema if faults is None else scorer.marked_schema(faults)
+    types = spark.createDataFrame(answered.empty_table()).schema
     kept = {field.name: field.dataType for field in frame.schema.fields}
     for field in types.fields:
         field.dataType = kept.get(field.name, field.dataType)
     shipped = _ship(spark, content)
     asked = frame.select(*[frame["`" + name.replace("`", "``") + "`"] for name in scorer.needed])
-    return in_arrow(asked, score_batches, types, shipped, scorer.kept, options)
+    return in_arrow(asked, score_batches, types, shipped, scorer.kept, options, faults)
 
 
 def recommend_for_all_users(frame: DataFrame, model: Any, n: int = 10, *, user: str = "user") -> DataFrame:
@@ -140,14 +145,14 @@ def _ship(spark: SparkSession, content: bytes) -> str:
 
 
 def score_batches(
-    batches: Iterator[pa.RecordBatch], shipped: str, kept: Sequence[str], options: Mapping[str, Any]
+    batches: Iterator[pa.RecordBatch], shipped: str, kept: Sequence[str], options: Mapping[str, Any], faults: str | None
 ) -> Iterator[pa.RecordBatch]:
     """The batches of a task, scored."""
     model, scorer = _load(shipped, threads_of_task()), None
     for batch in _joined(batches):
         if scorer is None:
             scorer = Scorer(model, batch.schema, keep=kept, **options)
-        yield scorer(batch)
+        yield scorer(batch) if faults is None else scorer.mark(batch, faults)
 
 
 def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

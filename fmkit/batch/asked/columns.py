@@ -18,6 +18,7 @@ from fmkit.errors import InputError
 from fmkit.tables.texts import GAPS, is_text, plain
 
 LARGEST = float(np.finfo(np.float32).max)
+WITH_DECIMALS = "an id is a whole number or text, and this has decimals"
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -82,9 +83,12 @@ class Ids:
     ----------
     needed : bool, default=True
         Whether each row must have one.
+    trimmed : bool, default=True
+        Whether blanks around an id are no part of it, as for a Recommender; a model of a stream takes them as written.
     """
 
     needed: bool = True
+    trimmed: bool = True
 
     def check(self, kind: pa.DataType) -> None:
         """Numbers, text, or a dictionary of these."""
@@ -99,7 +103,7 @@ class Ids:
         if not is_text(column):
             column, faults = _whole(column)
         else:
-            column, faults = pc.utf8_trim_whitespace(column), []
+            column, faults = pc.utf8_trim_whitespace(column) if self.trimmed else column, []
             if self.needed and (empty := _rows(pc.equal(column, ""))) is not None:
                 faults.append(Fault(empty, "there is no id"))
         if self.needed and (missing := _rows(column.is_null())) is not None:
@@ -191,14 +195,27 @@ def _whole(column: pa.Array) -> tuple[pa.Array, list[Fault]]:
     of, kind = pa.types, column.type
     if of.is_integer(kind) or of.is_null(kind):
         return column, []
+    if of.is_decimal(kind):
+        return _whole_decimals(column)
     try:
         return column.cast(pa.int64()), []
     except pa.ArrowInvalid:
         numbers = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**63)
     gaps = np.asarray(column.is_null())
-    fault = faulty(~whole & ~gaps & ~np.isnan(numbers), "an id is a whole number or text, and this has decimals")
+    fault = faulty(~whole & ~gaps & ~np.isnan(numbers), WITH_DECIMALS)
     return pa.array(np.where(whole, numbers, 0).astype(np.int64), mask=~whole), fault
+
+
+def _whole_decimals(column: pa.Array) -> tuple[pa.Array, list[Fault]]:
+    """Decimals as integers, or as text where they are larger: no number is rounded on the way."""
+    whole = pc.equal(pc.floor(column), column)
+    faults = faulty(np.asarray(pc.fill_null(pc.invert(whole), False)), WITH_DECIMALS)
+    column = pc.if_else(whole, column, None)
+    try:
+        return column.cast(pa.int64()), faults
+    except pa.ArrowInvalid:
+        return pc.replace_substring_regex(column.cast(pa.string()), r"\.0*$", ""), faults
 
 
 def _of_texts(column: pa.Array) -> tuple[pa.Array, list[Fault]]:

@@ -42,7 +42,7 @@ class Rows:
             self.columns = _of_encoder(first)
         elif hasattr(first, "stream_") and first.stream_.roles is not None:
             roles = first.stream_.roles
-            self.columns = {name: Ids(needed=False) for name in roles.ids}
+            self.columns = {name: Ids(needed=False, trimmed=False) for name in roles.ids}
             self.columns |= {name: Numbers(needed=False) for name in roles.numbers}
         elif getattr(first, "categories_", None) is not None:  # a net of a table
             names = list(first.feature_names_in_)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fmkit.batch.formats.delimited import Delimited
+from fmkit.batch.formats.json_lines import Lines
 from fmkit.batch.formats.reading import Limits, Reader
-from fmkit.batch.formats.tables import ArrowFile, ParquetFile, SparseText
-from fmkit.batch.formats.texts import Delimited, Lines
+from fmkit.batch.formats.sparse import SparseText
+from fmkit.batch.formats.tables import ArrowFile, ParquetFile
 from fmkit.batch.inputs import Input
 
 READERS: dict[str, Callable[[Input, Limits], Reader]] = {

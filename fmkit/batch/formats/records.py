@@ -15,12 +15,14 @@ import numpy as np
 from fmkit.kernels import kernel
 
 QUOTE, LINE_FEED, RETURN = ord('"'), ord("\n"), ord("\r")
+SPACE, TAB = ord(" "), ord("\t")
 LAST_SIGN = ord(",")  # all signs but some delimiters stand before it
 UNCLOSED = -1  # in place of a number of fields
+NO_SIGN = -1  # in place of a delimiter, or of what begins a comment
 
 
 @kernel
-def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: int, line: int,
+def find_records(data: Any, delimiter: int, n_fields: int, comment: int, is_last: bool, most: int, line: int,
                  begins: Any, ends: Any, fields: Any, lines: Any) -> Any:  # fmt: skip
     """Records of data that are whole; returns their number, where the rest begins, and its line.
 
@@ -28,17 +30,20 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
     ----------
     data : uint8 array
     delimiter : int
-        Its byte; -1 where lines are records (NDJSON).
+        Its byte; NO_SIGN where lines are records (NDJSON).
     n_fields : int
         Of a record.
+    comment : int
+        The byte that begins a line which is no record, or NO_SIGN.
     is_last : bool
         Whether nothing follows, so that the end of the data ends a record.
     most : int
-        Bytes that a record may have; one that is longer has a quote that nobody closed.
+        Bytes that a record may have; one that is longer has a quote that nobody closed. A line that is longer by
+        itself is left as the rest.
     line : int
         Number of the first line.
     begins, ends : int64 arrays, at least one entry for each line
-        Bytes of the records, line ends included. Blank lines are no records.
+        Bytes of the records, line ends included. Blank lines are no records; where lines are, nor are those of spaces.
     fields : int64 array
         Fields found; UNCLOSED if a quote was not closed.
     lines : int64 array
@@ -74,14 +79,14 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
                 break
             else:
                 strayed = strayed or closed  # behind a closing quote, where only a delimiter may stand
-                quoted = at_start and letter == QUOTE and delimiter >= 0
+                quoted = at_start and letter == QUOTE and delimiter != NO_SIGN
                 at_start = False
                 if not quoted:  # most letters are no signs, and need no more than a glance
                     while at + 1 < n_bytes and data[at + 1] > LAST_SIGN and data[at + 1] != delimiter:
                         at += 1
             at += 1
         if not whole:
-            if not is_last and not (quoted and at - begin > most):
+            if not is_last and not (quoted and first_end >= 0 and at - begin > most):
                 break
             if quoted:
                 count = UNCLOSED
@@ -92,6 +97,12 @@ def find_records(data: Any, delimiter: int, n_fields: int, is_last: bool, most: 
         length = at - begin
         while length and (data[begin + length - 1] == LINE_FEED or data[begin + length - 1] == RETURN):
             length -= 1
+        if delimiter == NO_SIGN:
+            start = 0
+            while start < length and (data[begin + start] == SPACE or data[begin + start] == TAB):
+                start += 1
+            if start == length or data[begin + start] == comment:
+                length = 0
         if length:
             begins[n], ends[n], fields[n], lines[n] = begin, at, count, line
             n += 1

@@ -1,4 +1,4 @@
-"""Files of columns: Parquet, Arrow IPC; and sparse text of libFM, svmlight."""
+"""Files of columns: Parquet, Arrow IPC."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class ParquetFile:
 
         self.file, self.limits = file, limits
         try:
-            self.opened = parquet.ParquetFile(file.place.open(), buffer_size=BUFFER, pre_buffer=False)
+            self.opened = parquet.ParquetFile(
+                file.place.open(), buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True
+            )
             self.own = list(self.opened.schema_arrow.names)
             self.schema = with_partitions(self.opened.schema_arrow, file)
         except FAULTS as error:
@@ -127,44 +129,6 @@ class ArrowFile:
                     row += len(batch)
         except FAULTS as error:
             raise damaged(self.file, error) from None
-
-
-class SparseText:
-    """A file of libFM, LIBSVM or svmlight: columns `label`, `indices`, `values`.
-
-    Parameters
-    ----------
-    file : Input
-    limits : Limits
-    """
-
-    numbered = False
-    schema = pa.schema(
-        [("label", pa.float32()), ("indices", pa.large_list(pa.int64())), ("values", pa.large_list(pa.float32()))]
-    )
-
-    def __init__(self, file: Input, limits: Limits) -> None:
-        if not file.place.is_local:
-            raise InputError("sparse text is read from this computer: copy it here first", path=file.place.name)
-        self.file, self.limits, self.own = file, limits, list(self.schema.names)
-
-    def parts(self, needed: Sequence[str], begin: Mapping[str, int], number: int) -> Iterator[Part]:
-        """One."""
-        yield Part(0, self._pieces(needed))
-
-    def _pieces(self, needed: Sequence[str]) -> Iterator[Piece]:
-        from fmkit.datasets import iter_libfm
-
-        row = 0
-        for X, y in iter_libfm(self.file.place.path, chunk_rows=self.limits.batch_rows):
-            offsets = pa.array(X.indptr.astype(np.int64))
-            lists = [
-                pa.LargeListArray.from_arrays(offsets, pa.array(entries))
-                for entries in (X.indices.astype(np.int64), X.data.astype(np.float32))
-            ]
-            batch = pa.RecordBatch.from_arrays([pa.array(y.astype(np.float32)), *lists], schema=self.schema)
-            yield Piece(_loading(batch, needed, row, self.file), len(batch), 0.0)
-            row += len(batch)
 
 
 def _loading(batch: pa.RecordBatch, needed: Sequence[str], row: int, file: Input) -> Any:

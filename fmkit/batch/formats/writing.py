@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -62,9 +63,26 @@ class Form:
 
     def check(self, schema: pa.Schema) -> None:
         """Raise an InputError if such a file cannot hold a column."""
-        nested = [field.name for field in schema if pa.types.is_nested(field.type)]
-        if nested and self.name in ("csv", "tsv"):
-            raise InputError(f"column '{nested[0]}' holds lists, CSV cannot: write Parquet, NDJSON or Arrow")
+        for field in schema:
+            kind = field.type
+            if pa.types.is_nested(kind) and self.name in ("csv", "tsv"):
+                raise InputError(f"column '{field.name}' holds lists, CSV cannot: write Parquet, NDJSON or Arrow")
+            if _is_bytes(kind) and self.name not in ("parquet", "arrow"):
+                raise InputError(f"column '{field.name}' holds bytes, {self.name} cannot: write Parquet or Arrow")
+            try:
+                self._try(field)
+            except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+                told = f"column '{field.name}' holds {kind}, which {self.name} cannot"
+                raise InputError(f"{told}: choose another format, or keep the other columns only") from None
+
+    def _try(self, field: pa.Field) -> None:
+        """Write a column of one row."""
+        kind = field.type
+        value = pa.array([0], pa.int64()).cast(kind) if pa.types.is_timestamp(kind) else pa.nulls(1, kind)
+        batch = pa.RecordBatch.from_arrays([value], [field.name])
+        writer = self.writer(io.BytesIO(), batch.schema)
+        writer.write(self.encoder()(batch, False), True)
+        writer.close()
 
     def encoder(self) -> Callable[[pa.RecordBatch, bool], Any]:
         """What any thread may do of the work: a batch, and whether it begins a file, to what the writer takes."""
@@ -150,11 +168,14 @@ class ArrowWriter:
     """
 
     def __init__(self, sink: Any, schema: pa.Schema) -> None:
-        self._writer = pa.ipc.new_file(sink, schema) if sink.seekable() else pa.ipc.new_stream(sink, schema)
+        # A file has one dictionary for all of a column, and each row group of Parquet has its own.
+        self._schema = pa.schema([f.with_type(f.type.value_type) if _is_dictionary(f.type) else f for f in schema])
+        self._writer = (pa.ipc.new_file if sink.seekable() else pa.ipc.new_stream)(sink, self._schema)
 
     def write(self, encoded: pa.RecordBatch, ends_group: bool) -> None:
         """The next batch."""
-        self._writer.write_batch(encoded)
+        columns = [column.dictionary_decode() if _is_dictionary(column.type) else column for column in encoded.columns]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def close(self) -> None:
         """Write the footer."""
@@ -275,8 +296,10 @@ def _as_csv_types(batch: pa.RecordBatch, spells: bool) -> pa.RecordBatch:
     """
     columns = []
     for column in batch.columns:
-        if pa.types.is_dictionary(column.type):
+        if _is_dictionary(column.type):
             column = column.dictionary_decode()
+        if isinstance(column.type, pa.BaseExtensionType):  # uuids
+            column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
         if pa.types.is_decimal(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
         if spells and pa.types.is_float32(column.type):
@@ -302,5 +325,24 @@ def _as_json(column: pa.Array) -> pa.Array:
             texts = pc.binary_join_element_wise('"', texts, '"', "")
     else:
         values = column.to_pylist()
-        texts = pa.array([None if value is None else json.dumps(value, default=str) for value in values], pa.string())
+        texts = pa.array([None if v is None else json.dumps(_finite(v), default=str) for v in values], pa.string())
     return pc.fill_null(texts.cast(pa.string()), "null")
+
+
+def _finite(value: Any) -> Any:
+    """A value, with None for each NaN and infinity in it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _is_dictionary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    of, kind = pa.types, kind.value_type if _is_dictionary(kind) else kind
+    tests = (of.is_binary, of.is_large_binary, of.is_fixed_size_binary, of.is_binary_view)
+    return any(test(kind) for test in tests)
