@@ -1,4 +1,4 @@
-"""Pipelines of this package's estimators in model files: `make_pipeline(TableEncoder(), FMClassifier())`, say.
+"""Pipelines of this package's estimators, `make_pipeline(TableEncoder(), FMClassifier())`, say: steps, and model files.
 
 A file holds what each step's own file would, under the step's name.
 """
@@ -11,6 +11,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
+
+
+def steps_of(model: Any) -> list[Any]:
+    """The estimators of a pipeline, or the one that a model is."""
+    return [step for _, step in getattr(model, "steps", [("", model)])]
+
+
+def set_threads(model: Any, n_threads: int) -> None:
+    """Set the threads of a model, of each step that has any."""
+    for step in steps_of(model):
+        if hasattr(step, "n_jobs"):
+            step.n_jobs = n_threads
 
 
 def pack(pipeline: Any, known: dict[str, str]) -> tuple[dict[str, Any], Arrays]:

@@ -22,6 +22,7 @@ from fmkit.batch.places import Place
 from fmkit.batch.run import Run, begun
 from fmkit.batch.scoring import Scorer
 from fmkit.errors import InputError
+from fmkit.pipelines import set_threads, steps_of
 from fmkit.threads import count_threads
 
 MANIFEST = 1  # version of the manifest
@@ -120,7 +121,7 @@ def score_files(
     >>> print((folder / "rejects.csv").read_text().splitlines()[1].partition("new.csv")[2])
     ,3,2,size,it is text where a number is needed,x
     """
-    asked = Asked(model, keep, std, proba, top, columns, memory, part_rows, n_jobs)
+    asked = ModelFile(model, keep, std, proba, top, columns, memory, part_rows, n_jobs)
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     files = find_inputs([str(one) for one in given])
     place, single = Place.of(out), Form.of(str(out))
@@ -193,7 +194,7 @@ def score_stream(
         check_rejects(rejects_place, overwrite)
     if place is not None and place.is_file and not overwrite:
         raise InputError("the file exists: --overwrite replaces it", path=place.name)
-    asked = Asked(model, **options)
+    asked = ModelFile(model, **options)
     kept = Rejects(_limit(rejects, max_rejects), 0, rejects is not None)
 
     def to(stream: Any) -> None:
@@ -210,7 +211,7 @@ def score_stream(
         to(stream)
 
 
-class Asked:
+class ModelFile:
     """A model file, and what is asked of it.
 
     Parameters
@@ -232,9 +233,10 @@ class Asked:
         self.scoring = {"keep": keep, "std": std, "proba": proba, "top": top, "columns": columns}
         self.part_rows = part_rows
         threads = count_threads(n_jobs)
-        alone = _has_threads(self.model)
+        # Nets and restorers have threads of their own, and are asked for one batch after the other.
+        alone = hasattr(last := steps_of(self.model)[-1], "net_") or type(last).__name__ == "ImageRestorer"
         self.n_threads = 1 if alone else threads
-        _set_threads(self.model, threads if alone else 1)
+        set_threads(self.model, threads if alone else 1)
         size = self.path.stat().st_size
         self.limits, group_bytes = limits_for(read_bytes(memory), size, self.n_threads, part_rows)
         self.cuts = {"batch_bytes": self.limits.batch_bytes, "group_bytes": group_bytes}
@@ -245,7 +247,7 @@ class Asked:
 
     def facts(self) -> dict[str, Any]:
         """What tells whether it is the same model."""
-        return {"path": str(self.path), "class": type(self.model).__name__, "digest": digest_of(self.path)}
+        return {"path": str(self.path), "class": type(self.model).__name__, "digest": digest_of(Place.of(self.path))}
 
     def options(self) -> dict[str, Any]:
         """What the output depends on."""
@@ -269,18 +271,6 @@ class Asked:
             return Scorer(self.model, schema, **scoring)
 
         return steps(files, scorer_of, form_of, self.limits, begins)
-
-
-def _has_threads(model: Any) -> bool:
-    last = model[-1] if hasattr(model, "steps") else model
-    return hasattr(last, "net_") or type(last).__name__ == "ImageRestorer"
-
-
-def _set_threads(model: Any, n: int) -> None:
-    """Threads inside of the model: the batches have threads already, unless it works on one at a time."""
-    for one in [step for _, step in model.steps] if hasattr(model, "steps") else [model]:
-        if hasattr(one, "n_jobs"):
-            one.n_jobs = n
 
 
 def _limit(rejects: Any, most: int | None) -> int | None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from fmkit.batch.formats.readers import open_reader
 from fmkit.batch.formats.reading import PLACED, Limits, Part, Piece
 from fmkit.batch.formats.writing import Form
 from fmkit.batch.inputs import Input
+from fmkit.batch.places import Place
 from fmkit.batch.scoring import Scorer
 from fmkit.errors import InputError
 from fmkit.streams.ahead import read_ahead
@@ -205,14 +205,9 @@ def place_of(rejected: pa.RecordBatch, file: Input) -> str:
     return f"{file.place.name}, {place}{column}: {first['reason']}{value}"
 
 
-def digest_of(place: Any) -> str:
+def digest_of(place: Place) -> str:
     """SHA-256 of a file."""
     digest = hashlib.sha256()
-    if isinstance(place, str | Path):
-        with Path(place).open("rb") as file:
-            while content := file.read(1 << 22):
-                digest.update(content)
-        return f"sha256:{digest.hexdigest()}"
     with place.open() as file:
         while content := file.read(1 << 22):
             digest.update(content)

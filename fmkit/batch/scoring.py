@@ -58,8 +58,6 @@ class Scorer:
         Of what comes out.
     needed : list of str
         Columns that are read of a batch: those kept and those that the model is asked by.
-    one_at_a_time : bool
-        Whether the model has threads of its own; others may be asked by several threads at once.
 
     Raises
     ------
@@ -92,7 +90,6 @@ class Scorer:
         columns: Mapping[str, str] | None = None,
     ) -> None:
         self._asked = ask(model, schema, Wishes(std, proba, top, columns))
-        self.one_at_a_time = self._asked.one_at_a_time
         self.kept = list(schema.names if keep is None else keep)
         for name, count in Counter(self.kept).items():
             if count > 1 or len(schema.get_all_field_indices(name)) > 1:

@@ -51,7 +51,7 @@ def takes_tables(command: Command) -> Command:
         ),
         click.option(
             "--columns",
-            callback=lambda _, __, given: _pairs(given, "--columns", ROLES),
+            callback=lambda _, __, given: role_pairs(given, "--columns", ROLES),
             metavar="user=U,item=I,...",
             help=f"Columns with unusual names: {', '.join(ROLES)}.",
         ),
@@ -259,7 +259,8 @@ def expanded(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _pairs(given: str | None, option: str, allowed: Sequence[str]) -> dict[str, str]:
+def role_pairs(given: str | None, option: str, allowed: Sequence[str]) -> dict[str, str]:
+    """ROLE=COLUMN,... as a mapping."""
     pairs = [pair.partition("=") for pair in given.split(",")] if given else []
     for role, equals, name in pairs:
         if role not in allowed or not equals or not name:

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import click
 
-from fmkit.cli._recommending import FILE, Notes
+from fmkit.cli._recommending import FILE, Notes, role_pairs
 
+ROLES = ("user", "item", "query", "text", "series", "audio", "picture", "mask")
 FORMATS = ("parquet", "csv", "tsv", "ndjson", "arrow")
 STDIN_FORMATS = ("csv", "ndjson", "arrow")
 TOO_MANY_REJECTS = 3  # exit status
@@ -21,15 +22,6 @@ TOO_MANY_REJECTS = 3  # exit status
 
 def _names(ctx: click.Context, param: click.Parameter, given: str | None) -> list[str] | None:
     return None if given is None else [name for name in given.split(",") if name]
-
-
-def _pairs(ctx: click.Context, param: click.Parameter, given: str | None) -> dict[str, str] | None:
-    if given is None:
-        return None
-    pairs = [pair.partition("=") for pair in given.split(",")]
-    if not all(role and column for role, _, column in pairs):
-        raise click.UsageError(f"--columns takes ROLE=COLUMN,..., got '{given}'")
-    return {role: column for role, _, column in pairs}
 
 
 @click.command()
@@ -40,7 +32,12 @@ def _pairs(ctx: click.Context, param: click.Parameter, given: str | None) -> dic
 @click.option("--std", is_flag=True, help="Add standard deviations.")
 @click.option("--proba", is_flag=True, help="Add probabilities of classes.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Lists of N items for each user instead.")
-@click.option("--columns", callback=_pairs, metavar="user=U,...", help="Columns with unusual names.")
+@click.option(
+    "--columns",
+    callback=lambda _, __, given: role_pairs(given, "--columns", ROLES) or None,
+    metavar="user=U,...",
+    help=f"Columns with unusual names: {', '.join(ROLES)}.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Of the output; by default as the input's.")
 @click.option("--from", "stdin_form", type=click.Choice(STDIN_FORMATS), help="Of stdin; by default as it looks.")
 @click.option("--rejects", type=FILE, metavar="FILE", help="Where rows go that will not do, each with its reason.")
@@ -111,27 +108,14 @@ def _check_usage(inputs: tuple[str, ...], to_stdout: bool, options: dict[str, An
 def _to_files(model: Path, inputs: tuple[str, ...], options: dict[str, Any], notes: Notes) -> None:
     from fmkit.batch import score_files
 
-    names = (
-        "keep",
-        "std",
-        "proba",
-        "top",
-        "columns",
-        "form",
-        "rejects",
-        "max_rejects",
-        "memory",
-        "part_rows",
-        "resume",
-    )
-    asked = {name: options[name] for name in names}
+    others = ("out", "jobs", "stdin_form")
+    asked = {name: value for name, value in options.items() if name not in others}
     with _bar(notes.quiet) as tell:
         manifest = score_files(
             model,
             inputs,
             options["out"],
             **asked,
-            overwrite=options["overwrite"],
             n_jobs=options["jobs"],
             tell=tell,
         )
@@ -153,10 +137,11 @@ def _to_stream(model: Path, inputs: tuple[str, ...], options: dict[str, Any], no
         raise click.UsageError("what comes on stdin goes to one file, or to stdout: --out FILE or --out -")
     usual = files[0].form if files[0].form in ("ndjson", "arrow") else "csv"
     form = own or Form(options["form"] or usual)
-    names = ("keep", "std", "proba", "top", "columns", "rejects", "max_rejects", "memory", "part_rows")
-    asked = {name: options[name] for name in names} | {"n_jobs": options["jobs"], "overwrite": options["overwrite"]}
+    others = ("out", "form", "jobs", "stdin_form", "resume")
+    asked = {name: value for name, value in options.items() if name not in others}
     with _bar(notes.quiet) as tell:
-        score_stream(model, files, form, None if to_stdout else options["out"], tell=tell, **asked)
+        out = None if to_stdout else options["out"]
+        score_stream(model, files, form, out, tell=tell, n_jobs=options["jobs"], **asked)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pyarrow as pa
 from fmkit.batch import Scorer
 from fmkit.errors import InputError
 from fmkit.modelfile import load, save
+from fmkit.pipelines import set_threads
 from fmkit.spark.session import check_workers, in_arrow, threads_of_task
 
 if TYPE_CHECKING:
@@ -172,7 +173,5 @@ def _load(shipped: str, n_threads: int) -> Any:
     from pyspark import SparkFiles
 
     model = load(SparkFiles.get(shipped), mapped=True)  # which workers of one machine share
-    for step in getattr(model, "steps", [("", model)]):
-        if hasattr(step[1], "n_jobs"):
-            step[1].set_params(n_jobs=n_threads)
+    set_threads(model, n_threads)
     return model

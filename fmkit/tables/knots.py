@@ -13,7 +13,7 @@ from scipy import sparse
 
 from fmkit.errors import InputError
 from fmkit.tables.entries import Entries
-from fmkit.tables.texts import is_text, plain, without_gaps
+from fmkit.tables.texts import NUMBER, is_text, plain, without_gaps
 
 AT_ONCE = 1 << 13  # rows: what is made of them on the way is in a cache, and no fresh memory is asked for
 
@@ -106,8 +106,7 @@ def as_numbers(column: pa.Array) -> NDArray[np.float64]:
         try:
             column = texts.cast(pa.float64())
         except pa.ArrowInvalid:
-            number = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
-            wrong = texts.filter(pc.invert(pc.match_substring_regex(texts, number)))
+            wrong = texts.filter(pc.invert(pc.match_substring_regex(texts, NUMBER)))
             raise InputError(f"{wrong[0].as_py() if len(wrong) else texts[0].as_py()!r} is no number") from None
     kind = column.type
     if not (

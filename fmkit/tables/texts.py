@@ -7,6 +7,8 @@ import pyarrow.compute as pc
 
 GAPS = pa.array(["", "na", "n/a", "nan", "null", "none", "?", "-", "unknown"])  # among numbers and dates: no value
 
+NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
+
 
 def is_text(column: pa.Array) -> bool:
     """Whether a column holds text, in whatever form."""

@@ -89,10 +89,6 @@ class Asked(Protocol):
     def fields(self) -> Sequence[pa.Field]:
         """What is answered."""
 
-    @property
-    def one_at_a_time(self) -> bool:
-        """Whether the model has threads of its own, so that batches are asked for one after the other."""
-
     def answer(self, values: Mapping[str, Any], n: int) -> list[pa.Array]:
         """An array for each of the fields, of n rows (one at least) whose columns were read.
 

@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
-from fmkit.tables.texts import GAPS, is_text, plain
+from fmkit.tables.texts import GAPS, NUMBER, is_text, plain
 
 LARGEST = float(np.finfo(np.float32).max)
 WITH_DECIMALS = "an id is a whole number or text, and this has decimals"
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from fmkit.batch.asked.answers import Wishes
 from fmkit.batch.asked.columns import Anything, Column, Fault, Ids, faulty
 from fmkit.batch.asked.predictions import PREDICTION
-from fmkit.batch.asked.rows import _of_encoder
+from fmkit.batch.asked.rows import columns_of
 from fmkit.errors import InputError
 from fmkit.recommend.columns import find_columns
 
@@ -29,8 +29,6 @@ class Pairs:
     wishes : Wishes
     """
 
-    one_at_a_time = False
-
     def __init__(self, model: Any, schema: pa.Schema, wishes: Wishes) -> None:
         wishes.check("this recommender", roles=ROLES, std=model.tells_std and wishes.top is None, top=True)
         self.model, self.wishes = model, wishes
@@ -44,7 +42,7 @@ class Pairs:
         wanted = list(model.columns_.context)
         if wanted and set(wanted) <= set(schema.names):
             self.context = wanted
-            kinds = _of_encoder(model.context_encoder_)
+            kinds = columns_of(model.context_encoder_)
             self.columns |= {name: kinds.get(name, Anything()) for name in wanted}
         if wishes.top is not None:
             if wishes.top < 1:
@@ -112,7 +110,6 @@ class Codes:
     wishes : Wishes
     """
 
-    one_at_a_time = False
     fields = (pa.field(PREDICTION, pa.float32()),)
 
     def __init__(self, model: Any, schema: pa.Schema, wishes: Wishes) -> None:

@@ -35,7 +35,6 @@ class Restoring:
     wishes : Wishes
     """
 
-    one_at_a_time = True
     fields = (pa.field("restored", pa.binary()),)
 
     def __init__(self, model: Any, schema: pa.Schema, wishes: Wishes) -> None:
@@ -85,8 +84,6 @@ class Classifying:
     schema : pyarrow.Schema
     wishes : Wishes
     """
-
-    one_at_a_time = True
 
     def __init__(self, model: Any, schema: pa.Schema, wishes: Wishes) -> None:
         self.predictions = Predictions(model, wishes, ("picture",))

@@ -11,6 +11,7 @@ from sklearn.base import is_classifier
 
 from fmkit.batch.asked.answers import Wishes
 from fmkit.errors import InputError
+from fmkit.pipelines import steps_of
 
 PREDICTION = "prediction"
 
@@ -31,7 +32,7 @@ class Predictions:
 
     def __init__(self, model: Any, wishes: Wishes, roles: tuple[str, ...] = ()) -> None:
         classes = getattr(model, "classes_", None) if is_classifier(model) else None
-        last = model[-1] if hasattr(model, "steps") else model
+        last = steps_of(model)[-1]
         kind = f"a {type(last).__name__}"
         wishes.check(kind, roles=roles, std=_tells_std(last), proba=hasattr(model, "predict_proba"))
         self.model, self.wishes = model, wishes

@@ -14,6 +14,7 @@ from fmkit.batch.asked.columns import Anything, Column, Fault, Ids, Numbers, Ref
 from fmkit.batch.asked.dates import DateColumn
 from fmkit.batch.asked.predictions import Predictions
 from fmkit.errors import InputError
+from fmkit.pipelines import steps_of
 from fmkit.tables import TableEncoder
 from fmkit.tables.dates import Dates
 
@@ -34,12 +35,11 @@ class Rows:
     def __init__(self, model: Any, schema: pa.Schema, wishes: Wishes) -> None:
         self.predictions = Predictions(model, wishes)
         self.fields = self.predictions.fields
-        first = model[0] if hasattr(model, "steps") else model
-        self.one_at_a_time = hasattr(model[-1] if hasattr(model, "steps") else model, "net_")
+        first = steps_of(model)[0]
         self.n_sparse = 0
         self.columns: dict[str, Column]
         if isinstance(first, TableEncoder):
-            self.columns = _of_encoder(first)
+            self.columns = columns_of(first)
         elif hasattr(first, "stream_") and first.stream_.roles is not None:
             roles = first.stream_.roles
             self.columns = {name: Ids(needed=False, trimmed=False) for name in roles.ids}
@@ -114,7 +114,8 @@ def _names(model: Any, schema: pa.Schema) -> list[str]:
     return list(schema.names)
 
 
-def _of_encoder(encoder: TableEncoder) -> dict[str, Column]:
+def columns_of(encoder: TableEncoder) -> dict[str, Column]:
+    """What an encoder reads of each column."""
     columns: dict[str, Column] = {}
     for feature in encoder.features_:
         kind: Column = Anything()

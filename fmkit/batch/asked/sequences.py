@@ -33,8 +33,6 @@ class Sequenced:
     wishes : Wishes
     """
 
-    one_at_a_time = True
-
     def __init__(self, model: Any, schema: pa.Schema, wishes: Wishes) -> None:
         kind = str(model.kind_)
         self.predictions = Predictions(model, wishes, (kind,))

@@ -13,11 +13,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from fmkit.batch.formats.reading import NOT_TEXT, SHOWN, Limits, damaged, decoded, with_partitions
-from fmkit.batch.formats.texts import Block, Records, Text
+from fmkit.batch.formats.texts import MARK, Block, Records, Text
 from fmkit.batch.inputs import Input
 from fmkit.errors import InputError
-
-MARK = b"\xef\xbb\xbf"  # of UTF-8, as some editors write
 
 
 class Delimited(Text):

@@ -11,9 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
-from fmkit.batch.formats.delimited import MARK
 from fmkit.batch.formats.reading import NOT_TEXT, Limits, with_partitions
-from fmkit.batch.formats.texts import HEAD, Block, Records, Text, Unreadable, halved
+from fmkit.batch.formats.texts import HEAD, MARK, Block, Records, Text, Unreadable, halved
 from fmkit.batch.inputs import Input
 from fmkit.errors import InputError
 

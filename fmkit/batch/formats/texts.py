@@ -28,6 +28,7 @@ from fmkit.batch.inputs import Input
 HEAD = 1 << 20  # bytes that must hold the header, or what tells the types of NDJSON
 LONGEST = 1 << 24  # bytes of a record: a longer one has a quote that nobody closed, or is no record
 TOO_LONG = -2  # in place of a number of fields, as UNCLOSED
+MARK = b"\xef\xbb\xbf"  # of UTF-8, as some editors write it at the start
 NAMES = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
 
 Records = NDArray[np.int64]
