@@ -39,6 +39,7 @@ import json, sys, time
 import numpy as np
 import pyarrow.parquet as pq
 folder, k, sweeps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+penalty = {"reg_factors": float(sys.argv[5])} if len(sys.argv) > 5 else {}
 tested = pq.read_table(f"{folder}/test.parquet")
 def tell(predictions, **facts):
     error = float(np.sqrt(np.mean((np.asarray(predictions) - tested["rating"].to_numpy()) ** 2)))
@@ -70,7 +71,7 @@ def timed(fit):
 FITS = {
     "SparkFM": SESSION
     + """
-seconds, model = timed(lambda: SparkFM(n_factors=k, max_iter=sweeps).fit(train))
+seconds, model = timed(lambda: SparkFM(n_factors=k, max_iter=sweeps, **penalty).fit(train))
 tell(model.pipeline.predict(tested.select(["user", "item"])), seconds=seconds, sweep=median(model.history))
 """,
     "local": """
@@ -80,7 +81,7 @@ codes = [np.unique(table[name].to_numpy(), return_inverse=True) for name in ("us
 of_test = [np.searchsorted(ids, tested[name].to_numpy()) for (ids, _), name in zip(codes, ("user", "item"))]
 X, sizes = Design.from_codes([code for _, code in codes]), [len(ids) for ids, _ in codes]
 start = time.perf_counter()
-model = FMRegressor(k, max_iter=sweeps, random_state=0).fit(X, table["rating"].to_numpy())
+model = FMRegressor(k, max_iter=sweeps, random_state=0, **penalty).fit(X, table["rating"].to_numpy())
 seconds = time.perf_counter() - start
 tell(model.predict(Design.from_codes(of_test, sizes)), seconds=seconds, sweep=median(model.history_))
 """,
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=10)
     parser.add_argument("--models", nargs="+", choices=list(FITS), default=list(FITS))
     parser.add_argument("--reg", help="of ALS, in place of a choice of three by the test ratings, in its favour")
+    parser.add_argument("--reg-factors", help="of SparkFM and the local solver, in place of their default")
     parser.add_argument("--folder", help="where the ratings are, or are to be kept")
     given = parser.parse_args()
     lines = []
@@ -138,7 +140,8 @@ def main() -> None:
         for name in given.models:
             log = Path(folder) / name
             log.mkdir()
-            reg = [given.reg] if given.reg else []
+            own = given.reg if name == "ALS" else given.reg_factors
+            reg = [own] if own and name != "FMRegressor" else []
             told = json.loads(
                 run(HEAD + FITS[name], str(data), str(given.factors), str(given.sweeps), str(log), *reg).splitlines()[
                     -1
