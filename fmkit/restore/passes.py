@@ -13,6 +13,7 @@ from fmkit.restore.settings import Settings
 from fmkit.restore.stripes import Part, any_in_patch, sum_stripes
 
 OnProgress = Callable[[int, int], object]
+OnPass = Callable[[NDArray[np.float32]], object]
 
 
 def run_passes(
@@ -25,6 +26,7 @@ def run_passes(
     progress: OnProgress | None = None,
     with_variance: bool = False,
     observed: NDArray[np.float32] | None = None,
+    on_pass: OnPass | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Improve the filling of lost pixels by groups of similar patches.
 
@@ -47,6 +49,8 @@ def run_passes(
     with_variance : bool, default False
     observed : float32 ndarray of the shape of `planes`, optional
         What is known of each pixel; by default what stands in `planes`, which the Gaussians are fitted to.
+    on_pass : callable of (planes), optional
+        Called after each pass with the filling so far, which goes on changing.
 
     Returns
     -------
@@ -109,6 +113,8 @@ def run_passes(
             last_variance = np.zeros_like(x)
             last_variance[answered] = variance
         active[answered] += np.float32(1 if final else s.relaxation) * (mean - active[answered])
+        if on_pass is not None:
+            on_pass(x)
     return x, last_variance
 
 

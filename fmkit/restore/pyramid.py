@@ -14,7 +14,7 @@ from fmkit.restore.detail import with_detail
 from fmkit.restore.exemplars import PATCH, SHARPENING, Field, fill_by_votes, finer_field
 from fmkit.restore.kriging import krige
 from fmkit.restore.means import for_holes, mean_filling, share_of_mean, wide_holes
-from fmkit.restore.passes import OnProgress, run_passes
+from fmkit.restore.passes import OnPass, OnProgress, run_passes
 from fmkit.restore.regular import fill_regular
 from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
@@ -32,6 +32,7 @@ def fill_planes(
     n_threads: int,
     progress: OnProgress | None = None,
     with_variance: bool = False,
+    on_pass: OnPass | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Fill the lost pixels of planes.
 
@@ -45,7 +46,7 @@ def fill_planes(
         Values of lost pixels are ignored.
     lost : bool ndarray of shape (n_rows, n_columns)
         At least one pixel is known.
-    settings, rng, n_threads, progress, with_variance
+    settings, rng, n_threads, progress, with_variance, on_pass
         See `run_passes`, as for what is returned.
     """
     n_planes, n_rows, n_columns = planes.shape
@@ -54,17 +55,25 @@ def fill_planes(
     planes, lost = np.pad(planes, [(0, 0), *grow]), np.pad(lost, grow, constant_values=True)
     planes, lost, foretold = fill_regular(planes, lost, wide_holes(lost, settings.depth), settings.noise)
     variance: NDArray[np.float32] | None = np.zeros_like(planes) if with_variance else None
+    inside = np.s_[:, :n_rows, :n_columns]
+
+    def look(x: NDArray[np.float32]) -> None:
+        if on_pass is not None:
+            on_pass(x[:n_planes][inside])
+
     if wide_holes(lost, settings.depth).any():
         planes = np.concatenate([planes, texture_planes(planes[0], lost)])
-        x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress)
+        x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress, look)
         planes, variance = x[:n_planes], spread if with_variance else None
     elif settings.fields and lost.any():
         planes, spread = krige(smooth_fill(planes, lost), lost, settings.fields, n_threads, progress)
         variance = spread if with_variance else None
     elif lost.any():
         x = _first_filling(planes, lost, settings, rng, n_threads)
-        planes, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance)
-    inside = np.s_[:, :n_rows, :n_columns]
+        look(x)
+        planes, variance = run_passes(
+            x, lost, lost, settings, rng, n_threads, progress, with_variance, on_pass=look
+        )
     return planes[inside], None if variance is None else (variance + foretold)[inside]
 
 
@@ -102,6 +111,7 @@ def _fill_level(
     rng: np.random.Generator,
     n_threads: int,
     progress: OnProgress | None = None,
+    on_pass: OnPass | None = None,
     level: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Field | None]:
     """Fill `planes`, of which the first `n_passed` are the picture's; also their variances, and the field of the votes.
@@ -110,10 +120,15 @@ def _fill_level(
     """
     variance = np.zeros((n_passed, *lost.shape), np.float32)
 
+    def look(x: NDArray[np.float32]) -> None:
+        if on_pass is not None:
+            on_pass(x)
+
     def passes(x: NDArray[np.float32], open_: NDArray[np.bool_], s: Settings, part: int) -> None:
         if open_.any():
             filled, spread = run_passes(
-                x[:n_passed], lost, open_, s, rng, n_threads, _part(progress, part), with_variance=not level
+                *(x[:n_passed], lost, open_, s, rng, n_threads, _part(progress, part), not level),
+                on_pass=on_pass,
             )
             x[:n_passed] = filled
             if spread is not None:
@@ -126,8 +141,9 @@ def _fill_level(
         hole, field = lost, None
     else:
         coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-        coarse, _, field = _fill_level(coarse, n_passed, weight == 0, settings, rng, n_threads, None, level + 1)
+        coarse, _, field = _fill_level(coarse, n_passed, weight == 0, settings, rng, n_threads, None, None, level + 1)
         x = np.where(lost, enlarge(coarse, lost.shape), planes)
+        look(x)
         passes(x, lost & ~wide, settings, 0)
         hole, field = wide, None if field is None else finer_field(field, wide)
     sharpening = () if level else SHARPENING
@@ -135,6 +151,7 @@ def _fill_level(
     if level:
         return votes.soft, variance, votes.field
     x = votes.soft.copy()
+    look(x)
     passes(x, hole, after_votes(settings), 2)
     passed = x[:n_passed, hole]
     share = share_of_mean(hole)
