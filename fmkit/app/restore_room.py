@@ -107,16 +107,16 @@ async def ask(request: Request) -> Response:
     """Find, restore, stop or remove."""
     here = room(request)
     work, action = here.work(request), request.path_params["action"]
+    told = await request.json() if action in ("find", "restore") else {}
+    told = told if isinstance(told, dict) else {}
     if action == "find":
-        work.find()
+        work.find(told.get("kind"))
     elif action == "stop":
         work.stop()
     elif action == "remove":
         work.stop()
         del here.works[work.number]
     elif action == "restore":
-        told = await request.json()
-        told = told if isinstance(told, dict) else {}
         wishes = told.get("strokes"), told.get("quality"), told.get("certainty")
         await run_in_threadpool(work.restore, *wishes)
     else:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from fmkit.cli._sentences import sentence_of
 from fmkit.errors import InputError
 from fmkit.restore import find_damage, restore_image
 from fmkit.restore.album import beside
+from fmkit.restore.detect import Kind
 from fmkit.restore.lost import lost_by_mask_file
 from fmkit.restore.picture_file import write_picture, write_view
 from fmkit.restore.settings import QUALITIES
@@ -146,11 +147,14 @@ class Work:
             "files": [self.out.name, self.mask.name] if self.state == "done" else [],
         }
 
-    def find(self) -> None:
-        """Look for damage, in the background."""
+    def find(self, kind: Any = "auto") -> None:
+        """Look for damage of a kind, in the background."""
         self._check_free()
+        if kind not in get_args(Kind):
+            raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
+        self._stop.clear()
         self.state, self.error = "finding", ""
-        self._job = self.queue.finding.submit(self._guarded, self._find)
+        self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind))
 
     def restore(self, strokes: Any, quality: Any, certainty: Any) -> None:
         """Wait in the queue to be restored.
@@ -208,8 +212,8 @@ class Work:
         finally:
             self._so_far = None
 
-    def _find(self) -> None:
-        damage = find_damage(read_checked(self.path).colours).mask
+    def _find(self, kind: Kind) -> None:
+        damage = find_damage(read_checked(self.path).colours, kind).mask
         if self._stop.is_set():
             raise Stopped
         np.save(self.found, damage)

@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from fmkit.app import restore_room
+from fmkit.app import recommend_room, restore_room
 from fmkit.app.guard import Guard
 from fmkit.app.pictures import MOST_MEGAPIXELS
 from fmkit.app.restoring import MENDABLE, Queue
@@ -64,7 +64,7 @@ def application(
         Route("/", _page),
         Route("/session", _begin, methods=["POST"]),
         Route("/s/{session}/events", _events),
-        Mount("/s/{session}", routes=restore_room.ROUTES),
+        Mount("/s/{session}", routes=[*restore_room.ROUTES, *recommend_room.ROUTES]),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
     guard = Middleware(Guard, hosts=hosts, password=password)
@@ -148,8 +148,7 @@ async def _told(request: Request, error: Exception) -> Response:
     """A sentence, without the folder that the file lies in."""
     sentence = sentence_of(error)
     sessions = request.app.state.sessions
-    token = request.path_params.get("session") or request.url.path.split("/")[2:3]
-    session = sessions.peek(token if isinstance(token, str) else "".join(token))
+    session = sessions.peek(str(request.path_params.get("session", "")))
     if session is not None:
         sentence = session.told(sentence)
     return JSONResponse({"error": sentence}, 400)

@@ -1,4 +1,5 @@
 // The session, what the server tells of it, errors, and the tabs.
+import { Recommend } from "./recommend.js";
 import { Restore } from "./restore.js";
 
 export const by = (id) => document.getElementById(id);
@@ -101,7 +102,7 @@ async function begin() {
   tabs();
   for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
   const server = new Server(await (await fetch("/session", { method: "POST" })).json());
-  const rooms = { restore: new Restore(server) };
+  const rooms = { restore: new Restore(server), recommend: new Recommend(server) };
   const events = new EventSource(`${server.root}events`);
   events.onmessage = (event) => {
     for (const [name, facts] of Object.entries(JSON.parse(event.data))) rooms[name]?.show(facts);

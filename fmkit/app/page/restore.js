@@ -114,7 +114,7 @@ export class Restore {
 
   async find(work) {
     work.wantsFound = true;
-    await this.ask(work, "find");
+    await this.ask(work, "find", { kind: by("kind").value });
   }
 
   async start(work) {
@@ -170,7 +170,7 @@ export class Restore {
     by("undo").disabled = !free || !painting?.strokes.length;
     by("redo").disabled = !free || !painting?.undone.length;
     by("clear").disabled = !free || !painting?.strokes.length;
-    by("find").disabled = !free;
+    by("find").disabled = by("kind").disabled = !free;
     by("go").disabled = !free;
   }
 
@@ -185,6 +185,7 @@ export class Restore {
     this.stage.editable = !working && !done;
     this.buttons();
     by("compare").hidden = by("side-before").hidden = by("side-after").hidden = by("again").hidden = by("done").hidden = !done;
+    by("brush").hidden = by("keys").hidden = by("quality-line").hidden = by("certainty-line").hidden = done;
     by("stop").hidden = !working;
     by("go").hidden = working || done;
     by("all").hidden = working || this.works.size < 2;
