@@ -16,10 +16,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @contextmanager
 def served(**how: Any) -> Iterator[str]:
     """The address of a server in a thread."""
-    uvicorn = pytest.importorskip("uvicorn", reason="the page needs the extra fmkit[app]")
-    from fmkit.app.server import application
+    pytest.importorskip("uvicorn", reason="the page needs the extra fmkit[app]")
+    from fmkit.app.server import application, server_of
 
-    server = uvicorn.Server(uvicorn.Config(application(**how), log_level="error", timeout_graceful_shutdown=1))
+    server = server_of(application(**how))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

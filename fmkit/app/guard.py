@@ -1,4 +1,4 @@
-"""Who may ask the server: pages of its own, from the hosts that it is called by, and with the password if it has one."""
+"""Who may ask the server: pages of its own, by the names that it is called by, with the password if there is one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses other hosts' names (a page elsewhere whose name was turned to this address), other origins, and strangers.
+    """Refuses names of other hosts (whose pages were turned to this address), other origins, and strangers.
 
     Parameters
     ----------

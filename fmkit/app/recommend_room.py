@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from fmkit.app.learning import Learning
 from fmkit.app.sessions import Session
-from fmkit.app.uploads import received
+from fmkit.app.uploads import received, told_in
 from fmkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ async def example(request: Request) -> Response:
 
 async def learn(request: Request) -> Response:
     """Begin a fit."""
-    here, told = room(request), await _json(request)
+    here, told = room(request), await told_in(request)
     await run_in_threadpool(here.learn, told.get("columns"), told.get("quality"))
     return JSONResponse(here.facts())
 
@@ -190,7 +190,7 @@ async def to_rate(request: Request) -> Response:
 
 async def lists(request: Request) -> Response:
     """A list for a user or a newcomer."""
-    model, told = room(request).model(), await _json(request)
+    model, told = room(request).model(), await told_in(request)
     wishes = [told.get(name) for name in ("user", "rated")]
     others = {name: told[name] for name in ("n", "diversity", "risk") if name in told}
     return JSONResponse(await run_in_threadpool(model.listed, *wishes, **others))
@@ -199,11 +199,6 @@ async def lists(request: Request) -> Response:
 async def similar(request: Request) -> Response:
     """What is like an item."""
     return JSONResponse(await run_in_threadpool(room(request).model().similar, request.path_params["item"]))
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    told = await request.json()
-    return told if isinstance(told, dict) else {}
 
 
 ROUTES = [

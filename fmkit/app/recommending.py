@@ -150,8 +150,8 @@ class Asked:
             names = self._names + self.recommender.users_.feature_names
             found = ranking_parts(model, people, code, items, names)
             words = {"item": "liked by all", "user": "everything else known of you"}
-            rows = [[(words.get(name, name.replace("has ", "you have ", 1)), float(values[i])) for name, values in found]
-                    for i in range(len(items))]  # fmt: skip
+            found = [(words.get(name, name.replace("has ", "you have ", 1)), values) for name, values in found]
+            rows = [[(name, float(values[i])) for name, values in found] for i in range(len(items))]
             return [_largest(row, "other things you have") for row in rows]
         assert isinstance(model, RatingModel)
         told = []

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from fmkit.app.restoring import Queue, Work
 from fmkit.app.sessions import Session
-from fmkit.app.uploads import received
+from fmkit.app.uploads import received, told_in
 from fmkit.errors import InputError
 
 MOST_PICTURES = 100
@@ -107,8 +107,7 @@ async def ask(request: Request) -> Response:
     """Find, restore, stop or remove."""
     here = room(request)
     work, action = here.work(request), request.path_params["action"]
-    told = await request.json() if action in ("find", "restore") else {}
-    told = told if isinstance(told, dict) else {}
+    told = await told_in(request) if action in ("find", "restore") else {}
     if action == "find":
         work.find(told.get("kind"))
     elif action == "stop":

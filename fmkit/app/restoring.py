@@ -36,6 +36,14 @@ class Stopped(Exception):
     """Somebody pressed Stop, or closed the tab."""
 
 
+def warm_up() -> None:
+    """Compile, or load, what the first picture would wait for."""
+    some = np.random.default_rng(0).integers(0, 255, (48, 48, 3)).astype(np.uint8)
+    lost = np.zeros(some.shape[:2], bool)
+    lost[20:22] = True
+    restore_image(some, lost, quality="fast")
+
+
 class Queue:
     """Two threads for all sessions: one restores, with all cores, one finds damage meanwhile."""
 

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pyvips
+import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -23,7 +25,7 @@ from starlette.staticfiles import StaticFiles
 from fmkit.app import recommend_room, restore_room
 from fmkit.app.guard import Guard
 from fmkit.app.pictures import MOST_MEGAPIXELS
-from fmkit.app.restoring import MENDABLE, Queue
+from fmkit.app.restoring import MENDABLE, Queue, warm_up
 from fmkit.app.sessions import Sessions
 from fmkit.app.uploads import MOST_BYTES
 from fmkit.cli._sentences import sentence_of
@@ -59,7 +61,6 @@ def application(
             app.state.queue.close()
 
     handlers: dict[Any, Any] = dict.fromkeys(MENDABLE, _told)
-    handlers[json.JSONDecodeError] = _told
     routes = [
         Route("/", _page),
         Route("/session", _begin, methods=["POST"]),
@@ -68,7 +69,17 @@ def application(
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
     guard = Middleware(Guard, hosts=hosts, password=password)
-    return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=lifespan)
+    app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=lifespan)
+    app.state.ending = lambda: False
+    return app
+
+
+def server_of(app: Starlette) -> uvicorn.Server:
+    """A server that does not wait, when it ends, for pages that watch."""
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2, server_header=False)
+    server = uvicorn.Server(config)
+    app.state.ending = lambda: server.should_exit
+    return server
 
 
 def serve(host: str, port: int, password: str | None, ready: Callable[[str], object]) -> None:
@@ -83,13 +94,7 @@ def serve(host: str, port: int, password: str | None, ready: Callable[[str], obj
     ready : callable
         Called with the address once it answers.
     """
-    import uvicorn
-
-    hosts = LOOPBACK if host in LOOPBACK else None
-    config = uvicorn.Config(
-        application(hosts, password), log_level="error", timeout_graceful_shutdown=1, server_header=False
-    )
-    server = uvicorn.Server(config)
+    server = server_of(application(LOOPBACK if host in LOOPBACK else None, password))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -98,10 +103,13 @@ def serve(host: str, port: int, password: str | None, ready: Callable[[str], obj
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/"
 
+        pyvips.block_untrusted_set(True)  # no reader of libvips but those for what comes from anywhere
+
         def tell() -> None:
             while not (server.started or server.should_exit):
                 time.sleep(0.02)
             ready(address)
+            warm_up()
 
         threading.Thread(target=tell, daemon=True).start()
         server.run([listening])
@@ -130,7 +138,7 @@ async def _events(request: Request) -> Response:
         session.watchers += 1
         try:
             last, quiet = "", 0
-            while not (session.closed or await request.is_disconnected()):
+            while not (session.closed or request.app.state.ending() or await request.is_disconnected()):
                 now = json.dumps({name: room.facts() for name, room in list(session.rooms.items())})
                 quiet += 1
                 if now != last or quiet > 30:  # a line now and then, or a closed tab would not be noticed

@@ -60,9 +60,7 @@ def painted(strokes: Any, shape: tuple[int, int], found: NDArray[np.bool_] | Non
     return mask
 
 
-def _draw(
-    mask: NDArray[np.bool_], a: tuple[float, float], b: tuple[float, float], radius: float, value: bool
-) -> None:
+def _draw(mask: NDArray[np.bool_], a: tuple[float, float], b: tuple[float, float], radius: float, value: bool) -> None:
     """All pixels whose centre is no farther than the radius from a line, and the one that a fine brush stands in."""
     radius = max(radius, 0.5)
     bounds = []

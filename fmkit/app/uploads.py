@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -14,6 +16,7 @@ from fmkit.errors import InputError
 MOST_BYTES = 700 << 20  # 50 megapixels of three floats have 600 MB
 LEAST_FREE = 1 << 30  # bytes of the disk that are left to others
 MOST_LETTERS = 150
+MOST_TOLD = 16 << 20  # bytes of JSON: 200,000 points of strokes have some 3 MB
 
 
 def plain_name(name: str) -> str:
@@ -62,3 +65,19 @@ def check_bytes(n_bytes: int, name: str) -> None:
     """Refuse what is larger than any picture that is taken."""
     if n_bytes > MOST_BYTES:
         raise InputError(f"files of at most {MOST_BYTES >> 20} MB are taken, this one is larger", path=name)
+
+
+async def told_in(request: Request) -> dict[str, Any]:
+    """The JSON object of a request's body."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_TOLD:
+            raise InputError("this is more than the page ever asks: reload it")
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise InputError("this is not what the page asks: reload it")
+    return told

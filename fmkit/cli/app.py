@@ -17,7 +17,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--no-browser", is_flag=True, help="Open no browser; the address is printed.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another lets others in, with a password.")
 @click.option(
-    "--password-file", type=click.Path(path_type=Path), metavar="FILE", help="Its first line is asked for by the browser."
+    "--password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Its first line is asked for by the browser.",
 )
 def app(port: int, no_browser: bool, host: str, password_file: Path | None) -> None:
     """Open a page to restore pictures and to get recommendations, until Ctrl-C.

@@ -219,9 +219,6 @@ def restore_with(
     result = picture.copy()
     target = colours_of(result)
     std = np.zeros(colours.shape, np.float32) if return_std else None
-    if return_std:
-        factors = calibrate(colours, lost, model, settings, np.random.default_rng((seed, 0)), n_threads)
-        factors *= np.float32(model.scale.half / 127.5)
 
     def fill(tile: Tile, threads: int, tell: Any) -> None:
         asked = tile.owned[:, :, None] if settings.denoise else lost[tile.seen] & tile.owned[:, :, None]
@@ -243,7 +240,7 @@ def restore_with(
             )
             made = [model.scale.back(values[asked], channels)]
             if spread is not None:
-                made.append((spread * factors)[asked])
+                made.append(spread[asked])
             if finished:
                 finished.add(tile.number, made)
         target[tile.seen][asked] = made[0]
@@ -251,6 +248,16 @@ def restore_with(
             std[tile.seen][asked] = made[1]
 
     for_each_tile(fill, tiles, n_threads, progress)
+    if std is not None:
+        n_lost = sum(int(tile.owned.sum()) for tile in tiles)
+
+        def tell(share: float) -> None:
+            if progress is not None:
+                progress(n_lost, n_lost)  # which may end the work
+
+        rng = np.random.default_rng((seed, 0))
+        factors = calibrate(colours, lost, model, settings, rng, n_threads, tell)
+        std *= factors * np.float32(model.scale.half / 127.5)
     if finished:
         finished.forget()
     return (result, std.reshape(colours_shape(picture))) if std is not None else result

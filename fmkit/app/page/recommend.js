@@ -180,6 +180,9 @@ export class Recommend {
   parts(item) {
     const table = made("table", undefined, { className: "parts" });
     table.append(made("caption", `What the score of ${item.name} is the sum of`, { className: "unseen" }));
+    const columns = made("colgroup");
+    columns.append(made("col"), made("col"), made("col"));
+    table.append(columns);
     const ends = [0];
     for (const [, value] of item.parts) ends.push(ends.at(-1) + value);
     const first = this.values.length ? 1 : 0; // of ratings, all begin at their mean: the axis need not reach 0

@@ -218,6 +218,7 @@ export class Restore {
     if (facts.state === "waiting") return "Waiting for the pictures before it …";
     if (facts.state === "running") {
       const left = facts.left === null ? "" : `, about ${inWords(facts.left)} left`;
+      if (facts.share >= 1) return "Filled; measuring how certain it is …";
       return `Restoring: ${Math.round(100 * facts.share)}%${left}`;
     }
     if (facts.state === "failed") return facts.error;
