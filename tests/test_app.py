@@ -221,7 +221,7 @@ def test_strokes_are_round_and_the_eraser_takes_them_away():
     assert not painted([{"points": [[5, 5]], "size": 5}, {"clear": True}], (11, 11)).any()
     assert not painted([{"points": [[-50, -50], [-40, 90]], "size": 5}], (11, 11)).any()
     found = x == 3
-    np.testing.assert_array_equal(painted([{"found": True}], (11, 11), found), found)
+    np.testing.assert_array_equal(painted([{"found": 1}], (11, 11), [found]), found)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_strokes_are_round_and_the_eraser_takes_them_away():
     [
         None, "x", [1], [{}], [{"points": [], "size": 3}], [{"points": [[1]], "size": 3}],
         [{"points": [["1", 2]], "size": 3}], [{"points": [[1e300, 2]], "size": 3}],
-        [{"points": [[1, 2]], "size": -3}], [{"points": [[1, 2]], "size": float("nan")}],
+        [{"found": 1}], [{"points": [[1, 2]], "size": -3}], [{"points": [[1, 2]], "size": float("nan")}],
     ],
 )  # fmt: skip
 def test_strokes_that_no_page_sends_are_refused(strokes):

@@ -207,7 +207,7 @@ def test_bad_input_is_told(picture, mask, sentence):
 @pytest.mark.parametrize("share", [0.2, 0.95])
 def test_a_preview_sharpens_and_changes_nothing(share):
     damaged, lost = lose(ASTRONAUT, share)
-    lost[40:80, 40:80] = share < 0.5  # a hole that is filled from coarse to fine
+    lost[40:80, 40:80] |= share < 0.5  # a hole that is filled from coarse to fine
     shown = []
     restored, std = restore_image(
         damaged, lost, quality="fast", return_std=True, preview=lambda picture: shown.append(picture.copy())

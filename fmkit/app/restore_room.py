@@ -129,7 +129,7 @@ async def look(request: Request) -> Response:
     if name == "preview":
         preview = await run_in_threadpool(work.preview)
         return Response(preview, 200 if preview else 204, media_type="image/jpeg")
-    if name == "found" and work.n_found >= 0:
+    if name == "found":
         return Response(await run_in_threadpool(work.found_png), media_type="image/png")
     files = {"view": work.view}
     if work.state == "done":

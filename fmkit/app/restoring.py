@@ -85,7 +85,7 @@ class Work:
         self.error = ""
         self.quality, self.certainty = "balanced", False
         self.share, self.started, self.seconds = 0.0, 0.0, 0.0
-        self.top, self.n_lost, self.n_found, self.n_places = 0.0, 0, -1, 0
+        self.top, self.n_lost, self.n_finds, self.n_found, self.n_places = 0.0, 0, 0, 0, 0
         self.n_previews, self._so_far = 0, None
         self._stop = threading.Event()
         self._job: Future[None] | None = None
@@ -118,9 +118,9 @@ class Work:
         return self.made / "certainty.png"
 
     @property
-    def found(self) -> Path:
-        """The mask that `find_damage` made."""
-        return self.made / "found.npy"
+    def found(self) -> list[Path]:
+        """The masks that `find_damage` made."""
+        return [self.made / f"found{k + 1}.npy" for k in range(self.n_finds)]
 
     def command(self) -> str:
         """The command line that makes the same picture."""
@@ -147,7 +147,9 @@ class Work:
             "seconds": round(seconds, 1),
             "left": None if left is None else round(left),
             "previews": self.n_previews,
-            "found": {"pixels": self.n_found, "places": self.n_places} if self.n_found >= 0 else None,
+            "found": {"number": self.n_finds, "pixels": self.n_found, "places": self.n_places}
+            if self.n_finds
+            else None,
             "lost": self.n_lost,
             "quality": self.quality,
             "certainty": self.top if self.state == "done" and self.certainty else None,
@@ -175,8 +177,7 @@ class Work:
         self._check_free()
         if quality not in QUALITIES:
             raise InputError(f"quality must be one of {', '.join(QUALITIES)}, got {quality!r}")
-        found = np.load(self.found) if self.found.exists() else None
-        lost = painted(strokes, self.shape, found)
+        lost = painted(strokes, self.shape, [np.load(path, mmap_mode="r") for path in self.found])
         if not lost.any():
             raise InputError(NOTHING_LOST)
         if lost.all():
@@ -200,7 +201,9 @@ class Work:
 
     def found_png(self) -> bytes:
         """What `find_damage` found, for the page."""
-        return mask_png(np.load(self.found))
+        if not self.found:
+            raise InputError("nothing was looked for yet: press Find damage", path=self.path)
+        return mask_png(np.load(self.found[-1]))
 
     def _check_free(self) -> None:
         if self.state in ("finding", "waiting", "running"):
@@ -224,7 +227,8 @@ class Work:
         damage = find_damage(read_checked(self.path).colours, kind).mask
         if self._stop.is_set():
             raise Stopped
-        np.save(self.found, damage)
+        np.save(self.made / f"found{self.n_finds + 1}.npy", damage)
+        self.n_finds += 1
         self.n_found, self.n_places = int(damage.sum()), int(label(damage, np.ones((3, 3)))[1])
         self.state = "new"
 

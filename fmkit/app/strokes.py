@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -16,16 +17,16 @@ LARGEST = 4000.0  # pixels: diameter of a brush
 WRONG = "the strokes are not as the page sends them: reload the page"
 
 
-def painted(strokes: Any, shape: tuple[int, int], found: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+def painted(strokes: Any, shape: tuple[int, int], found: Sequence[NDArray[np.bool_]] = ()) -> NDArray[np.bool_]:
     """The mask of some strokes.
 
     Parameters
     ----------
     strokes : list of dict
-        {"points": [[x, y], ...], "size": diameter, "erase": bool}; or {"found": True}, the mask that `find_damage`
-        made; or {"clear": True}. As JSON gives them: they are checked.
+        {"points": [[x, y], ...], "size": diameter, "erase": bool}; or {"found": k}, the k-th mask that
+        `find_damage` made, from 1; or {"clear": True}. As JSON gives them: they are checked.
     shape : (n_rows, n_columns)
-    found : bool ndarray of that shape, optional
+    found : sequence of bool ndarrays of that shape
 
     Raises
     ------
@@ -46,8 +47,10 @@ def painted(strokes: Any, shape: tuple[int, int], found: NDArray[np.bool_] | Non
             mask[:] = False
             continue
         if stroke.get("found"):
-            if found is not None:
-                mask |= found
+            k = _number(stroke["found"])
+            if k not in range(1, len(found) + 1):
+                raise InputError(WRONG)
+            mask |= found[int(k) - 1]
             continue
         points, radius = _points(stroke.get("points")), _number(stroke.get("size")) / 2
         n_points += len(points)

@@ -161,7 +161,7 @@ export class Recommend {
   line(item, open) {
     const line = made("li"), head = made("div", undefined, { className: "head" });
     const alike = made("button", "Similar items", { type: "button" });
-    alike.setAttribute("aria-label", `Items similar to ${item.name}`);
+    alike.setAttribute("aria-label", `Similar items: ${item.name}`);
     alike.onclick = () => trying(async () => {
       const found = await this.server.ask(`similar/${item.code}`, undefined, "GET");
       line.querySelector(".alike")?.remove();

@@ -134,8 +134,9 @@ export class Restore {
     work.wantsFound = false;
     if (work.facts.state !== "new" || !work.facts.found) return;
     if (!work.facts.found.pixels) { work.note = "No damage was found: paint over what is lost."; return this.draw(); }
-    work.painting.found = await loaded(this.address(work, "found", Date.now()));
-    work.painting.add({ found: true });
+    const { number } = work.facts.found;
+    work.painting.found[number] = await loaded(this.address(work, "found", number));
+    work.painting.add({ found: number });
     work.note = `${work.facts.found.places.toLocaleString("en")} damaged places were found, ${work.facts.found.pixels.toLocaleString("en")} pixels: look at them, erase what is none.`;
     this.stage.draw();
     this.draw();

@@ -10,7 +10,7 @@ export class Painting {
     this.view = view;
     this.strokes = [];
     this.undone = [];
-    this.found = null;
+    this.found = {}; // pictures of what was found, by number
     this.mask = document.createElement("canvas");
     this.mask.width = view.naturalWidth;
     this.mask.height = view.naturalHeight;
@@ -43,7 +43,7 @@ export class Painting {
   draw(stroke, lastOnly = false) {
     const pen = this.mask.getContext("2d");
     if (stroke.clear) return pen.clearRect(0, 0, this.mask.width, this.mask.height);
-    if (stroke.found) return this.found && pen.drawImage(this.found, 0, 0, this.mask.width, this.mask.height);
+    if (stroke.found) return pen.drawImage(this.found[stroke.found], 0, 0, this.mask.width, this.mask.height);
     const scale = this.mask.width / this.width;
     const points = lastOnly ? stroke.points.slice(-2) : stroke.points;
     pen.save();
