@@ -32,7 +32,7 @@ from fmkit.cli._sentences import sentence_of
 
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-TICK = 0.3  # seconds between two looks at what has changed
+TICK = 0.2  # seconds between two looks at what has changed
 
 
 def application(
@@ -104,6 +104,7 @@ def serve(host: str, port: int, password: str | None, ready: Callable[[str], obj
         address = f"http://{shown}:{listening.getsockname()[1]}/"
 
         pyvips.block_untrusted_set(True)  # no reader of libvips but those for what comes from anywhere
+        pyvips.cache_set_max(0)  # or pictures that are done with would stay in memory
 
         def tell() -> None:
             while not (server.started or server.should_exit):

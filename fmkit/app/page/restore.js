@@ -158,11 +158,14 @@ export class Restore {
       if (answer.status === 200) work.preview = await createImageBitmap(await answer.blob());
     }
     if (work !== this.current) return;
-    this.stage.after = shown ? work.after : null;
-    this.stage.certainty = shown && by("overlay").checked ? work.certainty : null;
     if (!["running", "waiting"].includes(facts.state)) work.preview = null;
-    this.stage.preview = facts.state === "running" ? work.preview ?? null : null;
-    this.stage.draw();
+    const now = {
+      after: shown ? work.after : null,
+      certainty: shown && by("overlay").checked ? work.certainty : null,
+      preview: facts.state === "running" ? work.preview ?? null : null,
+    };
+    if (Object.entries(now).every(([name, picture]) => this.stage[name] === picture)) return;
+    Object.assign(this.stage, now).draw();
   }
 
   buttons() {
