@@ -202,3 +202,26 @@ def test_scratches_come_out_far_better_than_a_smooth_fill():
 def test_bad_input_is_told(picture, mask, sentence):
     with pytest.raises(InputError, match=sentence):
         restore_image(picture, mask)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.95])
+def test_a_preview_sharpens_and_changes_nothing(share):
+    damaged, lost = lose(ASTRONAUT, share)
+    lost[40:80, 40:80] |= share < 0.5  # a hole that is filled from coarse to fine
+    shown = []
+    restored, std = restore_image(
+        damaged, lost, quality="fast", return_std=True, preview=lambda picture: shown.append(picture.copy())
+    )
+    plain, plain_std = restore_image(damaged, lost, quality="fast", return_std=True)
+    np.testing.assert_array_equal(restored, plain)
+    np.testing.assert_array_equal(std, plain_std)
+    assert len(shown) >= 4
+    assert all((picture[~lost] == damaged[~lost]).all() for picture in shown)
+    assert psnr(ASTRONAUT, shown[-1]) > psnr(ASTRONAUT, shown[0])
+
+
+def test_an_error_of_a_preview_or_of_the_progress_ends_the_work():
+    damaged, lost = lose(ASTRONAUT, 0.2)
+    for name in ("preview", "progress"):
+        with pytest.raises(KeyError):
+            restore_image(damaged, lost, quality="fast", **{name: lambda *_: {}["stop"]})

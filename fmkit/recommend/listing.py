@@ -192,6 +192,28 @@ class Listing(Explaining):
         table = pa.Table.from_batches([batch])
         return table if ids is None else table.add_column(0, "user", ids.take(pa.array(row)))
 
+    def newcomer(self, ratings: Mapping[Any, float], features: Mapping[str, Any] | None = None) -> tuple[Any, Ratings]:
+        """Somebody whom the fit never saw, folded in: as `model_` takes people, and what of the ratings is known.
+
+        For what stands on models, such as `fmkit.recommend.reasons.reasons`; a list is made by `recommend_for`.
+
+        Parameters
+        ----------
+        ratings : mapping of item to rating
+        features : mapping of column to value, optional
+
+        Examples
+        --------
+        >>> from fmkit.recommend import Recommender
+        >>> table = {"user": ["ann", "ann", "bob", "bob"], "item": [1, 2, 2, 3], "rating": [5, 1, 1, 4]}
+        >>> person, known = Recommender(random_state=0).fit(table).newcomer({1: 5, 99: 3})
+        >>> known.values.tolist()
+        [5.0]
+        """
+        check_is_fitted(self, "model_")
+        told = self._of_one(dict(ratings), None, None)
+        return self.model_.folded(told, self._features_of(features, 1), count_threads(self.n_jobs)), told
+
     def similar_items(self, items: Any, n: int = 10) -> pa.Table:
         """Items whose factors point the same way.
 

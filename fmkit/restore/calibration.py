@@ -1,5 +1,6 @@
 """How far the model's own deviations are from the truth: some known pixels are hidden, filled, and compared."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ def calibrate(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> NDArray[np.float32]:
     """The factors, one a channel, that make +- 1.64 standard deviations hold nine tenths of hidden known values.
 
@@ -31,6 +33,7 @@ def calibrate(
     colours : ndarray of shape (n_rows, n_columns, n_colours)
     lost : bool ndarray of shape (n_rows, n_columns, 1 or n_colours)
     model, settings, rng, n_threads
+    tell : callable of (share done), optional
     """
     n_colours = colours.shape[2]
     factors = np.full(n_colours, UNTRIED, np.float32)
@@ -39,7 +42,7 @@ def calibrate(
         return factors
     values, without, hidden = tried
     plain = replace(settings, denoise=False)
-    filled, std = fill_region(values, without, model, plain, rng, n_threads, True, lambda share: None)
+    filled, std = fill_region(values, without, model, plain, rng, n_threads, True, tell)
     assert std is not None
     ratio = np.abs(filled - model.scale.to(np.where(hidden, values, 0))) / std
     for channel in range(n_colours):

@@ -1,6 +1,7 @@
 """`restore_image`: an array with lost pixels in, the same array with them filled out."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -20,6 +21,8 @@ from fmkit.restore.tiles import Tile, for_each_tile, tiles_of
 from fmkit.restore.trial import choose
 from fmkit.threads import count_threads
 
+OnPreview = Callable[[NDArray[Any]], object]
+
 
 @overload
 def restore_image(
@@ -35,6 +38,7 @@ def restore_image(
     n_jobs: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: OnProgress | None = None,
+    preview: OnPreview | None = None,
 ) -> NDArray[Any]: ...
 
 
@@ -52,6 +56,7 @@ def restore_image(
     n_jobs: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: OnProgress | None = None,
+    preview: OnPreview | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.float32]]: ...
 
 
@@ -68,6 +73,7 @@ def restore_image(
     n_jobs: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: OnProgress | None = None,
+    preview: OnPreview | None = None,
 ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.float32]]:
     """Fill the lost pixels of a picture from patches that look alike.
 
@@ -114,7 +120,10 @@ def restore_image(
         A file in which the finished tiles of a big picture are kept until it is done. If the work is interrupted, a
         second call with the same arguments goes on from them. With `random_state` None or a generator they never fit.
     progress : callable of (done, total), optional
-        Called, from any thread, as the work goes on, with numbers of pixels.
+        Called, from any thread, as the work goes on, with numbers of pixels. An error that it raises ends the work.
+    preview : callable of (picture), optional
+        Called, from any thread, after each pass over a part of the picture, with the picture as far as it is filled
+        by then: an array that goes on changing. Not where channels lost different pixels.
 
     Returns
     -------
@@ -154,7 +163,8 @@ def restore_image(
     """
     settings = settings_for(method, quality, denoise)
     return restore_with(
-        None, picture, mask, settings, noise, return_std, random_state, count_threads(n_jobs), checkpoint, progress
+        *(None, picture, mask, settings, noise, return_std, random_state, count_threads(n_jobs), checkpoint, progress),
+        preview,
     )
 
 
@@ -181,6 +191,7 @@ def restore_with(
     n_threads: int,
     checkpoint: str | os.PathLike[str] | None,
     progress: OnProgress | None,
+    preview: OnPreview | None = None,
 ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.float32]]:
     """`restore_image` with what is known of pictures of this kind; None: what the picture tells of itself."""
     picture = checked_picture(picture)
@@ -208,9 +219,6 @@ def restore_with(
     result = picture.copy()
     target = colours_of(result)
     std = np.zeros(colours.shape, np.float32) if return_std else None
-    if return_std:
-        factors = calibrate(colours, lost, model, settings, np.random.default_rng((seed, 0)), n_threads)
-        factors *= np.float32(model.scale.half / 127.5)
 
     def fill(tile: Tile, threads: int, tell: Any) -> None:
         asked = tile.owned[:, :, None] if settings.denoise else lost[tile.seen] & tile.owned[:, :, None]
@@ -219,13 +227,20 @@ def restore_with(
         if made is None:
             rng = np.random.default_rng((seed, tile.number))
             here = settings if tile.wide else replace(settings, depth=max(lost.shape))
-            values, spread = fill_region(
-                colours[tile.seen], lost[tile.seen], model, here, rng, threads, return_std, tell
-            )
             channels = np.nonzero(asked)[2]
+
+            def look(values: NDArray[np.float32]) -> None:
+                assert preview is not None
+                target[tile.seen][asked] = model.scale.back(values[asked], channels)
+                preview(result)
+
+            values, spread = fill_region(
+                *(colours[tile.seen], lost[tile.seen], model, here, rng, threads, return_std, tell),
+                look if preview is not None else None,
+            )
             made = [model.scale.back(values[asked], channels)]
             if spread is not None:
-                made.append((spread * factors)[asked])
+                made.append(spread[asked])
             if finished:
                 finished.add(tile.number, made)
         target[tile.seen][asked] = made[0]
@@ -233,6 +248,16 @@ def restore_with(
             std[tile.seen][asked] = made[1]
 
     for_each_tile(fill, tiles, n_threads, progress)
+    if std is not None:
+        n_lost = sum(int(tile.owned.sum()) for tile in tiles)
+
+        def tell(share: float) -> None:
+            if progress is not None:
+                progress(n_lost, n_lost)  # which may end the work
+
+        rng = np.random.default_rng((seed, 0))
+        factors = calibrate(colours, lost, model, settings, rng, n_threads, tell)
+        std *= factors * np.float32(model.scale.half / 127.5)
     if finished:
         finished.forget()
     return (result, std.reshape(colours_shape(picture))) if std is not None else result

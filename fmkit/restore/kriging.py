@@ -118,7 +118,7 @@ def krige(
             krige_row(plane, lost, S, noise, side, row, columns, sums)
             return row, sums[:, None]
 
-        def tell(done: int, i: int = i) -> None:
+        def tell(done: int, sums: NDArray[np.float32], *, i: int = i) -> None:
             if progress is not None:
                 progress(i * len(stripes) + done, len(planes) * len(stripes))
 

@@ -65,6 +65,20 @@ def read_picture(path: str | Path) -> Picture:
     return _read(image, path)
 
 
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Rows and columns of the first page, as they are stored; of the file only the header is read.
+
+    Raises
+    ------
+    InputError
+        If it is no PNG, JPEG, TIFF or WebP picture.
+    OSError
+        If it cannot be read.
+    """
+    image = _opened(path)
+    return image.height, image.width
+
+
 def read_pages(path: str | Path) -> list[Picture]:
     """Read all pages of a TIFF file, or the one picture of another.
 

@@ -14,7 +14,7 @@ from fmkit.restore.detail import with_detail
 from fmkit.restore.exemplars import PATCH, SHARPENING, Field, fill_by_votes, finer_field
 from fmkit.restore.kriging import krige
 from fmkit.restore.means import for_holes, mean_filling, share_of_mean, wide_holes
-from fmkit.restore.passes import OnProgress, run_passes
+from fmkit.restore.passes import OnPass, OnProgress, run_passes
 from fmkit.restore.regular import fill_regular
 from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
@@ -32,6 +32,7 @@ def fill_planes(
     n_threads: int,
     progress: OnProgress | None = None,
     with_variance: bool = False,
+    on_pass: OnPass | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Fill the lost pixels of planes.
 
@@ -45,7 +46,7 @@ def fill_planes(
         Values of lost pixels are ignored.
     lost : bool ndarray of shape (n_rows, n_columns)
         At least one pixel is known.
-    settings, rng, n_threads, progress, with_variance
+    settings, rng, n_threads, progress, with_variance, on_pass
         See `run_passes`, as for what is returned.
     """
     n_planes, n_rows, n_columns = planes.shape
@@ -54,17 +55,23 @@ def fill_planes(
     planes, lost = np.pad(planes, [(0, 0), *grow]), np.pad(lost, grow, constant_values=True)
     planes, lost, foretold = fill_regular(planes, lost, wide_holes(lost, settings.depth), settings.noise)
     variance: NDArray[np.float32] | None = np.zeros_like(planes) if with_variance else None
+    inside = np.s_[:, :n_rows, :n_columns]
+
+    def look(x: NDArray[np.float32]) -> None:
+        if on_pass is not None:
+            on_pass(x[:n_planes][inside])
+
     if wide_holes(lost, settings.depth).any():
         planes = np.concatenate([planes, texture_planes(planes[0], lost)])
-        x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress)
+        x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress, look)
         planes, variance = x[:n_planes], spread if with_variance else None
     elif settings.fields and lost.any():
         planes, spread = krige(smooth_fill(planes, lost), lost, settings.fields, n_threads, progress)
         variance = spread if with_variance else None
     elif lost.any():
-        x = _first_filling(planes, lost, settings, rng, n_threads)
-        planes, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance)
-    inside = np.s_[:, :n_rows, :n_columns]
+        x = _first_filling(planes, lost, settings, rng, n_threads, None if on_pass is None else look)
+        look(x)
+        planes, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance, on_pass=look)
     return planes[inside], None if variance is None else (variance + foretold)[inside]
 
 
@@ -74,6 +81,7 @@ def _first_filling(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
+    on_pass: OnPass | None,
 ) -> NDArray[np.float32]:
     """Smooth or, where most is lost, from a picture of half the size, of which less is lost, restored in a few passes.
 
@@ -82,10 +90,11 @@ def _first_filling(
     if lost.mean() < MOST or min(lost.shape) < 4 * settings.patch:
         return smooth_fill(planes, lost)
     coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-    gone = weight == 0
-    x = _first_filling(coarse, gone, settings, rng, n_threads)
+    gone, coarser = weight == 0, _enlarged(on_pass, planes, lost)
+    x = _first_filling(coarse, gone, settings, rng, n_threads, coarser)
     if gone.any():
-        x, _ = run_passes(x, gone, gone, replace(settings, n_passes=4, correlation=None), rng, n_threads)
+        few = replace(settings, n_passes=4, correlation=None)
+        x, _ = run_passes(x, gone, gone, few, rng, n_threads, on_pass=coarser)
     return np.where(lost, enlarge(x, lost.shape), planes)
 
 
@@ -102,6 +111,7 @@ def _fill_level(
     rng: np.random.Generator,
     n_threads: int,
     progress: OnProgress | None = None,
+    on_pass: OnPass | None = None,
     level: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Field | None]:
     """Fill `planes`, of which the first `n_passed` are the picture's; also their variances, and the field of the votes.
@@ -110,10 +120,15 @@ def _fill_level(
     """
     variance = np.zeros((n_passed, *lost.shape), np.float32)
 
+    def look(x: NDArray[np.float32]) -> None:
+        if on_pass is not None:
+            on_pass(x[:n_passed])
+
     def passes(x: NDArray[np.float32], open_: NDArray[np.bool_], s: Settings, part: int) -> None:
         if open_.any():
             filled, spread = run_passes(
-                x[:n_passed], lost, open_, s, rng, n_threads, _part(progress, part), with_variance=not level
+                *(x[:n_passed], lost, open_, s, rng, n_threads, _part(progress, part), not level),
+                on_pass=on_pass,
             )
             x[:n_passed] = filled
             if spread is not None:
@@ -122,20 +137,24 @@ def _fill_level(
     wide = wide_holes(lost, settings.depth)
     if not wide.any() or min(lost.shape) < 4 * PATCH:
         x = smooth_fill(planes, lost)
-        passes(x, lost, settings, 0)
+        look(x)
+        passes(x, lost, settings, 1)
         hole, field = lost, None
     else:
         coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-        coarse, _, field = _fill_level(coarse, n_passed, weight == 0, settings, rng, n_threads, None, level + 1)
+        within = _part(progress, 0), _enlarged(on_pass, planes[:n_passed], lost), level + 1
+        coarse, _, field = _fill_level(coarse, n_passed, weight == 0, settings, rng, n_threads, *within)
         x = np.where(lost, enlarge(coarse, lost.shape), planes)
-        passes(x, lost & ~wide, settings, 0)
+        look(x)
+        passes(x, lost & ~wide, settings, 1)
         hole, field = wide, None if field is None else finer_field(field, wide)
     sharpening = () if level else SHARPENING
-    votes = fill_by_votes(x, hole, field, rng, n_threads, _part(progress, 1), sharpening)
+    votes = fill_by_votes(x, hole, field, rng, n_threads, _part(progress, 2), sharpening)
     if level:
         return votes.soft, variance, votes.field
     x = votes.soft.copy()
-    passes(x, hole, after_votes(settings), 2)
+    look(x)
+    passes(x, hole, after_votes(settings), 3)
     passed = x[:n_passed, hole]
     share = share_of_mean(hole)
     if share.any():
@@ -150,8 +169,15 @@ def _fill_level(
     return x, variance, votes.field
 
 
+def _enlarged(on_pass: OnPass | None, planes: NDArray[np.float32], lost: NDArray[np.bool_]) -> OnPass | None:
+    """What is told of a picture of half the size, told as of this one."""
+    if on_pass is None:
+        return None
+    return lambda x: on_pass(np.where(lost, enlarge(x, lost.shape), planes))
+
+
 def _part(progress: OnProgress | None, part: int) -> OnProgress | None:
-    """Progress of one of the three parts of a level."""
+    """Progress of one of the four parts of a level, the first of which is the coarser one."""
     if progress is None:
         return None
-    return lambda done, total: progress((1000 * part + 1000 * done // total) // 3, 1000)
+    return lambda done, total: progress((1000 * part + 1000 * done // total) // 4, 1000)

@@ -26,6 +26,7 @@ def fill_region(
     n_threads: int,
     with_std: bool,
     tell: Callable[[float], None],
+    look: Callable[[NDArray[np.float32]], object] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """All values of a region, in units of 1/255 of the picture's range, and the model's own standard deviations.
 
@@ -36,6 +37,8 @@ def fill_region(
     model, settings, rng, n_threads
     with_std : bool
     tell : callable of (share done)
+    look : callable of (values), optional
+        Called after each pass with the values so far, where all channels lost the same pixels.
     """
 
     def progress(done: int, total: int) -> None:
@@ -57,7 +60,10 @@ def fill_region(
         return np.moveaxis(filled, 0, -1), _std(None if variance is None else np.moveaxis(variance, 0, -1))
     space = model.space
     planes = space.split(scaled.astype(np.float64))
-    filled, variance = fill_planes(planes, gone, replace(settings, denoise=False), rng, n_threads, progress, with_std)
+    on_pass = None if look is None else lambda x: look(space.join(x).astype(np.float32))
+    filled, variance = fill_planes(
+        planes, gone, replace(settings, denoise=False), rng, n_threads, progress, with_std, on_pass
+    )
     if settings.denoise:
         filled = clean_planes(filled, gone, settings, rng, n_threads)
     return space.join(filled).astype(np.float32), _std(None if variance is None else space.join_variance(variance))

@@ -16,7 +16,7 @@ def sum_stripes(
     stripes: Sequence[tuple[Any, ...]],
     shape: tuple[int, ...],
     n_threads: int,
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[int, NDArray[np.float32]], object] | None = None,
 ) -> NDArray[np.float32]:
     """Sums over all stripes of patches.
 
@@ -28,7 +28,7 @@ def sum_stripes(
     stripes : sequence of tuple
     shape : (n_sums, n_planes, n_rows, n_columns)
     n_threads : int
-    progress : callable of (stripes done), optional
+    progress : callable of (stripes done, sums so far), optional
     """
     sums = np.zeros(shape, np.float32)
     # By batches, since the buffers of all stripes together would outgrow the picture five times.
@@ -37,7 +37,7 @@ def sum_stripes(
         for top, part in for_each(answers, stripes[i : i + batch], n_threads):
             sums[:, :, top : top + part.shape[2]] += part
         if progress is not None:
-            progress(min(i + batch, len(stripes)))
+            progress(min(i + batch, len(stripes)), sums)
     return sums
 
 

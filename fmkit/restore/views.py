@@ -94,7 +94,7 @@ def heat_map(std: NDArray[Any]) -> Rgb:
     bar_top, bar_bottom = 3 * height, n_rows - height
     bar = slice(height, 3 * height)
     legend = np.full((n_rows, 5 * height + max(ink.shape[1] for ink in [*inks, title]), 3), 255, np.uint8)
-    legend[bar_top:bar_bottom, bar] = _heat(np.linspace(1, 0, bar_bottom - bar_top))[:, None]
+    legend[bar_top:bar_bottom, bar] = heat(np.linspace(1, 0, bar_bottom - bar_top))[:, None]
     legend[height // 2 :][: title.shape[0], height : height + title.shape[1]][title] = 0
     for ink, part in zip(inks, (0, 0.25, 0.5, 0.75, 1), strict=True):
         middle = round(bar_top + part * (bar_bottom - 1 - bar_top))
@@ -102,12 +102,12 @@ def heat_map(std: NDArray[Any]) -> Rgb:
         first = middle - ink.shape[0] // 2
         legend[first : first + ink.shape[0], 4 * height : 4 * height + ink.shape[1]][ink] = 0
     map_ = np.full((n_rows, values.shape[1], 3), 255, np.uint8)
-    map_[: values.shape[0]] = _heat(values / top)
+    map_[: values.shape[0]] = heat(values / top)
     return np.concatenate([map_, legend], axis=1)
 
 
-def _heat(parts: NDArray[np.float64]) -> Rgb:
-    """Colours of numbers between 0 and 1."""
+def heat(parts: NDArray[np.float64]) -> Rgb:
+    """Colours of numbers between 0 and 1, from sure to unsure."""
     anchors = np.linspace(0, 1, len(_HEAT))
     channels = [np.interp(parts, anchors, _HEAT[:, channel]) for channel in range(3)]
     return np.asarray(np.rint(np.stack(channels, axis=-1)), dtype=np.uint8)

@@ -1,0 +1,215 @@
+"""What the Recommend room asks the server for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from fmkit.app.learning import Learning
+from fmkit.app.sessions import Session
+from fmkit.app.uploads import received, told_in
+from fmkit.errors import InputError
+
+if TYPE_CHECKING:
+    from fmkit.app.recommending import Asked
+
+ROLES = ("user", "item", "rating", "time")
+NO_MODEL = "there is no model yet: learn one from a table of ratings, or load one"
+
+
+class RecommendRoom:
+    """A session's tables and model.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.tables: dict[str, Path] = {}
+        self.columns: dict[str, str] = {}
+        self.learning: Learning | None = None
+        self.asked: Asked | None = None
+        self.model_file: Path | None = None
+        self.version, self.error, self.told = 0, "", list[str]()
+        session.at_end(self.stop)
+
+    def facts(self) -> dict[str, Any]:
+        """What the page shows."""
+        learning = self.learning
+        return {
+            "learning": None if learning is None else int(time.monotonic() - learning.started),
+            "error": self.error,
+            "told": self.told,
+            "version": self.version,
+            "model": None if self.asked is None else self.asked.facts(),
+        }
+
+    def take_table(self, path: Path, role: str) -> dict[str, Any]:
+        """Read a table's header and find its columns."""
+        from fmkit.recommend.columns import usual_column
+        from fmkit.recommend.tables import TableFile
+
+        if role not in ("ratings", "items"):
+            raise InputError(f"{role!r} is no table that is asked for")
+        names = TableFile.open(path).names
+        self.tables[role] = path
+        found = {one: usual_column(names, one) for one in (ROLES if role == "ratings" else ("item", "title"))}
+        return {"name": path.name, "columns": names, "found": found}
+
+    def learn(self, columns: Any, quality: Any) -> None:
+        """Begin a fit of the tables."""
+        from fmkit.recommend.defaults import Quality
+
+        if self.learning is not None:
+            raise InputError("a model is being learned: wait, or stop it")
+        if "ratings" not in self.tables:
+            raise InputError("there is no table of ratings yet: drop one")
+        if quality not in get_args(Quality):
+            raise InputError(f"quality must be one of {', '.join(get_args(Quality))}, got {quality!r}")
+        if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
+            raise InputError("the columns are not as the page sends them: reload the page")
+        given: dict[str, Any] = {role: columns[role] for role in ROLES if columns.get(role)}
+        if "items" in self.tables:
+            given["items"] = self.tables["items"]
+        out = self.session.new_folder() / f"{self.tables['ratings'].name.partition('.')[0]}.fmkit"
+        self.error, self.told = "", []
+
+        def done(well: bool, told: list[str]) -> None:
+            try:
+                if well:
+                    self.load(out)
+                    self.told = told
+                else:
+                    self.error = self.session.told(told[0])
+            finally:
+                self.learning = None
+
+        self.learning = Learning(out, self.tables["ratings"], given, quality, done)
+
+    def load(self, path: Path) -> None:
+        """Take a model file up."""
+        from fmkit.app.recommending import Asked
+        from fmkit.cli._recommending import loaded
+
+        asked = Asked(loaded(path))
+        asked.listed(None, {str(one["code"]): asked.usual for one in asked.to_rate(0, 1)})  # or the first would wait
+        self.asked = asked
+        self.model_file, self.error, self.told = path, "", []
+        self.version += 1
+
+    def stop(self) -> None:
+        """End a fit."""
+        if self.learning is not None:
+            self.learning.end()
+            self.learning = None
+
+    def model(self) -> Asked:
+        """The model, if there is one."""
+        if self.asked is None:
+            raise InputError(NO_MODEL)
+        return self.asked
+
+
+def room(request: Request) -> RecommendRoom:
+    """The room of the session that a request names."""
+    session: Session = request.app.state.sessions.of(request.path_params["session"])
+    found: RecommendRoom = session.rooms.setdefault("recommend", RecommendRoom(session))
+    return found
+
+
+async def table(request: Request) -> Response:
+    """Take a table up."""
+    here = room(request)
+    path = await received(request, here.session)
+    return JSONResponse(await run_in_threadpool(here.take_table, path, request.query_params.get("role", "")))
+
+
+async def example(request: Request) -> Response:
+    """Take the shipped ratings up."""
+    from fmkit.datasets.ratings import HERE
+
+    here = room(request)
+    told = {}
+    for role, name in (("ratings", "ratings.csv.gz"), ("items", "movies.csv.gz")):
+        told[role] = await run_in_threadpool(here.take_table, HERE / "movielens_small" / name, role)
+    return JSONResponse(told)
+
+
+async def learn(request: Request) -> Response:
+    """Begin a fit."""
+    here, told = room(request), await told_in(request)
+    await run_in_threadpool(here.learn, told.get("columns"), told.get("quality"))
+    return JSONResponse(here.facts())
+
+
+async def stop(request: Request) -> Response:
+    """End a fit."""
+    here = room(request)
+    here.stop()
+    return JSONResponse(here.facts())
+
+
+async def put_model(request: Request) -> Response:
+    """Load a model file."""
+    here = room(request)
+    path = await received(request, here.session)
+    await run_in_threadpool(here.load, path)
+    return JSONResponse(here.facts())
+
+
+async def get_model(request: Request) -> Response:
+    """Save the model as a file."""
+    path = room(request).model_file
+    if path is None:
+        raise InputError(NO_MODEL)
+    disposition = f"attachment; filename*=UTF-8''{quote(path.name)}"
+    return FileResponse(path, headers={"content-disposition": disposition})
+
+
+async def people(request: Request) -> Response:
+    """Search for users."""
+    return JSONResponse(await run_in_threadpool(room(request).model().people, request.query_params.get("q", "")))
+
+
+async def to_rate(request: Request) -> Response:
+    """Items for a newcomer to rate."""
+    page = request.query_params.get("page", "0")
+    if not (page.isdigit() and len(page) < 6):
+        raise InputError(f"page must be a number, got {page!r}")
+    return JSONResponse(await run_in_threadpool(room(request).model().to_rate, int(page)))
+
+
+async def lists(request: Request) -> Response:
+    """A list for a user or a newcomer."""
+    model, told = room(request).model(), await told_in(request)
+    wishes = [told.get(name) for name in ("user", "rated")]
+    others = {name: told[name] for name in ("n", "diversity", "risk") if name in told}
+    return JSONResponse(await run_in_threadpool(model.listed, *wishes, **others))
+
+
+async def similar(request: Request) -> Response:
+    """What is like an item."""
+    return JSONResponse(await run_in_threadpool(room(request).model().similar, request.path_params["item"]))
+
+
+ROUTES = [
+    Route("/tables", table, methods=["PUT"]),
+    Route("/tables/example", example, methods=["POST"]),
+    Route("/learn", learn, methods=["POST"]),
+    Route("/learn/stop", stop, methods=["POST"]),
+    Route("/model", put_model, methods=["PUT"]),
+    Route("/model", get_model, methods=["GET"]),
+    Route("/people", people),
+    Route("/to-rate", to_rate),
+    Route("/lists", lists, methods=["POST"]),
+    Route("/similar/{item:int}", similar),
+]

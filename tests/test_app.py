@@ -1,0 +1,237 @@
+"""The page's server asked as no page would: by strangers, with hostile files and fields; and closed tabs."""
+
+import base64
+import http.client
+import json
+import struct
+import tempfile
+import time
+import zlib
+from urllib.parse import quote, urlparse
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fmkit.app.strokes import painted
+from fmkit.errors import InputError
+from fmkit.restore.picture_file import write_view
+from tests.app_page import served
+
+ASKED = {"points": [[8, 8], [24, 8]], "size": 3}
+
+
+class Asker:
+    """A session of a server, without a browser."""
+
+    def __init__(self, address):
+        self.host = urlparse(address).netloc
+        _, told = self.ask("POST", "/session", session=False)
+        self.session = told["session"]
+
+    def ask(self, method, path, body=None, headers=None, session=True):
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        body = json.dumps(body).encode() if isinstance(body, dict | list) else body
+        connection.request(method, f"/s/{self.session}{path}" if session else path, body, headers or {})
+        answer = connection.getresponse()
+        content = answer.read()
+        is_json = answer.headers.get("content-type") == "application/json"
+        connection.close()
+        return answer.status, json.loads(content) if is_json else content
+
+    def refusal(self, *how, **more):
+        status, told = self.ask(*how, **more)
+        assert status == 400
+        return told["error"]
+
+    def watch(self):
+        """A tab's connection; the session lives while it is open."""
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection.request("GET", f"/s/{self.session}/events")
+        answer = connection.getresponse()
+        answer.readline()
+        return answer, connection
+
+    def facts(self):
+        answer, connection = self.watch()
+        answer.readline()
+        told = json.loads(answer.readline().removeprefix(b"data: "))
+        connection.close()
+        return told
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served(grace=60.0) as found:
+        yield found
+
+
+@pytest.fixture
+def asker(address):
+    return Asker(address)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures") / "ramp.png"
+    write_view(path, [np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)])
+    return path.read_bytes()
+
+
+def png_of(width, height):
+    """The beginning of a PNG that says it is so large."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    packed = zlib.compress(bytes(1 << 20))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def test_a_picture_that_unpacks_to_more_than_may_be_is_refused_by_its_header(asker):
+    told = asker.refusal("PUT", "/pictures?name=bomb.png", png_of(60_000, 60_000))
+    assert told.startswith("bomb.png: pictures of at most 50 megapixels are taken, this one has 3,600")
+
+
+@pytest.mark.parametrize("name", ["../../up.png", "/etc/passwd", "a\\b.png", ".hidden.png", "a\0b.png", "x" * 300, ""])
+def test_a_name_that_is_no_plain_name_is_refused(asker, picture, name):
+    assert "is no plain file name" in asker.refusal("PUT", f"/pictures?name={quote(name)}", picture)
+
+
+def test_what_is_announced_as_too_large_is_refused_before_it_is_read(address, asker):
+    connection = http.client.HTTPConnection(asker.host, timeout=30)
+    connection.putrequest("PUT", f"/s/{asker.session}/pictures?name=huge.png")
+    connection.putheader("content-length", str(2 << 30))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert json.loads(answer.read())["error"] == "huge.png: files of at most 700 MB are taken, this one is larger"
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/pictures/1/../../../../etc/passwd", "/pictures/%2e%2e/view", "/pictures/1/..%2f..%2fetc%2fpasswd"]
+)
+def test_a_path_in_an_address_leads_nowhere(asker, picture, path):
+    asker.ask("PUT", "/pictures?name=a.png", picture)
+    status, told = asker.ask("GET", path)
+    assert status in (400, 404)
+    assert b"root:" not in (told if isinstance(told, bytes) else json.dumps(told).encode())
+
+
+def test_a_path_in_a_field_is_a_word_like_any_other(asker, picture):
+    asker.ask("PUT", "/pictures?name=a.png", picture)
+    wishes = {"strokes": [ASKED], "quality": "../../etc/passwd"}
+    assert asker.refusal("POST", "/pictures/1/restore", wishes) == (
+        "quality must be one of fast, balanced, best, got '../../etc/passwd'"
+    )
+    table = b"user,item,rating\na,b,1\n"
+    asker.ask("PUT", "/tables?role=ratings&name=t.csv", table)
+    asker.ask("POST", "/learn", {"columns": {"user": "/etc/passwd"}, "quality": "fast"})
+    for _ in range(200):
+        told = asker.facts()["recommend"]
+        if told["error"]:
+            break
+        time.sleep(0.1)
+    assert told["error"] == "t.csv: there is no column '/etc/passwd' for user, the table has 'user', 'item', 'rating'"
+
+
+def test_sessions_do_not_see_each_others_work(address, asker, picture):
+    asker.ask("PUT", "/pictures?name=mine.png", picture)
+    other = Asker(address)
+    assert "no longer here" in other.refusal("GET", "/pictures/1/view")
+    other.session = "guessed"
+    assert "has ended" in other.refusal("GET", "/pictures/1/view")
+
+
+def test_a_page_from_elsewhere_is_refused(asker):
+    assert asker.ask("POST", "/session", headers={"Origin": "http://evil.example"}, session=False)[0] == 403
+    assert asker.ask("GET", "/", headers={"Host": "evil.example"}, session=False)[0] == 421
+
+
+def test_nobody_comes_in_without_the_password():
+    with served(password="correct horse") as address:
+        host = urlparse(address).netloc
+        for told, status in ((None, 401), ("wrong", 401), ("correct horse", 200)):
+            coded = base64.b64encode(f"me:{told}".encode()).decode()
+            connection = http.client.HTTPConnection(host, timeout=30)
+            connection.request("GET", "/", headers={} if told is None else {"Authorization": f"Basic {coded}"})
+            assert connection.getresponse().status == status
+            connection.close()
+
+
+def test_the_work_of_a_closed_tab_ends_and_its_files_go(picture, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    noise = np.random.default_rng(0).integers(0, 255, (1200, 1600, 3)).astype(np.uint8)
+    write_view(tmp_path / "noise.png", [noise])
+    body = (tmp_path / "noise.png").read_bytes()
+    (tmp_path / "noise.png").unlink()
+    with served(grace=0.5) as address:
+        asker = Asker(address)
+        answer, connection = asker.watch()
+        asker.ask("PUT", "/pictures?name=big.png", body)
+        lines = [{"points": [[0, y], [1600, y]], "size": 9} for y in range(20, 1200, 30)]
+        assert asker.ask("POST", "/pictures/1/restore", {"strokes": lines, "quality": "best"})[0] == 200
+        assert list(tmp_path.rglob("big.png"))
+        answer.close()
+        connection.close()
+        for _ in range(100):
+            time.sleep(0.1)
+            status, told = asker.ask("GET", "/pictures/1/view")
+            if status == 400:
+                break
+        assert "has ended" in told["error"]
+
+        # Another's turn comes, though the best restoration of two megapixels takes minutes.
+        other = Asker(address)
+        _, connection = other.watch()
+        other.ask("PUT", "/pictures?name=a.png", picture)
+        other.ask("POST", "/pictures/1/restore", {"strokes": [ASKED], "quality": "fast"})
+        for _ in range(300):
+            time.sleep(0.1)
+            status = other.ask("GET", "/pictures/1/restored")[0]
+            if status == 200:
+                break
+        assert status == 200
+        assert not list(tmp_path.rglob("big.png"))
+        connection.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_others_are_let_in_with_a_password_alone(tmp_path):
+    from fmkit.cli import fmkit
+
+    refused = CliRunner().invoke(fmkit, ["app", "--host", "0.0.0.0"])
+    assert refused.exit_code == 2
+    assert "give a password with --password-file FILE" in refused.output
+    (tmp_path / "short").write_text("abc\n")
+    refused = CliRunner().invoke(fmkit, ["app", "--host", "0.0.0.0", "--password-file", str(tmp_path / "short")])
+    assert isinstance(refused.exception, InputError)
+    assert "of at least 8 letters" in str(refused.exception)
+
+
+def test_strokes_are_round_and_the_eraser_takes_them_away():
+    mask = painted([{"points": [[5.5, 5.5]], "size": 5}], (11, 11))
+    y, x = np.mgrid[:11, :11]
+    np.testing.assert_array_equal(mask, (x - 5) ** 2 + (y - 5) ** 2 <= 2.5**2)
+    erased = painted(
+        [{"points": [[5.5, 5.5]], "size": 5}, {"points": [[5.5, 5.5]], "size": 3, "erase": True}], (11, 11)
+    )
+    np.testing.assert_array_equal(erased, mask & ((x - 5) ** 2 + (y - 5) ** 2 > 1.5**2))
+    assert not painted([{"points": [[5, 5]], "size": 5}, {"clear": True}], (11, 11)).any()
+    assert not painted([{"points": [[-50, -50], [-40, 90]], "size": 5}], (11, 11)).any()
+    found = x == 3
+    np.testing.assert_array_equal(painted([{"found": 1}], (11, 11), [found]), found)
+
+
+@pytest.mark.parametrize(
+    "strokes",
+    [
+        None, "x", [1], [{}], [{"points": [], "size": 3}], [{"points": [[1]], "size": 3}],
+        [{"points": [["1", 2]], "size": 3}], [{"points": [[1e300, 2]], "size": 3}],
+        [{"found": 1}], [{"points": [[1, 2]], "size": -3}], [{"points": [[1, 2]], "size": float("nan")}],
+    ],
+)  # fmt: skip
+def test_strokes_that_no_page_sends_are_refused(strokes):
+    with pytest.raises(InputError, match="strokes are not as the page sends them"):
+        painted(strokes, (4, 4))
