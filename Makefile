@@ -1,4 +1,5 @@
-# Two commands: `make demo` shows what fmkit does, `make test` checks all of it. Both make the environment first.
+# `make demo` shows what fmkit does, `make test` checks all of it, `make docs` builds the book. Each makes the environment
+# first.
 
 # The first Python that is new enough and can make environments; `make PYTHON=/path/to/python demo` chooses another.
 FIT := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
@@ -24,7 +25,7 @@ ifneq ($(shell cat $(ENVIRONMENT) 2>/dev/null),$(shell pwd -P))
 .PHONY: $(ENVIRONMENT)
 endif
 
-.PHONY: demo test clean
+.PHONY: demo test docs docs-open clean
 
 demo: $(ENVIRONMENT)
 	@mkdir -p demo
@@ -45,6 +46,13 @@ test: $(ENVIRONMENT)
 	$(RUN) -m pytest -n 2 --dist loadfile
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/pandas2 $(OLDER_PANDAS)
 	PYTHONPATH=build/pandas2 $(RUN) -m pytest -q $(TABLES) # the tables of the older pandas, too
+	$(MAKE) docs
+
+docs: $(ENVIRONMENT)
+	$(RUN) -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
+
+docs-open: docs
+	$(RUN) -m webbrowser -t docs/_build/html/index.html
 
 $(ENVIRONMENT): pyproject.toml
 	@'$(PYTHON)' -c '$(FIT)' 2>/dev/null || { \
@@ -55,5 +63,5 @@ $(ENVIRONMENT): pyproject.toml
 	@pwd -P > $@
 
 clean:
-	rm -rf .venv build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist demo docs/_build docs/_run docs/reference/generated *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Run a benchmark and keep what it prints, with the machine and the date, for the book's page of benchmarks.
 
-    python benchmarks/record.py bench_topn.py
-    python benchmarks/record.py bench_interactions.py adult
+python benchmarks/record.py bench_topn.py
+python benchmarks/record.py bench_interactions.py adult
 """
 
 import datetime

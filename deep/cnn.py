@@ -78,7 +78,7 @@ class CNNClassifier(Localizer):
     init_std : float, default=0.01
         Standard deviation of the weights by init="constant-variance".
     l1 : float, default=0.0
-        Penalty l1 |w| on weights, not on biases; makes some exactly zero.
+        Penalty l1 `|w|` on weights, not on biases; makes some exactly zero.
     l2 : float, default=0.01
         Penalty l2 w² / 2 on weights: every step shrinks them by the learning rate times l2 (decoupled weight decay).
     dropout : float, default=0.0
@@ -127,7 +127,7 @@ class CNNClassifier(Localizer):
         Compile the training steps (`torch.compile`), with a C++ compiler. It hardly paid on one core: epochs of 1,024
         pictures of 32 x 32 took 1.91 s instead of 2.01, after 10 s of compiling and more for every size of a batch.
     tell_saturation : bool, default=False
-        Have `history_` tell, of every hidden layer, the share of units whose activation is flat, |f'| < 0.05.
+        Have `history_` tell, of every hidden layer, the share of units whose activation is flat, `|f'|` < 0.05.
     n_jobs : int, default=-1
         Threads of the processor, by default all cores: convolutions share their work well. Where torch was imported
         before fmkit.deep, and cores have other work, set OMP_WAIT_POLICY=PASSIVE in the environment: threads that spin

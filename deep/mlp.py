@@ -173,7 +173,7 @@ class MLPClassifier(Classifier, MLPEstimator):
     init_std : float, default=0.01
         Standard deviation of the weights by init="constant-variance".
     l1 : float, default=0.0
-        Penalty l1 |w| on weights, not on biases; makes some exactly zero.
+        Penalty l1 `|w|` on weights, not on biases; makes some exactly zero.
     l2 : float, default=0.1
         Penalty l2 w² / 2 on weights: every step shrinks them by the learning rate times l2 (decoupled weight decay).
         On validation parts of digits, Fashion-MNIST and adult, 0.1 was no worse than 0.01 and than 1.
@@ -238,7 +238,7 @@ class MLPClassifier(Classifier, MLPEstimator):
         Compile the training steps (`torch.compile`), with a C++ compiler. It did not pay on one core: epochs of digits
         took .064 s instead of .041, after 4 s of compiling.
     tell_saturation : bool, default=False
-        Have `history_` tell, of every hidden layer, the share of units whose activation is flat, |f'| < 0.05.
+        Have `history_` tell, of every hidden layer, the share of units whose activation is flat, `|f'|` < 0.05.
     n_jobs : int, optional
         Threads of the processor, -1 for every core; by default one: a second one took three times the processor time on
         Fashion-MNIST, and no less of the clock's.

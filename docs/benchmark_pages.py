@@ -6,8 +6,8 @@ HEAD = """# Benchmarks
 
 Each table is what one command printed, with the rivals in the same run: compare within a table, never between two. The
 machine, the date and what else the machine had to do stand above it. `python benchmarks/record.py SCRIPT [ARGUMENTS]`
-takes such a record, this page is made of them, and
-[the notes](benchmark_notes.md) have the others(benchmark_notes.md) has the others, what bounds each, and figures of longer runs.
+takes such a record, and this page is made of them. [The notes](benchmark_notes.md) have the other scripts, what bounds
+each, and figures of longer runs.
 """
 
 

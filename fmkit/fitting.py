@@ -9,8 +9,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Generic
 
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
+from fmkit.bars import tqdm
 from fmkit.progress import M, Progress
 
 if TYPE_CHECKING:  # checkpoints load numba, which a net has no need of

@@ -75,7 +75,7 @@ class Folding(FMEstimator):
 
         Parameters
         ----------
-        X : Design, or sparse or dense matrix of shape (n_rows, n_features_in_)
+        X : Design, or sparse or dense matrix of shape (n_rows, n_features)
             The rows without what is new: of a new user's ratings, the items (and whatever else is known).
         y : array-like of shape (n_rows,)
             Targets.

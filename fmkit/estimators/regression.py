@@ -45,7 +45,7 @@ class FMRegressor(RegressorMixin, Growing):
         factors of their own. `machine_` is then one of `fmkit.interactions`; `fold_in`, `partial_fit` to a fitted
         model and recommenders are for "fm".
     loss : {"squared", "absolute", "huber", "poisson"}, default="squared"
-        SGD: what a row costs, of its target y and the machine's value f. "absolute", |y - f|, fits medians; "huber",
+        SGD: what a row costs, of its target y and the machine's value f. "absolute", `|y - f|`, fits medians; "huber",
         the squared error up to `huber_width` and from there on a line, means that no outlier moves far; "poisson" fits
         means of counts, which are exp(f): y must not be negative, `predict` gives means, and `machine_` their
         logarithms. All but "squared" go by single rows on two one-hot fields, too, and are not for `fold_in`,
@@ -77,7 +77,7 @@ class FMRegressor(RegressorMixin, Growing):
         machines fitted to the other rows get better on these; then all rows are fitted with the winner. It takes two to
         four times as long, and pays where interactions are stronger or weaker than in ratings by stars.
     l1_linear, l1_factors : float or array-like of shape (n_fields,), default=0.0
-        FTRL: lasso penalties beside the ridge ones, l |w| of each weight and l |v| of the length of each vector of
+        FTRL: lasso penalties beside the ridge ones, l `|w|` of each weight and l `|v|` of the length of each vector of
         factors, so that vectors become zero as a whole; for all fields or one a field, in the units of `reg_linear`.
     nonnegative : bool, default=False
         ALS: let no factor fall below zero, so that factors are read as parts that add up; the start's are taken without
@@ -169,7 +169,7 @@ class FMRegressor(RegressorMixin, Growing):
         After `fit_stream` alone: turns ids and numbers into columns.
     n_features_in_ : int
         Columns of X; after `fit_stream`, of the machine.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had names of type str.
 
     References

@@ -156,7 +156,7 @@ class UserItemMeans(BaseEstimator):
 class ItemKNN(BaseEstimator):
     """An item's score is the sum of its similarities to those of the user's items that are its nearest neighbours.
 
-    similarity(i, j) = <x_i, x_j> / (|x_i| |x_j| + shrinkage),  x_i the column of item i; of each item the
+    Similar are items whose columns x point the same way, `<x_i, x_j> / (|x_i| |x_j| + shrinkage)`; of each item the
     `n_neighbours` most similar count, of equal ones those of lower code.
 
     Parameters

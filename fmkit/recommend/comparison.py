@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from sklearn.base import clone
 from tabulate import tabulate
-from tqdm.auto import tqdm
 
+from fmkit.bars import tqdm
 from fmkit.errors import InputError
 from fmkit.ranking.metrics import RankMetrics
 from fmkit.recommend.entities import Entities

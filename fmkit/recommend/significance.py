@@ -171,7 +171,7 @@ def compare_models(
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for being several [1]_: of those below alpha, any is false with a chance of at most alpha.
+    """p-values adjusted for being several: of those below alpha, any is false with a chance of at most alpha [1]_.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.base import clone
 from tabulate import tabulate
-from tqdm.auto import tqdm
 
+from fmkit.bars import tqdm
 from fmkit.errors import InputError
 from fmkit.fitting import FitInterrupted
 from fmkit.ranking.judge import METRICS

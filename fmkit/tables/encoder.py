@@ -93,7 +93,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Number of the table's column that each column of the matrix comes from: the `fields` of a machine with
         interaction="ffm" or "fwfm".
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         If the table names its columns by text.
 
     Examples
