@@ -8,10 +8,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from benchmark_pages import write_benchmarks  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 
 import fmkit  # noqa: E402
-from benchmark_pages import write_benchmarks  # noqa: E402
 
 project, author, copyright = "fmkit", "The fmkit developers", "The fmkit developers"
 version = release = fmkit.__version__

@@ -107,7 +107,7 @@ def train(train: tuple[Path, ...], **options: Any) -> None:
     fmkit train ratings.csv --target rating --save ratings.fmkit
     fmkit train day1.parquet day2.parquet --target clicked --interaction fwfm --save clicks.fmkit
     fmkit train train.ffm --interaction ffm --validate test.ffm --save model.fmkit
-    fmkit train log/*.parquet --target clicked --task classification --stream --save clicks.fmkit
+    fmkit train log*.parquet --target clicked --task classification --stream --save clicks.fmkit
     """
     from fmkit.files import check_writable
 

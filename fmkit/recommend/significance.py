@@ -171,7 +171,9 @@ def compare_models(
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for being several: of those below alpha, any is false with a chance of at most alpha [1]_.
+    """p-values adjusted for being several: of those below alpha, any is false with a chance of at most alpha.
+
+    Holm's step-down procedure [1]_.
 
     Parameters
     ----------
