@@ -83,7 +83,7 @@ class ModelComparison:
         return pa.table(columns)
 
     def plot(self, ax: Any = None, metric: str | None = None) -> Any:
-        """Bars of a metric with its intervals, best on top, baselines hatched; needs matplotlib.
+        """As `fmkit.plots.comparison`: bars of a metric with its intervals, best on top, baselines hatched.
 
         Parameters
         ----------
@@ -96,9 +96,9 @@ class ModelComparison:
         -------
         ax : matplotlib Axes
         """
-        from fmkit.recommend.comparison_plot import draw_comparison
+        from fmkit.plots.models import comparison
 
-        return draw_comparison(self, metric or self.headline, ax)
+        return comparison(self, metric, ax=ax)
 
     def _p(self, name: str, metric: str) -> float | None:
         adjusted = self.tests[metric].adjusted if metric in self.tests else {}
