@@ -12,6 +12,8 @@ from fmkit.plots.style import COLOURS, SEQUENTIAL, axes_of, panels, tidied
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from fmkit.recommend.interactions import Interactions
+
 MOST_VALUES = 21  # ratings that have a bar each; of more, as many ranges
 BLOCKS = 60  # of users, and of items, at most
 
@@ -63,19 +65,17 @@ def ratings(
     else:
         came = Interactions.of(interactions, Columns(user=user, item=item, rating=rating))
     ax = axes_of(ax, 12.5, 3.7)
-    counted, popular, density = panels(ax, 1, 3, (0.65, 0.95))
-    of_users, of_items = (
-        np.bincount(codes, minlength=len(ids))
-        for codes, ids in ((came.user_codes, came.users), (came.item_codes, came.items))
-    )
-    noun = "clicks" if came.ratings is None else "ratings"
-    if came.ratings is None:
-        _draw_activity(counted, of_users)
-    else:
-        _draw_values(counted, came.ratings)
-    _draw_popularity(popular, of_items, of_users, noun)
-    _draw_density(density, came, of_users, of_items)
+    for draw, panel in zip((draw_counts, draw_popularity, draw_density), panels(ax, 1, 3, (0.65, 0.95)), strict=True):
+        draw(panel, came)
     return ax
+
+
+def draw_counts(ax: Axes, came: Interactions) -> None:
+    """How often each rating was given; of clicks, how many items users have."""
+    if came.ratings is None:
+        _draw_activity(ax, np.bincount(came.user_codes))
+    else:
+        _draw_values(ax, came.ratings)
 
 
 def _draw_values(ax: Axes, values: NDArray[Any]) -> None:
@@ -109,8 +109,10 @@ def _draw_activity(ax: Axes, of_users: NDArray[Any]) -> None:
     tidied(ax)
 
 
-def _draw_popularity(ax: Axes, of_items: NDArray[Any], of_users: NDArray[Any], noun: str) -> None:
-    """What share of the rows falls on the most popular, on the most active."""
+def draw_popularity(ax: Axes, came: Interactions) -> None:
+    """What share of the rows falls on the most popular items, on the most active users."""
+    noun = "clicks" if came.ratings is None else "ratings"
+    of_items, of_users = np.bincount(came.item_codes), np.bincount(came.user_codes)
     for name, counts, colour, line in (("items", of_items, COLOURS[0], "-"), ("users", of_users, COLOURS[1], "--")):
         there = np.sort(counts[counts > 0])[::-1]
         shares = np.append(0, np.cumsum(there)) / there.sum()
@@ -126,13 +128,14 @@ def _draw_popularity(ax: Axes, of_items: NDArray[Any], of_users: NDArray[Any], n
     tidied(ax)
 
 
-def _draw_density(ax: Axes, came: Any, of_users: NDArray[Any], of_items: NDArray[Any]) -> None:
+def draw_density(ax: Axes, came: Interactions) -> None:
     """Blocks of users by blocks of items, both ordered by how much they have."""
     from matplotlib.colors import LogNorm
 
     places: list[NDArray[Any]] = []
     edges: list[NDArray[Any]] = []
-    for codes, counts in ((came.user_codes, of_users), (came.item_codes, of_items)):
+    for codes in (came.user_codes, came.item_codes):
+        counts = np.bincount(codes)
         rank = np.empty(len(counts), np.int64)
         rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         n = int((counts > 0).sum())

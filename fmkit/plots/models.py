@@ -25,7 +25,8 @@ def comparison(
     Parameters
     ----------
     result : ModelComparison, or mapping of str to Evaluation
-        As `fmkit.recommend.compare` gives it; or evaluations of one test part, by name.
+        As `fmkit.recommend.compare` gives it; or evaluations of one test part, by name, of which "EASE" and the like
+        are baselines.
     metric : str, optional
         By default the headline; of evaluations, the first that they have.
     ax : matplotlib Axes, optional
@@ -51,9 +52,10 @@ def comparison(
     ['Popularity', 'EASE']
     """
     from fmkit.recommend.comparison import LOWER_IS_BETTER
+    from fmkit.recommend.rivals import BASELINES
 
     evaluations = result if isinstance(result, Mapping) else result.evaluations
-    baselines = () if isinstance(result, Mapping) else result.baselines
+    baselines = tuple(BASELINES) if isinstance(result, Mapping) else result.baselines
     means = {name: evaluation.mean() for name, evaluation in evaluations.items()}
     if not means:
         raise InputError("there is no model to compare: give an evaluation or more")

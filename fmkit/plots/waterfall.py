@@ -32,7 +32,7 @@ def reasons(recommender: Any, user: Any, item: Any, *, n: int = 4, ax: Axes | No
     Returns
     -------
     ax : matplotlib Axes
-        Its bars are the parts, the last one the score. Of ratings, that is the rating expected.
+        Its bars are the parts, the last one the score. Of ratings, that is the rating expected, be it beyond the scale.
 
     Examples
     --------
@@ -66,6 +66,10 @@ def reasons(recommender: Any, user: Any, item: Any, *, n: int = 4, ax: Axes | No
     steps = np.array([value for _, value in parts])
     total = float(scores[0])
 
+    last = "rating expected" if of_ratings else "score"
+    if isinstance(model, RatingModel) and not model.scale.lowest <= total <= model.scale.highest:
+        last = f"sum, told as {min(max(total, model.scale.lowest), model.scale.highest):g}"  # no rating is beyond
+
     ax = axes_of(ax, 8.6, 1.5 + 0.36 * (len(parts) + 1))
     ends = np.cumsum(steps)
     starts = ends - steps
@@ -87,7 +91,7 @@ def reasons(recommender: Any, user: Any, item: Any, *, n: int = 4, ax: Axes | No
         told = f"{step:.2f}" if first and not i else f"{step:+.2f}".replace("-", "−")
         _write(ax, told, max(start, start + step), i)
     _write(ax, f"{total:.2f}".replace("-", "−"), max(total, 0.0), len(parts), bold=True)
-    ax.set_yticks(places, [short(name, 52) for name, _ in parts] + ["rating expected" if of_ratings else "score"])
+    ax.set_yticks(places, [short(name, 52) for name, _ in parts] + [last])
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("rating" if of_ratings else "score")
