@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from fmkit.errors import InputError
+from fmkit.plots.style import COLOURS, figure
 
 from .cnn import CNNClassifier
 from .convnet import Residual
-from .plots import COLOURS, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
+from fmkit.plots.style import COLOURS, figure
+
 from .estimator import NetEstimator
-from .plots import COLOURS, figure
 from .shapes import Anatomy, Block, Skip, anatomy
 from .targets import Classifier
 

@@ -13,23 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix
 
 from fmkit.errors import InputError
+from fmkit.plots.style import COLOURS, SEQUENTIAL, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .contrasts import Contrasts
-
-# Of Okabe and Ito: told apart by all.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-
-
-def figure(width: float, height: float) -> Figure:
-    """An empty one, in inches."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("figures need matplotlib: pip install 'fmkit[plots]'") from None
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def plot_history(model: Any) -> Figure:
@@ -100,7 +89,7 @@ def plot_saturation(model: Any) -> Figure:
     shares = np.array([[row["saturation"][layer] for row in history] for layer in layers])
     made = figure(6.4, 1.2 + 0.4 * len(layers))
     ax = made.subplots()
-    image = ax.imshow(shares, aspect="auto", cmap="magma", vmin=0, vmax=1, extent=(0.5, len(history) + 0.5, 0, 1))
+    image = ax.imshow(shares, aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=1, extent=(0.5, len(history) + 0.5, 0, 1))
     ax.set_yticks((np.arange(len(layers))[::-1] + 0.5) / len(layers), [f"layer {n}" for n in range(1, len(layers) + 1)])
     ax.set(xlabel="epoch")
     made.colorbar(image, ax=ax, label="share of units that are saturated")
@@ -134,7 +123,7 @@ def plot_gates(model: Any, sequence: Any, labels: Sequence[str] | None = None, l
         mean.set(ylabel="mean", ylim=(0, 1), title=f"{name} gate")
         mean.spines[["top", "right"]].set_visible(False)
         order = np.argsort(of_layer.mean(axis=0), kind="stable")
-        image = units.imshow(of_layer[:, order].T, aspect="auto", cmap="viridis", vmin=0, vmax=1)
+        image = units.imshow(of_layer[:, order].T, aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=1)
         units.set(ylabel="units")
     if labels is not None:
         axes[-1].set_xticks(range(n_steps), labels, rotation=60, ha="right")

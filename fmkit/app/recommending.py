@@ -10,17 +10,12 @@ import numpy as np
 
 from fmkit.errors import InputError
 from fmkit.recommend import Recommender
-from fmkit.recommend.explanations import ranking_parts
-from fmkit.recommend.ranking_model import RankingModel
+from fmkit.recommend.accounts import accounts, names_of_items
 from fmkit.recommend.rating_model import RatingModel
-from fmkit.recommend.reasons import reasons
 
 STEPS = 5  # values to choose from when an item is rated
-STRONGEST = 4  # past ratings that are told one by one
 POPULAR = 120  # items that a newcomer is asked about
 MOST_LISTED = 100
-
-Parts = list[tuple[str, float]]
 
 
 class Asked:
@@ -66,9 +61,7 @@ class Asked:
 
     @cached_property
     def _names(self) -> list[str]:
-        items = self.recommender.items_
-        ids, titles = items.ids.ids.to_pylist(), None if items.titles is None else items.titles.to_pylist()
-        return [str(one if titles is None or titles[i] is None else titles[i]) for i, one in enumerate(ids)]
+        return names_of_items(self.recommender)
 
     @cached_property
     def _users(self) -> list[str]:
@@ -122,7 +115,7 @@ class Asked:
             people, own = recommender.model_.find(np.array([code])), recommender.history_.of(code)
         items = recommender.items_.ids.encode(table["item"])
         scores = table["score"].to_numpy().astype(float)
-        taken = self._parts(people, code, own, items, scores)
+        taken = accounts(recommender, people, code, own, items, scores, self._names)
         expected = table["predicted"].to_pylist() if "predicted" in table.column_names else [None] * len(items)
         return [
             {"code": int(item), "name": self._names[item], "score": score, "expected": value, "parts": parts}
@@ -144,39 +137,7 @@ class Asked:
         ids = self.recommender.items_.ids.decode(np.array(codes, np.int64)).to_pylist()
         return dict(zip(ids, rated.values(), strict=True))
 
-    def _parts(self, people: Any, code: int, own: Any, items: Any, scores: Any) -> list[Parts]:
-        model = self.recommender.model_
-        if isinstance(model, RankingModel):
-            names = self._names + self.recommender.users_.feature_names
-            found = ranking_parts(model, people, code, items, names)
-            words = {"item": "liked by all", "user": "everything else known of you"}
-            found = [(words.get(name, name.replace("has ", "you have ", 1)), values) for name, values in found]
-            rows = [[(name, float(values[i])) for name, values in found] for i in range(len(items))]
-            return [_largest(row, "other things you have") for row in rows]
-        assert isinstance(model, RatingModel)
-        told = []
-        for reason, score in zip(reasons(model, people, own, items), scores, strict=True):
-            gave = [
-                (f"you gave {rating:g} to {self._names[item]}", float(value))
-                for item, rating, value in zip(reason.rated, reason.ratings, reason.influences, strict=True)
-            ]
-            parts: Parts = [("the mean of all ratings", reason.bias), ("you, whatever the item", reason.level)]
-            parts.append(("the item, whoever rates it", reason.appeal))
-            parts += _largest(gave, "your other ratings")
-            parts.append(("what else is known of you", reason.rest))
-            parts.append(("not sure of it", float(score) - reason.score))
-            told.append([part for i, part in enumerate(parts) if i == 0 or abs(part[1]) > 5e-4])
-        return told
-
     def _checked(self, code: Any, n: int) -> int:
         if not isinstance(code, int) or isinstance(code, bool) or not 0 <= code < n:
             raise InputError(f"there is no number {code!r} in this model: reload the page")
         return code
-
-
-def _largest(parts: Parts, others: str) -> Parts:
-    """The parts that matter most, the largest first, and the sum of the others."""
-    ordered = sorted(parts, key=lambda part: -abs(part[1]))
-    rest = sum(value for _, value in ordered[STRONGEST:])
-    kept = sorted(ordered[:STRONGEST], key=lambda part: -part[1])
-    return [*kept, (others, rest)] if ordered[STRONGEST:] else kept

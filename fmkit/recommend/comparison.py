@@ -83,7 +83,7 @@ class ModelComparison:
         return pa.table(columns)
 
     def plot(self, ax: Any = None, metric: str | None = None) -> Any:
-        """Bars of a metric with its intervals, best on top, baselines hatched; needs matplotlib.
+        """As `fmkit.plots.comparison`: bars of a metric with its intervals, best on top, baselines hatched.
 
         Parameters
         ----------
@@ -96,9 +96,9 @@ class ModelComparison:
         -------
         ax : matplotlib Axes
         """
-        from fmkit.recommend.comparison_plot import draw_comparison
+        from fmkit.plots.models import comparison
 
-        return draw_comparison(self, metric or self.headline, ax)
+        return comparison(self, metric, ax=ax)
 
     def _p(self, name: str, metric: str) -> float | None:
         adjusted = self.tests[metric].adjusted if metric in self.tests else {}
@@ -245,7 +245,7 @@ def compare(
     if tests:
         notes.append(f"p: paired tests against the best, {next(iter(ordered))}, over users, by Holm over the models")
     if named:
-        notes += _won(found, set(names))
+        notes += beaten_by(found, set(names))
     return ModelComparison(ordered, fitted, seconds, tuple(names), headline, tests, parts.split, tuple(notes))
 
 
@@ -331,7 +331,7 @@ def _tests(
     return tests
 
 
-def _won(found: Mapping[str, Evaluation], baselines: set[str]) -> list[str]:
+def beaten_by(found: Mapping[str, Evaluation], baselines: set[str]) -> list[str]:
     """A sentence for each baseline that is the best in something."""
     won: dict[str, list[str]] = {}
     metrics = dict.fromkeys(metric for evaluation in found.values() for metric in evaluation.mean())
