@@ -139,6 +139,15 @@ def test_training_takes_nets():
     assert ax.lines[0].get_xdata().tolist() == [row["epoch"] for row in net.history_]
 
 
+def test_training_takes_streams():
+    batches = [pa.table({"who": np.arange(30) % 3, "y": np.arange(30) % 3 + 0.1 * n}) for n in range(4)]
+    model = FMRegressor(1, solver="sgd", random_state=0).fit_stream(batches, target="y")
+    ax = plots.training(model)
+    assert ax.get_xlabel() == "batch"
+    told = [row for row in model.history_ if row["train_loss"] is not None]
+    assert list(ax.lines[0].get_ydata()) == [row["train_loss"] for row in told]
+
+
 def test_training_refuses_what_has_no_curve(design, recommender):
     with pytest.raises(InputError, match="FMRegressor has no history: fit it first"):
         plots.training(FMRegressor())

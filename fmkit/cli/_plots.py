@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
+
+from fmkit.errors import InputError
 
 DRAWN = (".png", ".svg", ".pdf")
 
@@ -14,9 +17,16 @@ def check_plot(path: Path) -> None:
     """Raise, before hours of work, what `write_figure` would raise after them."""
     if path.suffix not in DRAWN:
         raise click.UsageError(f"--plot draws {', '.join(DRAWN)} files, {path.name} is none")
+    check_matplotlib()
     from fmkit.files import check_writable
 
     check_writable(path)
+
+
+def check_matplotlib() -> None:
+    """Raise before the work if there is nothing to draw with."""
+    if find_spec("matplotlib") is None:
+        raise InputError("figures need matplotlib: pip install 'fmkit[plots]'")
 
 
 def write_figure(figure: Any, path: Path, **how: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fmkit.cli._plots import check_matplotlib
 from fmkit.cli._recommending import FILE, Notes
 
 
@@ -46,6 +47,7 @@ def report(
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"--out writes .html files, {out.name} is none")
+    check_matplotlib()
     check_writable(out)
     for read in filter(None, (model, data)):
         if out.exists() and read.exists() and out.samefile(read):

@@ -11,11 +11,12 @@ from fmkit.plots.style import COLOURS, MARKERS, axes_of, short, tidied
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+UNITS = ("epoch", "sweep", "batch")  # what a row of a history is of
 TRAINED, ASIDE = "trained on", "set aside"
 
 
 def training(fits: Any, *, ax: Axes | None = None) -> Axes:
-    """Losses by sweep or epoch: dashed of the rows trained on, a solid line of those set aside, its lowest marked.
+    """Losses by sweep, epoch or batch: dashed of the rows trained on, solid of those set aside, whose lowest is marked.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def training(fits: Any, *, ax: Axes | None = None) -> Axes:
 
     both, lowest, highest, unit = False, float("inf"), 0.0, "sweep"
     for (name, history), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=False):
-        unit = "epoch" if "epoch" in history[0] else unit
+        unit = next(one for one in UNITS if one in history[0])
         drawn = {key: _points(history, key, unit) for key in ("train_loss", "running_loss", "validation_loss")}
         aside = drawn.pop("validation_loss")
         trained = drawn["train_loss"] if drawn["train_loss"][0] else drawn["running_loss"]
@@ -118,11 +119,11 @@ def _history(name: str, fit: Any) -> Sequence[dict[str, Any]]:
     history = fit if isinstance(fit, list) else getattr(fit, "history_", [])
     if not len(history):
         raise InputError(f"{name} has no history: fit it first")
-    if not {"train_loss", "running_loss"} & history[0].keys() or not {"sweep", "epoch"} & history[0].keys():
-        raise InputError(f"{name} has a history of trials, not of sweeps or epochs: it has no training curve")
+    if not {"train_loss", "running_loss"} & history[0].keys() or not history[0].keys() & set(UNITS):
+        raise InputError(f"{name} has a history of trials, not of passes over the data: it has no training curve")
     return list(history)
 
 
 def _points(history: Sequence[dict[str, Any]], key: str, unit: str) -> tuple[list[float], list[float]]:
-    told = [(row.get("epoch", row.get("sweep")), row[key]) for row in history if row.get(key) is not None]
-    return [float(x or 0) for x, _ in told], [float(y) for _, y in told]
+    told = [(float(row[unit]), float(row[key])) for row in history if row.get(key) is not None]
+    return [x for x, _ in told], [y for _, y in told]

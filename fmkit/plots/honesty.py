@@ -96,7 +96,7 @@ def intervals(y_true: ArrayLike, y_pred: ArrayLike, std: ArrayLike, *, ax: Axes 
     >>> y = np.random.default_rng(0).normal(3, 1, 2000)
     >>> ax = plots.intervals(y, np.full(2000, 3.0), np.ones(2000))
     >>> ax.get_title(loc="left")
-    'intervals of 90% hold 90.0% of 2,000 truths'
+    'intervals of 90% hold 90.4% of 2,000 truths'
     """
     truth = _checked(y_true, "y_true")
     predicted, deviation = (_checked(a, name, len(truth)) for a, name in ((y_pred, "y_pred"), (std, "std")))

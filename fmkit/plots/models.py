@@ -68,7 +68,7 @@ def comparison(
     lower = metric in LOWER_IS_BETTER
     if isinstance(result, Mapping) or metric != result.headline:
         names.sort(key=lambda name: means[name][metric] if lower else -means[name][metric])
-    ax = axes_of(ax, 7.6, 1.1 + 0.45 * len(names))
+    ax = axes_of(ax, 7.2, 1.4 + 0.45 * len(names))
     told, far = set(), 0.0
     for place, name in enumerate(names):
         value, ends = means[name][metric], evaluations[name].intervals.get(metric)
@@ -98,5 +98,5 @@ def comparison(
     with_ends = f", with {confidence:.0%} intervals over users" if confidence else ""
     ax.set_xlabel(metric + with_ends + f"; {LOWER}" * lower)
     if len(told) > 1:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     return tidied(ax)

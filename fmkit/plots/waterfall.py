@@ -70,7 +70,7 @@ def reasons(recommender: Any, user: Any, item: Any, *, n: int = 4, ax: Axes | No
     if isinstance(model, RatingModel) and not model.scale.lowest <= total <= model.scale.highest:
         last = f"sum, told as {min(max(total, model.scale.lowest), model.scale.highest):g}"  # no rating is beyond
 
-    ax = axes_of(ax, 8.6, 1.5 + 0.36 * (len(parts) + 1))
+    ax = axes_of(ax, 7.8, 1.5 + 0.36 * (len(parts) + 1))
     ends = np.cumsum(steps)
     starts = ends - steps
     places = np.arange(len(parts) + 1)

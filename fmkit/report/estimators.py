@@ -65,7 +65,7 @@ def fit(model: Any) -> Section | None:
         body.append(
             drawn(
                 lambda ax: plots.training(last, ax=ax),
-                "Mean loss by pass",
+                "Mean loss by pass or batch",
                 6.6,
                 3.8,
                 "The loss should fall and then lie flat. Where rows were set aside, their loss is what counts.",
@@ -158,6 +158,6 @@ def _draw_correlation(ax: Any, correlation: Any) -> None:
 
     height, width = correlation.shape
     reach = (-width / 2, width / 2, height / 2, -height / 2)
-    image = ax.imshow(correlation, cmap=SEQUENTIAL, extent=reach, vmax=1)
+    image = ax.imshow(correlation, cmap=SEQUENTIAL, extent=reach, vmax=1, aspect="auto")
     ax.set(xlabel="columns apart", ylabel="rows apart")
     ax.figure.colorbar(image, ax=ax, label="correlation")

@@ -84,8 +84,8 @@ def recommender(model: Recommender, data: Any) -> Section:
                 drawn(
                     lambda ax, metric=metric: plots.comparison(found, metric, ax=ax),  # type: ignore[misc]
                     f"{metric} of this model and of baselines",
-                    6.6,
-                    1.2 + 0.4 * n,
+                    4.8,
+                    1.4 + 0.4 * n,
                 )
             )
     body += figures

@@ -11,7 +11,7 @@ from fmkit import plots
 from fmkit.plots import at_a_glance
 from fmkit.recommend.accounts import names_of_items
 from fmkit.recommend.rating_model import RatingModel
-from fmkit.report.figures import drawn
+from fmkit.report.figures import drawn, whole
 from fmkit.report.page import Html, Section, beside, bullets, heading, lines, paragraph, table
 
 if TYPE_CHECKING:
@@ -79,26 +79,24 @@ def examples(recommender: Recommender, users: Sequence[Any]) -> Section:
     names = dict(zip(recommender.items_.ids.ids.to_pylist(), names_of_items(recommender), strict=True))
     body: list[Html] = []
     counts = np.bincount(recommender.interactions_.user_codes, minlength=len(recommender.users_))
-    noun = "ratings" if _of_ratings(recommender) else "clicks"
+    noun = "rating" if _of_ratings(recommender) else "click"
     for user, code in zip(users, recommender.users_.ids.encode(list(users)), strict=True):
         rows = [row for row in listed.to_pylist() if str(row["user"]) == str(user)]
-        body.append(heading(f"User {user}, of {counts[code]:,} {noun}"))
+        n = int(counts[code])
+        body.append(heading(f"User {user}, {n:,} {noun}{'s' * (n != 1)}"))
         if not rows:
             body.append(paragraph("Nothing is left to recommend."))
             continue
         value = "predicted" if "predicted" in rows[0] else "score"
         head = ["", "item", {"predicted": "rating expected"}.get(value, value), "why"]
-        body.append(
-            table(head, ([row["rank"], _cut(names[row["item"]]), round(row[value], 2), row["reason"]] for row in rows))
-        )
+        told_of = ([one["rank"], _cut(names[one["item"]]), round(one[value], 3), one["reason"]] for one in rows)
+        body.append(table(head, told_of))
         item = rows[0]["item"]
         told = f"Why user {user} gets {names[item]}: a score as a sum of parts"
         body.append(
-            drawn(
-                lambda ax, user=user, item=item: plots.reasons(recommender, user, item, n=3, ax=ax),  # type: ignore[misc]
+            whole(
+                lambda user=user, item=item: plots.reasons(recommender, user, item, n=3),  # type: ignore[misc]
                 told,
-                7.4,
-                3.9,
                 "From top to bottom: each bar is what one thing adds to the score, or takes off.",
             )
         )

@@ -16,7 +16,7 @@ from fmkit.report.page import Section, page
 if TYPE_CHECKING:
     from fmkit.recommend import Recommender
 
-HOW = "--data FILE"
+HOW = "fmkit report --data FILE"
 
 
 def report(
