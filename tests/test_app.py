@@ -136,6 +136,24 @@ def test_a_path_in_a_field_is_a_word_like_any_other(asker, picture):
     assert told["error"] == "t.csv: there is no column '/etc/passwd' for user, the table has 'user', 'item', 'rating'"
 
 
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        ({"how": "/etc/passwd"}, "how must be one of 'random', 'time'"),
+        ({"test": "1"}, "test must be a share between 0 and 1, got '1'"),
+        ({"top": 10**9}, "k must be at least 1 place and at most 100, got 1000000000"),
+        ({"quality": None}, "quality must be one of fast, balanced, best, got None"),
+        ({"columns": ["a"]}, "the columns are not as the page sends them"),
+    ],
+)
+def test_an_evaluation_that_no_page_asks_for_is_refused(asker, wishes, told):
+    usual = {"columns": {}, "quality": "fast", "how": "random", "test": 0.2, "top": 10}
+    assert "there is no table of ratings yet" in asker.refusal("POST", "/evaluation", usual)
+    asker.ask("PUT", "/tables?role=ratings&name=t.csv", b"user,item,rating\na,b,1\n")
+    assert told in asker.refusal("POST", "/evaluation", usual | wishes)
+    assert "nothing was judged yet" in asker.refusal("GET", "/evaluation")
+
+
 def test_sessions_do_not_see_each_others_work(address, asker, picture):
     asker.ask("PUT", "/pictures?name=mine.png", picture)
     other = Asker(address)

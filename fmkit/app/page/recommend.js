@@ -1,4 +1,5 @@
 // The Recommend room: tables and a model on the left, people and their lists on the right.
+import { Evaluation } from "./evaluation.js";
 import { by, takeFiles, trying } from "./main.js";
 
 const ROLES = ["user", "item", "rating", "time"];
@@ -26,10 +27,14 @@ export class Recommend {
       const told = await server.ask("tables/example");
       for (const role of ["ratings", "items"]) this.table(role, told[role]);
     });
+    const wishes = () => ({
+      columns: Object.fromEntries(ROLES.map((role) => [role, by(`column-${role}`).value])),
+      quality: by("learn-quality").value,
+    });
+    this.evaluation = new Evaluation(server, wishes);
     by("columns").onsubmit = (event) => {
       event.preventDefault();
-      const columns = Object.fromEntries(ROLES.map((role) => [role, by(`column-${role}`).value]));
-      trying(async () => this.show(await server.ask("learn", { columns, quality: by("learn-quality").value })));
+      trying(async () => this.show(await server.ask("learn", wishes())));
     };
     by("learn-stop").onclick = () => trying(async () => this.show(await server.ask("learn/stop")));
     by("get-model").href = `${server.root}model`;
@@ -62,6 +67,7 @@ export class Recommend {
 
   /** What the server tells. */
   show(facts) {
+    this.evaluation.show(facts);
     const learning = facts.learning !== null;
     by("learn").hidden = learning;
     by("learn-stop").hidden = !learning;
