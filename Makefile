@@ -24,7 +24,7 @@ ifneq ($(shell cat $(ENVIRONMENT) 2>/dev/null),$(shell pwd -P))
 .PHONY: $(ENVIRONMENT)
 endif
 
-.PHONY: demo test clean
+.PHONY: demo test screenshots clean
 
 demo: $(ENVIRONMENT)
 	@mkdir -p demo
@@ -45,6 +45,9 @@ test: $(ENVIRONMENT)
 	$(RUN) -m pytest -n 2 --dist loadfile
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/pandas2 $(OLDER_PANDAS)
 	PYTHONPATH=build/pandas2 $(RUN) -m pytest -q $(TABLES) # the tables of the older pandas, too
+
+screenshots: $(ENVIRONMENT)
+	$(RUN) -m docs.screenshots
 
 $(ENVIRONMENT): pyproject.toml
 	@'$(PYTHON)' -c '$(FIT)' 2>/dev/null || { \

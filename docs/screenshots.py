@@ -15,9 +15,9 @@ from tests.app_scenes import SCENES
 
 HERE = Path(__file__).parent
 SHIPPED = {  # of a scene: the file, and the height of the window
-    "restore_done": ("app_restore.png", 1000),
-    "recommend_newcomer": ("app_recommend.png", 1100),
-    "recommend_evaluation": ("app_evaluation.png", 1000),
+    "restore_done": ("app_restore.png", 1060),
+    "recommend_newcomer": ("app_recommend.png", 1180),
+    "recommend_evaluation": ("app_evaluation.png", 1120),
 }
 WIDTHS = (400, 1280, 2000)
 
@@ -25,19 +25,21 @@ WIDTHS = (400, 1280, 2000)
 def main() -> None:
     """Write them."""
     with served() as address, browser() as chromium:
-        for name, scene in SCENES.items():
+        for scenes in SCENES.values():
             context = chromium.new_context(viewport={"width": 1280, "height": 1000})
             page = context.new_page()
             page.goto(address)
             page.wait_for_selector("body[data-ready]")
-            scene(page)
-            if len(sys.argv) > 1:
-                all_of(page, Path(sys.argv[1]), name)
-            elif name in SHIPPED:
-                file, height = SHIPPED[name]
-                page.set_viewport_size({"width": 1280, "height": height})
-                page.wait_for_timeout(300)
-                smaller(page.screenshot(), HERE / file)
+            for scene in scenes:
+                scene(page)
+                name = scene.__name__
+                if len(sys.argv) > 1:
+                    all_of(page, Path(sys.argv[1]), name)
+                elif name in SHIPPED:
+                    file, height = SHIPPED[name]
+                    page.set_viewport_size({"width": 1280, "height": height})
+                    page.wait_for_timeout(300)
+                    smaller(page.screenshot(), HERE / file)
             context.close()
 
 

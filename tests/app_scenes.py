@@ -1,6 +1,7 @@
 """States of the page that are looked at: by axe-core in test_app_accessible.py, by readers in docs/app_*.png.
 
-A scene is a function that leads a page, just loaded, into a state. A room of its own joins by its scenes.
+A scene is a function that leads a page into a state, from the one in which the scene before it in its room left it;
+the first begins with a page just loaded. A new room joins by its scenes.
 """
 
 from collections.abc import Callable
@@ -14,14 +15,12 @@ def restore_empty(page: Any) -> None:
 
 def restore_refused(page: Any) -> None:
     """What is no picture."""
-    page.click("#tab-restore")
-    page.set_input_files("#pictures", {"name": "letter.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.set_input_files("#pictures", [{"name": "letter.png", "mimeType": "image/png", "buffer": b"no picture"}])
     page.wait_for_selector("#alert button")
 
 
 def restore_found(page: Any) -> None:
     """Damage found, to be corrected."""
-    page.click("#tab-restore")
     page.click("#example")
     page.wait_for_selector("#easel:visible")
     page.select_option("#kind", "scratches")
@@ -31,7 +30,6 @@ def restore_found(page: Any) -> None:
 
 def restore_done(page: Any) -> None:
     """Before and after, in two halves."""
-    restore_found(page)
     page.select_option("#quality", "fast")
     page.click("#go")
     page.wait_for_selector("#done:visible", timeout=120_000)
@@ -45,14 +43,12 @@ def recommend_empty(page: Any) -> None:
 
 def recommend_columns(page: Any) -> None:
     """A table's columns, to be corrected."""
-    recommend_empty(page)
     page.click("#example-ratings")
     page.wait_for_selector("#columns:visible")
 
 
 def recommend_newcomer(page: Any) -> None:
     """A newcomer's ratings, and the list with its reasons."""
-    recommend_columns(page)
     page.click("#learn")
     page.wait_for_selector("#to-rate li", timeout=120_000)
     for line, value in zip(page.query_selector_all("#to-rate li"), ("5", "4", "1", "5"), strict=False):
@@ -64,7 +60,6 @@ def recommend_newcomer(page: Any) -> None:
 
 def recommend_known(page: Any) -> None:
     """Somebody of the table, and what is like the first item."""
-    recommend_newcomer(page)
     page.check("[name=whom][value=known]", force=True)
     page.fill("#search", "73")
     page.click("#people button:text-is('73')")
@@ -76,23 +71,12 @@ def recommend_known(page: Any) -> None:
 
 def recommend_evaluation(page: Any) -> None:
     """Models beside each other."""
-    recommend_columns(page)
     page.click("#tab-judge")
     page.click("#evaluate")
     page.wait_for_selector("#bars svg", timeout=180_000)
 
 
-SCENES: dict[str, Callable[[Any], None]] = {
-    scene.__name__: scene
-    for scene in (
-        restore_empty,
-        restore_refused,
-        restore_found,
-        restore_done,
-        recommend_empty,
-        recommend_columns,
-        recommend_newcomer,
-        recommend_known,
-        recommend_evaluation,
-    )
+SCENES: dict[str, tuple[Callable[[Any], None], ...]] = {
+    "restore": (restore_empty, restore_refused, restore_found, restore_done),
+    "recommend": (recommend_empty, recommend_columns, recommend_newcomer, recommend_known, recommend_evaluation),
 }
