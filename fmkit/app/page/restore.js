@@ -193,7 +193,7 @@ export class Restore {
     by("go").hidden = working || done;
     by("all").hidden = working || this.works.size < 2;
     by("overlay-line").hidden = facts.certainty === null;
-    by("progress").hidden = !["waiting", "running"].includes(facts.state);
+    by("progress").hidden = !working;
     const words = this.words(work);
     by("going").hidden = done || !words;
     by("progress").value = facts.share;
@@ -217,7 +217,7 @@ export class Restore {
 
   words(work) {
     const { facts } = work;
-    if (facts.state === "finding") return "Looking for damage …";
+    if (facts.state === "finding") return `Looking for damage: ${Math.round(100 * facts.share)}%`;
     if (facts.state === "waiting") return "Waiting for the pictures before it …";
     if (facts.state === "running") {
       const left = facts.left === null ? "" : `, about ${inWords(facts.left)} left`;
@@ -225,7 +225,7 @@ export class Restore {
       return `Restoring: ${Math.round(100 * facts.share)}%${left}`;
     }
     if (facts.state === "failed") return facts.error;
-    if (facts.state === "stopped") return "Stopped: nothing was written.";
+    if (facts.state === "stopped") return "Stopped: nothing was changed.";
     return work.note ?? "";
   }
 
