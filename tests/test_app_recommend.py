@@ -132,7 +132,7 @@ def test_the_evaluation_tells_the_numbers_of_compare(page, table):
     values = [evaluation.mean()["ndcg@5"] for evaluation in result.evaluations.values()]
     assert [bar / bars[0] for bar in bars] == pytest.approx([value / values[0] for value in values], rel=1e-3)
     alike = [name for (name, _), p in result.tests["ndcg@5"].adjusted.items() if p >= 0.05]
-    told = page.inner_text("#verdict")
+    told = page.inner_text("#judge-verdict")
     assert all((name in told.partition("more than chance: ")[2].partition("\n")[0]) for name in alike)
     assert page.input_value("#judge-command") == (
         "fmkit evaluate ratings.csv --columns 'user=who is it' --quality fast --split random --test 0.2 --top 5"
@@ -152,7 +152,7 @@ def test_another_metric_is_drawn_and_explained(page):
 def test_an_evaluation_is_stopped_and_refused_as_on_the_command_line(page):
     page.select_option("#how", "time")
     page.click("#evaluate")
-    page.wait_for_selector("#judging:has-text('needs times')", timeout=60_000)
+    page.wait_for_selector("#judging:has-text('needs times')", timeout=120_000)
     page.click("#evaluate")
     page.click("#judge-stop")
     page.wait_for_selector("#evaluate:visible")

@@ -1,4 +1,4 @@
-"""Work in a process of its own, so that it ends when somebody stops it or the tab is closed."""
+"""Work in a process of its own that tells how it goes, so that it ends when somebody stops it or the tab is closed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from typing import Any
 from fmkit.cli._sentences import sentence_of
 from fmkit.errors import InputError
 
-KILLED = "the work was ended from outside: perhaps the memory did not suffice"
+KILLED = "it was ended from outside: perhaps the memory did not suffice"
+Tell = Callable[[Any], object]
+Work = Callable[..., object]
 
 
-def send(work: Callable[..., Any], given: tuple[Any, ...], pipe: Connection) -> None:
-    """Do the work; send what it returns, or the sentence of what went wrong."""
+def do(work: Work, arguments: tuple[Any, ...], pipe: Connection) -> None:
+    """Do it; send what it tells, and at its end an empty sentence, or that of what went wrong."""
     try:
-        pipe.send((True, work(*given)))
-    except (InputError, OSError, MemoryError) as error:
-        pipe.send((False, sentence_of(error)))
+        work(*arguments, lambda fact: pipe.send((fact, None)))
+        sentence = ""
+    except (InputError, ImportError, OSError, MemoryError) as error:
+        sentence = sentence_of(error)
+    pipe.send((None, sentence))
 
 
 class Apart:
@@ -28,28 +32,24 @@ class Apart:
 
     Parameters
     ----------
-    work : callable
-        A function of a module; what it takes and returns is pickled.
-    given : tuple
-        Its arguments.
-    done : callable of (whether it went well, what it returned or a sentence)
-        Called from a thread, unless the work was ended.
+    work : function of a module
+        Called with the arguments and, last, a callable that tells a fact.
+    arguments : tuple
+    told : callable
+        Called with every fact, from a thread.
+    done : callable
+        Called at the end with a sentence of what went wrong, empty if nothing did, unless it was ended.
     """
 
-    def __init__(self, work: Callable[..., Any], given: tuple[Any, ...], done: Callable[[bool, Any], object]) -> None:
+    def __init__(self, work: Work, arguments: tuple[Any, ...], told: Tell, done: Callable[[str], object]) -> None:
         self.started, self.ended = time.monotonic(), False
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=send, args=(work, given, theirs), daemon=True)
+        self._process = context.Process(target=do, args=(work, arguments, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        self._done = done
+        self._told, self._done = told, done
         threading.Thread(target=self._wait, daemon=True).start()
-
-    @property
-    def seconds(self) -> int:
-        """How long it goes on."""
-        return int(time.monotonic() - self.started)
 
     def end(self) -> None:
         """Stop it at once."""
@@ -57,10 +57,14 @@ class Apart:
         self._process.kill()
 
     def _wait(self) -> None:
-        try:
-            well, told = self._pipe.recv()
-        except EOFError:
-            well, told = False, KILLED
+        sentence = None
+        while sentence is None:
+            try:
+                fact, sentence = self._pipe.recv()
+            except (EOFError, OSError):
+                fact, sentence = None, KILLED
+            if sentence is None and not self.ended:
+                self._told(fact)
         self._process.join()
         if not self.ended:
-            self._done(well, told)
+            self._done(sentence)

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Self, get_args
 
+from fmkit.app.apart import Tell
 from fmkit.app.learning import Task
 from fmkit.cli._sentences import in_options
 from fmkit.errors import InputError
@@ -54,8 +55,8 @@ class Trial:
         return shlex.join(["fmkit", "evaluate", *self.task.words(), *told])
 
 
-def judged(trial: Trial) -> dict[str, Any]:
-    """What `compare` finds, as JSON takes it: for each model its metrics with their intervals, and tests."""
+def judge(trial: Trial, tell: Tell) -> None:
+    """Tell what `compare` finds, as JSON takes it: for each model its metrics with their intervals, and tests."""
     from fmkit.recommend import compare
 
     task = trial.task
@@ -87,10 +88,11 @@ def judged(trial: Trial) -> dict[str, Any]:
         }
         for metric, comparison in result.tests.items()
     }
-    return {
+    found = {
         "models": models,
         "headline": result.headline,
         "tests": tests,
         "notes": [in_options(note) for note in result.notes],
         "command": trial.command(),
     }
+    tell(found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, get_args
 
+from fmkit.app.apart import Tell
 from fmkit.cli._sentences import in_options
 from fmkit.errors import InputError
 
@@ -81,10 +82,10 @@ class Task:
         return [*words, "--quality", self.quality]
 
 
-def fit_into(out: Path, task: Task) -> list[str]:
-    """Fit and save a recommender; what it found."""
+def fit_into(out: Path, task: Task, tell: Tell) -> None:
+    """Fit and save a recommender; tell what it found."""
     from fmkit import save
 
     recommender = task.unfitted().fit(task.ratings, **task.given())
     save(recommender, out)
-    return [in_options(told) for told in recommender.told_]
+    tell([in_options(told) for told in recommender.told_])

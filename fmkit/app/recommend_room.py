@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fmkit.app.apart import Apart
-from fmkit.app.judging import Trial, judged
+from fmkit.app.judging import Trial, judge
 from fmkit.app.learning import ROLES, Task, fit_into
 from fmkit.app.sessions import Session
 from fmkit.app.uploads import received, told_in
@@ -48,12 +49,12 @@ class RecommendRoom:
     def facts(self) -> dict[str, Any]:
         """What the page shows."""
         return {
-            "learning": None if self.learning is None else self.learning.seconds,
+            "learning": seconds_of(self.learning),
             "error": self.error,
             "told": self.told,
             "version": self.version,
             "model": None if self.asked is None else self.asked.facts(),
-            "judging": None if self.judging is None else self.judging.seconds,
+            "judging": seconds_of(self.judging),
             "judging_error": self.judging_error,
             "judged": self.n_judged,
         }
@@ -78,17 +79,20 @@ class RecommendRoom:
         out = self.session.new_folder() / f"{task.ratings.name.partition('.')[0]}.fmkit"
         self.error, self.told = "", []
 
-        def done(well: bool, told: Any) -> None:
+        def told(notes: Any) -> None:
+            found.extend(notes)
+
+        def done(sentence: str) -> None:
             try:
-                if well:
+                self.error = self.session.told(sentence)
+                if not sentence:
                     self.load(out)
-                    self.told = told
-                else:
-                    self.error = self.session.told(told)
+                    self.told = found
             finally:
                 self.learning = None
 
-        self.learning = Apart(fit_into, (out, task), done)
+        found: list[str] = []
+        self.learning = Apart(fit_into, (out, task), told, done)
 
     def judge(self, columns: Any, quality: Any, how: Any, test: Any, top: Any) -> None:
         """Begin to fit a part of the table, and to judge by the other."""
@@ -97,15 +101,14 @@ class RecommendRoom:
         trial = Trial.of(Task.of(self.tables, columns, quality), how, test, top)
         self.judging_error = ""
 
-        def done(well: bool, told: Any) -> None:
-            if well:
-                self.judged = told
-                self.n_judged += 1
-            else:
-                self.judging_error = self.session.told(told)
-            self.judging = None
+        def told(found: Any) -> None:
+            self.judged = found
+            self.n_judged += 1
 
-        self.judging = Apart(judged, (trial,), done)
+        def done(sentence: str) -> None:
+            self.judging_error, self.judging = self.session.told(sentence), None
+
+        self.judging = Apart(judge, (trial,), told, done)
 
     def load(self, path: Path) -> None:
         """Take a model file up."""
@@ -135,6 +138,11 @@ class RecommendRoom:
         if self.asked is None:
             raise InputError(NO_MODEL)
         return self.asked
+
+
+def seconds_of(work: Apart | None) -> int | None:
+    """How long it goes on."""
+    return None if work is None else int(time.monotonic() - work.started)
 
 
 def room(request: Request) -> RecommendRoom:
@@ -176,7 +184,7 @@ async def stop(request: Request) -> Response:
     return JSONResponse(here.facts())
 
 
-async def judge(request: Request) -> Response:
+async def begin_judging(request: Request) -> Response:
     """Begin to judge."""
     here, told = room(request), await told_in(request)
     wishes = [told.get(name) for name in ("columns", "quality", "how", "test", "top")]
@@ -247,7 +255,7 @@ ROUTES = [
     Route("/tables/example", example, methods=["POST"]),
     Route("/learn", learn, methods=["POST"]),
     Route("/learn/stop", stop, methods=["POST"]),
-    Route("/evaluation", judge, methods=["POST"]),
+    Route("/evaluation", begin_judging, methods=["POST"]),
     Route("/evaluation/stop", stop_judging, methods=["POST"]),
     Route("/evaluation", evaluation, methods=["GET"]),
     Route("/model", put_model, methods=["PUT"]),

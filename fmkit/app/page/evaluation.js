@@ -115,7 +115,7 @@ export class Evaluation {
     const rows = this.found.models.filter((model) => metric in model.values);
     if (aim) rows.sort((a, b) => (a.values[metric][0] - b.values[metric][0]) * (aim === "down" ? 1 : -1));
     by("meaning").textContent = `${meaning} ${AIM[aim]}`;
-    by("verdict").replaceChildren(...(aim && rows.length > 1 ? verdicts(this.found, metric) : []).map((one) => made("li", one)));
+    by("judge-verdict").replaceChildren(...(aim && rows.length > 1 ? verdicts(this.found, metric) : []).map((one) => made("li", one)));
 
     const narrow = width < 520, left = narrow ? 4 : 150, top = 8, step = narrow ? 58 : 40, thick = 20;
     const height = top + step * rows.length + 34;
