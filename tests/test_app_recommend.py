@@ -45,10 +45,10 @@ def page(chromium, table):
         assert page.input_value("#column-item") == "movieId"
         assert page.input_value("#column-user") == ""
         page.click("#learn")
-        page.wait_for_selector("#learning:has-text('no column for user was found')", timeout=40_000)
+        page.wait_for_selector("#learning:has-text('no column for user was found')", timeout=120_000)
         page.select_option("#column-user", "who is it")
         page.click("#learn")
-        page.wait_for_selector("#desk:visible", timeout=60_000)
+        page.wait_for_selector("#desk:visible", timeout=120_000)
         yield page
         assert mistakes == []
         context.close()
@@ -114,7 +114,7 @@ def test_the_evaluation_tells_the_numbers_of_compare(page, table):
     page.select_option("#how", "random")
     page.fill("#top", "5")
     page.click("#evaluate")
-    page.wait_for_selector("#metrics tbody tr", timeout=90_000)
+    page.wait_for_selector("#metrics tbody tr", timeout=180_000)
 
     ours = {"fmkit": Recommender(quality="fast")}
     result = compare(ours, table, how="random", k=5, user="who is it", item="movieId", rating="rating")
