@@ -14,8 +14,8 @@ from tests.app_page import browser, served
 from tests.app_scenes import SCENES
 
 HERE = Path(__file__).parent
-SHIPPED = {  # of a scene: the file, and the height of the window
-    "restore_done": ("app_restore.png", 1060),
+SHIPPED = {  # of a scene: the file, and the height that is shown, or None for all of the page
+    "restore_done": ("app_restore.png", None),
     "recommend_newcomer": ("app_recommend.png", 1180),
     "recommend_evaluation": ("app_evaluation.png", 1120),
 }
@@ -37,9 +37,9 @@ def main() -> None:
                     all_of(page, Path(sys.argv[1]), name)
                 elif name in SHIPPED:
                     file, height = SHIPPED[name]
-                    page.set_viewport_size({"width": 1280, "height": height})
+                    page.set_viewport_size({"width": 1280, "height": height or 1000})
                     page.wait_for_timeout(300)
-                    smaller(page.screenshot(), HERE / file)
+                    smaller(page.screenshot(full_page=height is None), HERE / file)
             context.close()
 
 
