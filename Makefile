@@ -25,7 +25,7 @@ ifneq ($(shell cat $(ENVIRONMENT) 2>/dev/null),$(shell pwd -P))
 .PHONY: $(ENVIRONMENT)
 endif
 
-.PHONY: demo test docs docs-open clean
+.PHONY: demo test docs docs-open screenshots clean
 
 demo: $(ENVIRONMENT)
 	@mkdir -p demo
@@ -53,6 +53,9 @@ docs: $(ENVIRONMENT)
 
 docs-open: docs
 	$(RUN) -m webbrowser -t docs/_build/html/index.html
+
+screenshots: $(ENVIRONMENT)
+	$(RUN) -m docs.screenshots
 
 $(ENVIRONMENT): pyproject.toml
 	@'$(PYTHON)' -c '$(FIT)' 2>/dev/null || { \

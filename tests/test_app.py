@@ -7,14 +7,17 @@ import struct
 import tempfile
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlparse
 
 import numpy as np
 import pytest
+import pyvips
 from click.testing import CliRunner
 
 from fmkit.app.strokes import painted
 from fmkit.errors import InputError
+from fmkit.restore import restore_image
 from fmkit.restore.picture_file import write_view
 from tests.app_page import served
 
@@ -78,6 +81,15 @@ def picture(tmp_path_factory):
     return path.read_bytes()
 
 
+def png_bytes(pixels):
+    return bytes(pyvips.Image.new_from_array(pixels).pngsave_buffer())
+
+
+def pixels_of(png):
+    image = pyvips.Image.new_from_buffer(png, "")
+    return image.numpy().reshape(image.height, image.width)
+
+
 def png_of(width, height):
     """The beginning of a PNG that says it is so large."""
 
@@ -92,6 +104,14 @@ def png_of(width, height):
 def test_a_picture_that_unpacks_to_more_than_may_be_is_refused_by_its_header(asker):
     told = asker.refusal("PUT", "/pictures?name=bomb.png", png_of(60_000, 60_000))
     assert told.startswith("bomb.png: pictures of at most 50 megapixels are taken, this one has 3,600")
+
+
+def test_a_tiff_of_several_pages_is_refused_with_what_takes_it(asker, tmp_path):
+    write_view(tmp_path / "scans.tif", [np.zeros((8, 9), np.uint8)] * 3)
+    assert asker.refusal("PUT", "/pictures?name=scans.tif", (tmp_path / "scans.tif").read_bytes()) == (
+        "scans.tif: the file holds 3 pages: the command fmkit restore takes all of them, "
+        "here save the one to use by itself"
+    )
 
 
 @pytest.mark.parametrize("name", ["../../up.png", "/etc/passwd", "a\\b.png", ".hidden.png", "a\0b.png", "x" * 300, ""])
@@ -134,6 +154,54 @@ def test_a_path_in_a_field_is_a_word_like_any_other(asker, picture):
             break
         time.sleep(0.1)
     assert told["error"] == "t.csv: there is no column '/etc/passwd' for user, the table has 'user', 'item', 'rating'"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        ({"how": "/etc/passwd"}, "how must be one of 'random', 'time'"),
+        ({"test": "1"}, "test must be a share between 0 and 1, got '1'"),
+        ({"top": 10**9}, "k must be at least 1 place and at most 100, got 1000000000"),
+        ({"quality": None}, "quality must be one of fast, balanced, best, got None"),
+        ({"columns": ["a"]}, "the columns are not as the page sends them"),
+    ],
+)
+def test_an_evaluation_that_no_page_asks_for_is_refused(asker, wishes, told):
+    usual = {"columns": {}, "quality": "fast", "how": "random", "test": 0.2, "top": 10}
+    assert "there is no table of ratings yet" in asker.refusal("POST", "/evaluation", usual)
+    asker.ask("PUT", "/tables?role=ratings&name=t.csv", b"user,item,rating\na,b,1\n")
+    assert told in asker.refusal("POST", "/evaluation", usual | wishes)
+    assert "nothing was judged yet" in asker.refusal("GET", "/evaluation")
+
+
+def test_twenty_pictures_of_two_tabs_at_once_are_not_mixed(address):
+    shapes = [(40 + k, 60 - k) for k in range(20)]
+    ramps = [np.add.outer((k + 3) * np.arange(n), 5 * np.arange(m)) for k, (n, m) in enumerate(shapes)]
+    pictures = [(ramp % 256).astype(np.uint8) for ramp in ramps]
+    tabs = [Asker(address), Asker(address)]
+    strokes = [[{"points": [[5 + k, 8], [24, 8 + k]], "size": 3}] for k in range(20)]
+
+    def work(k):
+        tab = tabs[k % 2]
+        status, told = tab.ask("PUT", "/pictures?name=same.png", png_bytes(pictures[k]))
+        assert status == 200
+        assert (
+            tab.ask("POST", f"/pictures/{told['number']}/restore", {"strokes": strokes[k], "quality": "fast"})[0] == 200
+        )
+        return told["number"]
+
+    with ThreadPoolExecutor(20) as pool:
+        numbers = list(pool.map(work, range(20)))
+    for tab in (0, 1):
+        assert sorted(numbers[tab::2]) == list(range(1, 11))
+    for k, number in enumerate(numbers):
+        for _ in range(600):
+            status, body = tabs[k % 2].ask("GET", f"/pictures/{number}/restored")
+            if status == 200:
+                break
+            time.sleep(0.1)
+        lost = painted(strokes[k], shapes[k])
+        np.testing.assert_array_equal(pixels_of(body), restore_image(pictures[k], lost, quality="fast"))
 
 
 def test_sessions_do_not_see_each_others_work(address, asker, picture):

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fmkit.recommend import Recommender, compare
 from tests.app_page import browser, served
 
 pytestmark = pytest.mark.browser
@@ -44,10 +45,10 @@ def page(chromium, table):
         assert page.input_value("#column-item") == "movieId"
         assert page.input_value("#column-user") == ""
         page.click("#learn")
-        page.wait_for_selector("#learning:has-text('no column for user was found')", timeout=40_000)
+        page.wait_for_selector("#learning:has-text('no column for user was found')", timeout=120_000)
         page.select_option("#column-user", "who is it")
         page.click("#learn")
-        page.wait_for_selector("#desk:visible", timeout=60_000)
+        page.wait_for_selector("#desk:visible", timeout=120_000)
         yield page
         assert mistakes == []
         context.close()
@@ -106,3 +107,53 @@ def test_a_saved_model_is_loaded_again(page, tmp_path):
     path.write_bytes(b"no model")
     page.set_input_files("#model", str(path))
     page.wait_for_selector("#alert:has-text('ratings.fmkit')")
+
+
+def test_the_evaluation_tells_the_numbers_of_compare(page, table):
+    page.click("#tab-judge")
+    page.select_option("#how", "random")
+    page.fill("#top", "5")
+    page.click("#evaluate")
+    page.wait_for_selector("#metrics tbody tr", timeout=180_000)
+
+    ours = {"fmkit": Recommender(quality="fast")}
+    result = compare(ours, table, how="random", k=5, user="who is it", item="movieId", rating="rating")
+    assert page.input_value("#metric") == result.headline == "ndcg@5"
+    models = page.locator("#metrics thead th").evaluate_all("all => all.map((one) => one.firstChild.textContent)")[1:]
+    assert models == list(result.evaluations)
+    for line in page.query_selector_all("#metrics tbody tr")[:-1]:
+        metric = line.query_selector("th").text_content()
+        for name, cell in zip(models, line.query_selector_all("td"), strict=True):
+            evaluation = result.evaluations[name]
+            told = [evaluation.mean().get(metric), *evaluation.intervals.get(metric, ())]
+            shown = "–" if told[0] is None else " ".join(f"{value:.4f}" for value in told).replace("-", "−")
+            assert " ".join(re.findall(r"−?\d+\.\d+|–", cell.inner_text())) == shown
+    bars = page.locator("#bars rect[y]").evaluate_all("all => all.map((one) => Number(one.getAttribute('width')))")
+    values = [evaluation.mean()["ndcg@5"] for evaluation in result.evaluations.values()]
+    assert [bar / bars[0] for bar in bars] == pytest.approx([value / values[0] for value in values], rel=1e-3)
+    alike = [name for (name, _), p in result.tests["ndcg@5"].adjusted.items() if p >= 0.05]
+    told = page.inner_text("#judge-verdict")
+    assert all((name in told.partition("more than chance: ")[2].partition("\n")[0]) for name in alike)
+    assert page.input_value("#judge-command") == (
+        "fmkit evaluate ratings.csv --columns 'user=who is it' --quality fast --split random --test 0.2 --top 5"
+    )
+
+
+def test_another_metric_is_drawn_and_explained(page):
+    page.select_option("#metric", "rmse")
+    assert "Less is better" in page.inner_text("#meaning")
+    assert page.locator("#bars rect[y]").count() == 2  # only two foretell ratings
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_an_evaluation_is_stopped_and_refused_as_on_the_command_line(page):
+    page.select_option("#how", "time")
+    page.click("#evaluate")
+    page.wait_for_selector("#judging:has-text('needs times')", timeout=120_000)
+    page.click("#evaluate")
+    page.click("#judge-stop")
+    page.wait_for_selector("#evaluate:visible")
+    page.click("#tab-lists")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fmkit.restore import restore_image
-from fmkit.restore.picture_file import Picture, read_picture, write_picture
+from fmkit.restore.picture_file import Picture, read_picture, write_picture, write_view
 from tests.app_page import browser, served
 
 pytestmark = pytest.mark.browser
@@ -139,6 +139,18 @@ def test_damage_is_found_and_a_job_is_stopped(page):
     page.click("#stop")
     page.wait_for_selector("#told:has-text('Stopped')", timeout=20_000)
     assert page.is_enabled("#go")
+
+
+def test_the_search_for_damage_is_stopped_midway(page, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (2400, 2400)).astype(np.uint8)
+    write_view(tmp_path / "noise.png", [noise])
+    drop(page, tmp_path / "noise.png")
+    page.click("#find")
+    page.wait_for_selector("#told:has-text('Looking for damage')")
+    page.click("#stop")
+    page.wait_for_selector("#told:has-text('Stopped')", timeout=50_000)
+    assert page.is_enabled("#find")
+    assert page.is_disabled("#undo")
 
 
 def test_what_is_no_picture_is_refused_with_the_sentence_of_the_command_line(page, tmp_path):

@@ -262,6 +262,20 @@ def test_the_number_of_threads_does_not_matter():
         np.testing.assert_array_equal(one, other)
 
 
+def test_progress_reaches_its_end_and_may_end_the_work():
+    worn, _ = dusty(COFFEE, 250)
+    told = []
+    find_damage(worn, progress=lambda *share: told.append(share))
+    assert told == sorted(told)
+    assert told[-1] == (1000, 1000)
+
+    def enough(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find_damage(worn, progress=enough)
+
+
 def test_a_hole_over_many_bands_and_letters_over_tiles_are_found_whole():
     row, column = np.indices((1300, 1000))
     picture = np.repeat((40 + row / 20 + column / 40).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,76 +1,91 @@
-"""A fit in a process of its own, so that it ends when somebody stops it or the tab is closed."""
+"""Fits that the page asks for: of which tables, and as which words of the command line."""
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
-import time
-from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, get_args
 
-from fmkit.cli._sentences import in_options, sentence_of
+from fmkit.app.apart import Tell
+from fmkit.cli._sentences import in_options
 from fmkit.errors import InputError
 
-KILLED = "the fit was ended from outside: perhaps the memory did not suffice"
+ROLES = ("user", "item", "rating", "time")
 
 
-def fit_into(out: Path, ratings: Path, given: Mapping[str, Any], quality: str, pipe: Connection) -> None:
-    """Fit and save a recommender; send what it found, or the sentence of what went wrong."""
-    from fmkit import save
-    from fmkit.recommend import Recommender
-
-    try:
-        recommender = Recommender(quality=quality).fit(ratings, **given)  # type: ignore[arg-type]
-        save(recommender, out)
-        pipe.send((True, [in_options(told) for told in recommender.told_]))
-    except (InputError, OSError, MemoryError) as error:
-        pipe.send((False, [sentence_of(error)]))
-
-
-class Learning:
-    """A fit that goes on.
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned from which tables.
 
     Parameters
     ----------
-    out : Path
-        The model file to be written.
     ratings : Path
-    given : mapping
-        Arguments of `Recommender.fit` beside the ratings.
-    quality : str
-    done : callable of (whether it went well, sentences)
-        Called from a thread, unless the fit was ended.
+    items : Path, or None
+    columns : dict of role to column
+        Of the ratings.
+    feedback : {"auto", "implicit"}
+    quality : {"fast", "balanced", "best"}
     """
 
-    def __init__(
-        self,
-        out: Path,
-        ratings: Path,
-        given: Mapping[str, Any],
-        quality: str,
-        done: Callable[[bool, list[str]], object],
-    ) -> None:
-        self.started, self.ended = time.monotonic(), False
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=fit_into, args=(out, ratings, given, quality, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._done = done
-        threading.Thread(target=self._wait, daemon=True).start()
+    ratings: Path
+    items: Path | None
+    columns: dict[str, str]
+    feedback: str
+    quality: str
 
-    def end(self) -> None:
-        """Stop it at once."""
-        self.ended = True
-        self._process.kill()
+    @classmethod
+    def of(cls, tables: Mapping[str, Path], columns: Any, quality: Any) -> Self:
+        """From what a page asks.
 
-    def _wait(self) -> None:
-        try:
-            well, told = self._pipe.recv()
-        except EOFError:
-            well, told = False, [KILLED]
-        self._process.join()
-        if not self.ended:
-            self._done(well, told)
+        Raises
+        ------
+        InputError
+            If there is no table, or what is asked is nothing that the page sends.
+        """
+        from fmkit.recommend.defaults import Quality
+
+        if "ratings" not in tables:
+            raise InputError("there is no table of ratings yet: drop one")
+        if quality not in get_args(Quality):
+            raise InputError(f"quality must be one of {', '.join(get_args(Quality))}, got {quality!r}")
+        if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
+            raise InputError("the columns are not as the page sends them: reload the page")
+        found = {role: columns[role] for role in ROLES if columns.get(role)}
+        feedback = "implicit" if columns.get("rating") == "" else "auto"  # "": somebody chose none
+        return cls(tables["ratings"], tables.get("items"), found, feedback, quality)
+
+    def unfitted(self) -> Any:
+        """The recommender."""
+        from fmkit.recommend import Recommender
+
+        return Recommender(feedback=self.feedback, quality=self.quality)  # type: ignore[arg-type]
+
+    def given(self) -> dict[str, Any]:
+        """Arguments of `Recommender.fit` and `compare` beside the ratings."""
+        return self.columns | ({} if self.items is None else {"items": self.items})
+
+    def words(self) -> list[str]:
+        """Of the command line: the table, and the options that say how it is read and fitted."""
+        from fmkit.recommend.columns import usual_column
+        from fmkit.recommend.tables import TableFile
+
+        names = TableFile.open(self.ratings).names
+        unusual = [f"{role}={name}" for role, name in self.columns.items() if usual_column(names, role) != name]
+        words = [self.ratings.name if not self.ratings.name.startswith("-") else f"./{self.ratings.name}"]
+        if self.items is not None:
+            words += ["--items", self.items.name]
+        if unusual:
+            words += ["--columns", ",".join(unusual)]
+        if self.feedback != "auto":
+            words += ["--feedback", self.feedback]
+        return [*words, "--quality", self.quality]
+
+
+def fit_into(out: Path, task: Task, tell: Tell) -> None:
+    """Fit and save a recommender; tell what it found."""
+    from fmkit import save
+
+    recommender = task.unfitted().fit(task.ratings, **task.given())
+    save(recommender, out)
+    tell([in_options(told) for told in recommender.told_])

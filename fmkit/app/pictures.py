@@ -10,7 +10,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
-from fmkit.restore.picture_file import Picture, picture_size, read_picture, without_alpha
+from fmkit.restore.picture_file import Picture, count_pages, picture_size, read_picture, without_alpha
 from fmkit.restore.views import displayed, heat, scale_of
 
 MOST_PIXELS = 52_000_000
@@ -25,7 +25,7 @@ def read_checked(path: Path) -> Picture:
     Raises
     ------
     InputError
-        If it is too large, or as `read_picture`.
+        If it is too large, has several pages, or as `read_picture`.
     OSError
         If it cannot be read.
     """
@@ -35,6 +35,13 @@ def read_checked(path: Path) -> Picture:
         raise InputError(
             f"pictures of at most {MOST_MEGAPIXELS} megapixels are taken, this one has {megapixels:,.0f}: the command "
             "fmkit restore takes any",
+            path=path,
+        )
+    n_pages = count_pages(path)
+    if n_pages > 1:
+        raise InputError(
+            f"the file holds {n_pages} pages: the command fmkit restore takes all of them, here save the one to use by "
+            "itself",
             path=path,
         )
     return read_picture(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from fmkit.app.learning import Learning
+from fmkit.app.apart import Apart
+from fmkit.app.judging import Trial, judge
+from fmkit.app.learning import ROLES, Task, fit_into
 from fmkit.app.sessions import Session
 from fmkit.app.uploads import received, told_in
 from fmkit.errors import InputError
@@ -20,7 +22,6 @@ from fmkit.errors import InputError
 if TYPE_CHECKING:
     from fmkit.app.recommending import Asked
 
-ROLES = ("user", "item", "rating", "time")
 NO_MODEL = "there is no model yet: learn one from a table of ratings, or load one"
 
 
@@ -35,22 +36,27 @@ class RecommendRoom:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.tables: dict[str, Path] = {}
-        self.columns: dict[str, str] = {}
-        self.learning: Learning | None = None
+        self.learning: Apart | None = None
         self.asked: Asked | None = None
         self.model_file: Path | None = None
         self.version, self.error, self.told = 0, "", list[str]()
+        self.judging: Apart | None = None
+        self.judged: dict[str, Any] | None = None
+        self.n_judged, self.judging_error = 0, ""
         session.at_end(self.stop)
+        session.at_end(self.stop_judging)
 
     def facts(self) -> dict[str, Any]:
         """What the page shows."""
-        learning = self.learning
         return {
-            "learning": None if learning is None else int(time.monotonic() - learning.started),
+            "learning": seconds_of(self.learning),
             "error": self.error,
             "told": self.told,
             "version": self.version,
             "model": None if self.asked is None else self.asked.facts(),
+            "judging": seconds_of(self.judging),
+            "judging_error": self.judging_error,
+            "judged": self.n_judged,
         }
 
     def take_table(self, path: Path, role: str) -> dict[str, Any]:
@@ -67,33 +73,42 @@ class RecommendRoom:
 
     def learn(self, columns: Any, quality: Any) -> None:
         """Begin a fit of the tables."""
-        from fmkit.recommend.defaults import Quality
-
         if self.learning is not None:
             raise InputError("a model is being learned: wait, or stop it")
-        if "ratings" not in self.tables:
-            raise InputError("there is no table of ratings yet: drop one")
-        if quality not in get_args(Quality):
-            raise InputError(f"quality must be one of {', '.join(get_args(Quality))}, got {quality!r}")
-        if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
-            raise InputError("the columns are not as the page sends them: reload the page")
-        given: dict[str, Any] = {role: columns[role] for role in ROLES if columns.get(role)}
-        if "items" in self.tables:
-            given["items"] = self.tables["items"]
-        out = self.session.new_folder() / f"{self.tables['ratings'].name.partition('.')[0]}.fmkit"
+        task = Task.of(self.tables, columns, quality)
+        out = self.session.new_folder() / f"{task.ratings.name.partition('.')[0]}.fmkit"
         self.error, self.told = "", []
 
-        def done(well: bool, told: list[str]) -> None:
+        def told(notes: Any) -> None:
+            found.extend(notes)
+
+        def done(sentence: str) -> None:
             try:
-                if well:
+                self.error = self.session.told(sentence)
+                if not sentence:
                     self.load(out)
-                    self.told = told
-                else:
-                    self.error = self.session.told(told[0])
+                    self.told = found
             finally:
                 self.learning = None
 
-        self.learning = Learning(out, self.tables["ratings"], given, quality, done)
+        found: list[str] = []
+        self.learning = Apart(fit_into, (out, task), told, done)
+
+    def judge(self, columns: Any, quality: Any, how: Any, test: Any, top: Any) -> None:
+        """Begin to fit a part of the table, and to judge by the other."""
+        if self.judging is not None:
+            raise InputError("a recommender is being judged: wait, or stop it")
+        trial = Trial.of(Task.of(self.tables, columns, quality), how, test, top)
+        self.judging_error = ""
+
+        def told(found: Any) -> None:
+            self.judged = found
+            self.n_judged += 1
+
+        def done(sentence: str) -> None:
+            self.judging_error, self.judging = self.session.told(sentence), None
+
+        self.judging = Apart(judge, (trial,), told, done)
 
     def load(self, path: Path) -> None:
         """Take a model file up."""
@@ -112,11 +127,22 @@ class RecommendRoom:
             self.learning.end()
             self.learning = None
 
+    def stop_judging(self) -> None:
+        """End what is judged."""
+        if self.judging is not None:
+            self.judging.end()
+            self.judging = None
+
     def model(self) -> Asked:
         """The model, if there is one."""
         if self.asked is None:
             raise InputError(NO_MODEL)
         return self.asked
+
+
+def seconds_of(work: Apart | None) -> int | None:
+    """How long it goes on."""
+    return None if work is None else int(time.monotonic() - work.started)
 
 
 def room(request: Request) -> RecommendRoom:
@@ -156,6 +182,29 @@ async def stop(request: Request) -> Response:
     here = room(request)
     here.stop()
     return JSONResponse(here.facts())
+
+
+async def begin_judging(request: Request) -> Response:
+    """Begin to judge."""
+    here, told = room(request), await told_in(request)
+    wishes = [told.get(name) for name in ("columns", "quality", "how", "test", "top")]
+    await run_in_threadpool(here.judge, *wishes)
+    return JSONResponse(here.facts())
+
+
+async def stop_judging(request: Request) -> Response:
+    """End what is judged."""
+    here = room(request)
+    here.stop_judging()
+    return JSONResponse(here.facts())
+
+
+async def evaluation(request: Request) -> Response:
+    """What was found when it was judged last."""
+    found = room(request).judged
+    if found is None:
+        raise InputError("nothing was judged yet: press Evaluate")
+    return JSONResponse(found)
 
 
 async def put_model(request: Request) -> Response:
@@ -206,6 +255,9 @@ ROUTES = [
     Route("/tables/example", example, methods=["POST"]),
     Route("/learn", learn, methods=["POST"]),
     Route("/learn/stop", stop, methods=["POST"]),
+    Route("/evaluation", begin_judging, methods=["POST"]),
+    Route("/evaluation/stop", stop_judging, methods=["POST"]),
+    Route("/evaluation", evaluation, methods=["GET"]),
     Route("/model", put_model, methods=["PUT"]),
     Route("/model", get_model, methods=["GET"]),
     Route("/people", people),

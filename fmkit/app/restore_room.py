@@ -97,9 +97,9 @@ def scratched_painting(folder: Path) -> Path:
     from fmkit.restore.picture_file import read_picture, write_picture
 
     picture = read_picture(FOLDER / "harvesters.jpg")
-    lost = make_damage(picture.pixels.shape[:2], "scratches", share=0.02, random_state=0)
+    lost = make_damage(picture.pixels.shape[:2], "scratches", share=0.005, size=2, random_state=1)
     path = folder / "harvesters.png"
-    write_picture(path, paint(picture, lost, "white", path).pixels, picture)
+    write_picture(path, paint(picture, lost, "#f4efe2", path).pixels, picture)
     return path
 
 

@@ -163,7 +163,7 @@ class Work:
         if kind not in get_args(Kind):
             raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
         self._stop.clear()
-        self.state, self.error = "finding", ""
+        self.state, self.error, self.share = "finding", "", 0.0
         self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind))
 
     def restore(self, strokes: Any, quality: Any, certainty: Any) -> None:
@@ -224,9 +224,12 @@ class Work:
             self._so_far = None
 
     def _find(self, kind: Kind) -> None:
-        damage = find_damage(read_checked(self.path).colours, kind).mask
-        if self._stop.is_set():
-            raise Stopped
+        def progress(done: int, total: int) -> None:
+            if self._stop.is_set():
+                raise Stopped
+            self.share = done / total
+
+        damage = find_damage(read_checked(self.path).colours, kind, progress=progress).mask
         np.save(self.made / f"found{self.n_finds + 1}.npy", damage)
         self.n_finds += 1
         self.n_found, self.n_places = int(damage.sum()), int(label(damage, np.ones((3, 3)))[1])

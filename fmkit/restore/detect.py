@@ -17,7 +17,8 @@ from fmkit.restore.evidence import (
     shares_beside,
     shares_linked,
 )
-from fmkit.restore.overlays import add_holes, add_lettering
+from fmkit.restore.overlays import COST_OF_HOLES, COST_OF_LETTERS, add_holes, add_lettering
+from fmkit.restore.passes import OnProgress
 from fmkit.restore.scaled import Scaled, Window, tiles, widened
 from fmkit.restore.windows import raise_around
 from fmkit.threads import count_threads, for_each
@@ -30,6 +31,7 @@ _LARGE = 900  # pixels of the shorter side: what is larger is looked at in half 
 _SURE = {"auto": 0.95, "white": 0.5, "text": 0.5}  # of holes and letters
 # Of specks and of lines; a stroke of a pen, in the picture "text" of scikit-image, has .962.
 _SURE_THIN = {"auto": (0.9, 0.965), "scratches": (0.8, 0.85), "dust": (0.75, 0.8)}
+_COST, PARTS = 3.0, 1000  # microseconds a pixel, for the share of the work that is done; of how many parts it is told
 _RIM = 2  # pixels around a thing: its soft rim and what JPEG made of that; half of it in smaller copies
 
 
@@ -42,7 +44,9 @@ class Damage(NamedTuple):
     """Shape (n_rows, n_columns): the probability, 0 to 1, that what is there is damage; 0 outside of the mask."""
 
 
-def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None = None) -> Damage:
+def find_damage(
+    picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None = None, progress: OnProgress | None = None
+) -> Damage:
     """Find scratches, dust, holes and lettering in a picture.
 
     Parameters
@@ -59,6 +63,8 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None =
         reasonable doubt, and of "white" only what lies inside the picture: in an undamaged picture hardly anything.
     n_jobs : int, optional
         Threads; None and -1 mean every core. The result is the same with any number.
+    progress : callable of (done, total), optional
+        Called, from any thread, as the work goes on, with parts of a thousand. An error that it raises ends the work.
 
     Returns
     -------
@@ -105,16 +111,26 @@ def find_damage(picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None =
     """
     if kind not in get_args(Kind):
         raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
-    scaled, n_threads = Scaled(picture), count_threads(n_jobs)
+    thin, holes, letters = (kind in ("auto", *kinds) for kinds in (("scratches", "dust"), ("white",), ("text",)))
+    spent = 0.0
+
+    def looked(cost: float) -> None:
+        nonlocal spent
+        spent += cost
+        if progress is not None:
+            progress(min(round(PARTS * spent / whole), PARTS), PARTS)
+
+    scaled, n_threads = Scaled(picture, looked), count_threads(n_jobs)
+    scales = [scale for scale in (1, 2, 4) if scale == 1 or min(scaled.shape_at(scale // 2)) >= _LARGE]
+    cost = thin * _COST * sum(scale**-2 for scale in scales) + holes * COST_OF_HOLES + letters * COST_OF_LETTERS
+    whole = max(scaled.shape[0] * scaled.shape[1] * cost, 1e-9)
     confidence = np.zeros(scaled.shape, np.float32)
-    if kind in ("auto", "scratches", "dust"):
-        for scale in (1, 2, 4):
+    if thin:
+        for scale in scales:
             _add_thin(confidence, scaled, scale, kind, n_threads)
-            if min(scaled.shape_at(scale)) < _LARGE:
-                break
-    if kind in ("auto", "white"):
+    if holes:
         add_holes(confidence, scaled, _SURE[kind], n_threads, inside_only=kind == "auto")
-    if kind in ("auto", "text"):
+    if letters:
         add_lettering(confidence, scaled, _SURE[kind], n_threads)
     for rows, unknown in scaled.unknown():
         confidence[rows][unknown] = 1
@@ -175,6 +191,7 @@ def _judge(scaled: Scaled, window: Window, scale: int, sure: tuple[float, float]
             here = names[thing] >= 0
             judged.append(_Judged(p, possible, things.axes[own][possible], pixel[here], names[thing[here]]))
         found.append((judged[0], judged[1]))
+    scaled.done_with(window, _COST)
     return found
 
 

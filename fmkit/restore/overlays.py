@@ -21,6 +21,7 @@ _STROKE = 11  # pixels: no stroke of a letter holds a square of this side
 _SMALLEST, _LARGEST = 6, 120  # pixels: letters
 _COLOURS = 4  # of strokes that are looked into
 _TILE = 640  # pixels of the tiles that letters are looked for in
+COST_OF_HOLES, COST_OF_LETTERS = 0.1, 0.4  # microseconds a pixel, in the order of magnitude
 _RIM = 3  # pixels around either: antialiasing, and what JPEG made of it
 
 Confidence = NDArray[np.float32]
@@ -83,6 +84,7 @@ class _Holes(NamedTuple):
 
 
 def _holes_of_band(scaled: Scaled, band: slice, white: bool) -> _Holes:
+    scaled.done_with((band, slice(0, scaled.shape[1])), COST_OF_HOLES / 2)
     labels, step, above = _label_holes(scaled, band, white)
     n = int(labels.max(initial=0))
     if n == 0:
@@ -196,6 +198,7 @@ def _colours_of_tile(scaled: Scaled, window: Window) -> _Colours:
     top, left = window[0].start - wide[0].start, window[1].start - wide[1].start
     core[top : top + window[0].stop - window[0].start, left : left + window[1].stop - window[1].start] = True
     flat_strokes = colours[:, at & core].T
+    scaled.done_with(window, COST_OF_LETTERS / 2)
     codes = np.rint(flat_strokes * 51) @ 52.0 ** np.arange(len(colours))
     values, counts = np.unique(codes, return_counts=True)
     common = np.argsort(-counts, kind="stable")[: 4 * _COLOURS]
@@ -248,6 +251,7 @@ def _letters_of_tile(scaled: Scaled, window: Window, wanted: NDArray[np.float32]
         row, column = np.nonzero(own)
         here = own[row, column] - np.int32(1)
         result.append(_Letters(box[letter], area[letter], exact[letter], row + corner[0], column + corner[2], here))
+    scaled.done_with(window, COST_OF_LETTERS / 2)
     return result
 
 

@@ -79,6 +79,20 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     return image.height, image.width
 
 
+def count_pages(path: str | Path) -> int:
+    """Pages of a TIFF file, 1 of another; of the file only the header is read.
+
+    Raises
+    ------
+    InputError
+        If it is no PNG, JPEG, TIFF or WebP picture.
+    OSError
+        If it cannot be read.
+    """
+    image = _opened(path)
+    return _n_pages(image) if image.get("vips-loader").startswith("tiffload") else 1
+
+
 def read_pages(path: str | Path) -> list[Picture]:
     """Read all pages of a TIFF file, or the one picture of another.
 

@@ -6,6 +6,7 @@ votes agree with each other and with the hole's rim.
 """
 
 from dataclasses import replace
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from fmkit.restore.detail import with_detail
 from fmkit.restore.exemplars import PATCH, SHARPENING, Field, fill_by_votes, finer_field
 from fmkit.restore.kriging import krige
 from fmkit.restore.means import for_holes, mean_filling, share_of_mean, wide_holes
-from fmkit.restore.passes import OnPass, OnProgress, run_passes
-from fmkit.restore.regular import fill_regular
+from fmkit.restore.passes import LONG, OnPass, OnProgress, run_passes
+from fmkit.restore.regular import OnHole, fill_regular
 from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
 from fmkit.restore.texture import texture_planes
@@ -53,14 +54,17 @@ def fill_planes(
     least = max(settings.patch, after_votes(settings).patch, PATCH)
     grow = [(0, max(0, least - n)) for n in lost.shape]  # a picture smaller than a patch gets lost pixels
     planes, lost = np.pad(planes, [(0, 0), *grow]), np.pad(lost, grow, constant_values=True)
-    planes, lost, foretold = fill_regular(planes, lost, wide_holes(lost, settings.depth), settings.noise)
-    variance: NDArray[np.float32] | None = np.zeros_like(planes) if with_variance else None
     inside = np.s_[:, :n_rows, :n_columns]
 
     def look(x: NDArray[np.float32]) -> None:
         if on_pass is not None:
             on_pass(x[:n_planes][inside])
 
+    wide = wide_holes(lost, settings.depth)
+    planes, lost, foretold = fill_regular(
+        planes, lost, wide, settings.noise, None if on_pass is None else _over_smooth(look, planes, lost, wide)
+    )
+    variance: NDArray[np.float32] | None = np.zeros_like(planes) if with_variance else None
     if wide_holes(lost, settings.depth).any():
         planes = np.concatenate([planes, texture_planes(planes[0], lost)])
         x, spread, _ = _fill_level(planes, n_planes, lost, settings, rng, n_threads, progress, look)
@@ -73,6 +77,25 @@ def fill_planes(
         look(x)
         planes, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance, on_pass=look)
     return planes[inside], None if variance is None else (variance + foretold)[inside]
+
+
+def _over_smooth(
+    look: OnPass, planes: NDArray[np.float32], lost: NDArray[np.bool_], wide: NDArray[np.bool_]
+) -> OnHole | None:
+    """Look at a smooth filling at once, where wide holes are tried first, and now and then at what became of them."""
+    if not wide.any():
+        return None
+    smooth = smooth_fill(planes, lost)
+    look(smooth)
+    looked = monotonic()
+
+    def on_hole(x: NDArray[np.float32], left: NDArray[np.bool_]) -> None:
+        nonlocal looked
+        if monotonic() - looked > LONG:
+            look(np.where(left, smooth, x))
+            looked = monotonic()
+
+    return on_hole
 
 
 def _first_filling(

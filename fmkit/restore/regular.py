@@ -9,7 +9,7 @@ Source: Nystroem's method, as in Goreinov, Tyrtyshnikov and Zamarashkin, A Theor
 (1997); regular textures as matrices of low rank: Liang, Ren, Zhang and Ma, Repairing Sparse Low-Rank Texture (2012).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +47,15 @@ class Regular(NamedTuple):
     """Of the shape of `planes`: the mean squared error of a hole's rim in pixels that were filled; else 0."""
 
 
+OnHole = Callable[[NDArray[np.float32], NDArray[np.bool_]], object]
+
+
 def fill_regular(
-    planes: NDArray[np.float32], lost: NDArray[np.bool_], wide: NDArray[np.bool_], noise: float
+    planes: NDArray[np.float32],
+    lost: NDArray[np.bool_],
+    wide: NDArray[np.bool_],
+    noise: float,
+    on_hole: OnHole | None = None,
 ) -> Regular:
     """Fill the wide holes that lie in a regular texture.
 
@@ -60,6 +67,8 @@ def fill_regular(
         The part of `lost` that is wide holes.
     noise : float
         Standard deviation of the known pixels' noise.
+    on_hole : callable of (planes, what is lost still), optional
+        Called after each hole that was looked at.
     """
     x, left, variance = planes.copy(), lost.copy(), np.zeros_like(planes)
     labels, _ = label(wide, np.ones((3, 3)))
@@ -82,6 +91,8 @@ def fill_regular(
                 found[number] = answer
                 if answer.error.sum() <= ERROR**2:
                     fill(number)
+            if on_hole is not None:
+                on_hole(x, left)
     for number in sorted(windows.keys() & found.keys()):  # as noise allows, after those that are sure
         fill(number)
     return Regular(x, left, variance)

@@ -1,6 +1,7 @@
 """A picture of any type, looked at through windows of float32 of a range of 1, in its own size or in smaller copies."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,8 @@ class Scaled:
     Parameters
     ----------
     picture : array-like of shape (n_rows, n_columns) or (n_rows, n_columns, n_channels)
+    looked : callable of (cost), optional
+        Told, by one thread at a time, what the windows cost that were looked into.
 
     Raises
     ------
@@ -28,7 +31,8 @@ class Scaled:
         If the array is no picture.
     """
 
-    def __init__(self, picture: ArrayLike) -> None:
+    def __init__(self, picture: ArrayLike, looked: Callable[[float], object] | None = None) -> None:
+        self._looked, self._lock = looked, threading.Lock()
         self._values = colours_of(checked_picture(picture))
         self.shape = (self._values.shape[0], self._values.shape[1])
         self.n_channels: int = self._values.shape[2]
@@ -56,6 +60,12 @@ class Scaled:
     def shape_at(self, scale: int) -> tuple[int, int]:
         """Rows and columns of the copy that is smaller by `scale`."""
         return self.shape[0] // scale, self.shape[1] // scale
+
+    def done_with(self, window: Window, cost: float) -> None:
+        """Tell that a window was looked into, which costs so much a pixel; whoever is told may end the work."""
+        if self._looked is not None:
+            with self._lock:
+                self._looked(cost * (window[0].stop - window[0].start) * (window[1].stop - window[1].start))
 
     def window(self, window: Window, scale: int = 1) -> NDArray[np.float32]:
         """A window of the picture or of a smaller copy; not a number is replaced by the nearest that is one.

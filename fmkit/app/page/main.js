@@ -75,15 +75,15 @@ export function takeFiles(place, input, take) {
   });
 }
 
-function tabs() {
-  const all = [...document.querySelectorAll("[role=tab]")];
+function tabs(list) {
+  const all = [...list.querySelectorAll("[role=tab]")];
   const choose = (tab, focus) => {
     for (const one of all) {
       one.setAttribute("aria-selected", one === tab);
       one.tabIndex = one === tab ? 0 : -1;
       by(one.getAttribute("aria-controls")).hidden = one !== tab;
     }
-    history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
+    if (list.closest("header")) history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
     if (focus) tab.focus();
     window.dispatchEvent(new Event("resize"));
   };
@@ -99,7 +99,7 @@ function tabs() {
 }
 
 async function begin() {
-  tabs();
+  for (const list of document.querySelectorAll("[role=tablist]")) tabs(list);
   for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
   const server = new Server(await (await fetch("/session", { method: "POST" })).json());
   const rooms = { restore: new Restore(server), recommend: new Recommend(server) };

@@ -1,4 +1,5 @@
 // The Recommend room: tables and a model on the left, people and their lists on the right.
+import { Evaluation } from "./evaluation.js";
 import { by, takeFiles, trying } from "./main.js";
 
 const ROLES = ["user", "item", "rating", "time"];
@@ -9,14 +10,17 @@ function made(tag, words, properties = {}) {
   return element;
 }
 
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+function signed(value) {
+  const digits = Math.abs(value).toFixed(2);
+  return digits === "0.00" ? digits : (value < 0 ? "−" : "+") + digits;
+}
 
 export class Recommend {
   constructor(server) {
     this.server = server;
     this.version = 0;
     this.rated = {};
-    this.names = {};
+    this.opened = new Set(); // items whose reasons somebody opened: they stay open while the list changes
     this.user = null;
     this.page = 0;
     for (const role of ["ratings", "items"])
@@ -26,10 +30,14 @@ export class Recommend {
       const told = await server.ask("tables/example");
       for (const role of ["ratings", "items"]) this.table(role, told[role]);
     });
+    const wishes = () => ({
+      columns: Object.fromEntries(ROLES.map((role) => [role, by(`column-${role}`).value])),
+      quality: by("learn-quality").value,
+    });
+    this.evaluation = new Evaluation(server, wishes);
     by("columns").onsubmit = (event) => {
       event.preventDefault();
-      const columns = Object.fromEntries(ROLES.map((role) => [role, by(`column-${role}`).value]));
-      trying(async () => this.show(await server.ask("learn", { columns, quality: by("learn-quality").value })));
+      trying(async () => this.show(await server.ask("learn", wishes())));
     };
     by("learn-stop").onclick = () => trying(async () => this.show(await server.ask("learn/stop")));
     by("get-model").href = `${server.root}model`;
@@ -62,6 +70,7 @@ export class Recommend {
 
   /** What the server tells. */
   show(facts) {
+    this.evaluation.show(facts);
     const learning = facts.learning !== null;
     by("learn").hidden = learning;
     by("learn-stop").hidden = !learning;
@@ -151,9 +160,8 @@ export class Recommend {
       const begin = performance.now();
       const items = await this.server.ask("lists", { user: known ? this.user : null, rated: this.rated, ...wishes });
       if (number !== this.asked) return;
-      const open = new Set([...by("list").querySelectorAll("details[open]")].map((one) => one.dataset.code));
       by("empty").hidden = items.length > 0;
-      by("list").replaceChildren(...items.map((item, i) => this.line(item, open.has(String(item.code)) || (i === 0 && !open.size))));
+      by("list").replaceChildren(...items.map((item, i) => this.line(item, i === 0 || this.opened.has(item.code))));
       by("list").dataset.milliseconds = Math.round(performance.now() - begin);
     });
   }
@@ -170,8 +178,9 @@ export class Recommend {
     const score = item.expected === null ? item.score.toFixed(2) : `expected ${item.expected.toFixed(2)}, ranked by ${item.score.toFixed(2)}`;
     head.append(made("strong", item.name), made("span", score, { className: "score" }), alike);
     const details = made("details", undefined, { open });
-    details.dataset.code = item.code;
-    details.append(made("summary", "Why"), this.parts(item));
+    const summary = made("summary", "Why");
+    summary.onclick = () => (details.open ? this.opened.delete(item.code) : this.opened.add(item.code));
+    details.append(summary, this.parts(item));
     line.append(head, details);
     return line;
   }

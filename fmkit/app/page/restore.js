@@ -113,7 +113,7 @@ export class Restore {
   }
 
   async find(work) {
-    work.wantsFound = true;
+    work.before = work.facts.found?.number ?? 0; // what is found has a greater number: events may be late
     await this.ask(work, "find", { kind: by("kind").value });
   }
 
@@ -126,13 +126,12 @@ export class Restore {
   /** What the server tells of all pictures. */
   show(all) {
     for (const facts of all) if (this.works.has(facts.number)) this.one(facts);
-    for (const work of this.works.values()) if (work.wantsFound && work.facts.state !== "finding") this.takeFound(work);
+    for (const work of this.works.values()) if (work.facts.found?.number > work.before) trying(() => this.takeFound(work));
     this.draw();
   }
 
   async takeFound(work) {
-    work.wantsFound = false;
-    if (work.facts.state !== "new" || !work.facts.found) return;
+    work.before = work.facts.found.number;
     if (!work.facts.found.pixels) { work.note = "No damage was found: paint over what is lost."; return this.draw(); }
     const { number } = work.facts.found;
     work.painting.found[number] = await loaded(this.address(work, "found", number));
@@ -194,7 +193,7 @@ export class Restore {
     by("go").hidden = working || done;
     by("all").hidden = working || this.works.size < 2;
     by("overlay-line").hidden = facts.certainty === null;
-    by("progress").hidden = !["waiting", "running"].includes(facts.state);
+    by("progress").hidden = !working;
     const words = this.words(work);
     by("going").hidden = done || !words;
     by("progress").value = facts.share;
@@ -218,7 +217,7 @@ export class Restore {
 
   words(work) {
     const { facts } = work;
-    if (facts.state === "finding") return "Looking for damage …";
+    if (facts.state === "finding") return `Looking for damage: ${Math.round(100 * facts.share)}%`;
     if (facts.state === "waiting") return "Waiting for the pictures before it …";
     if (facts.state === "running") {
       const left = facts.left === null ? "" : `, about ${inWords(facts.left)} left`;
@@ -226,7 +225,7 @@ export class Restore {
       return `Restoring: ${Math.round(100 * facts.share)}%${left}`;
     }
     if (facts.state === "failed") return facts.error;
-    if (facts.state === "stopped") return "Stopped: nothing was written.";
+    if (facts.state === "stopped") return "Stopped: nothing was changed.";
     return work.note ?? "";
   }
 
