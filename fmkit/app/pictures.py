@@ -29,15 +29,20 @@ def read_checked(path: Path) -> Picture:
     OSError
         If it cannot be read.
     """
+    check_pixels(path, "fmkit restore")
+    return read_picture(path)
+
+
+def check_pixels(path: Path, command: str) -> None:
+    """Raise an InputError of a picture that is too large for the page, which names the command that takes it."""
     n_rows, n_columns = picture_size(path)
     if n_rows * n_columns > MOST_PIXELS:
         megapixels = n_rows * n_columns / 1e6
         raise InputError(
             f"pictures of at most {MOST_MEGAPIXELS} megapixels are taken, this one has {megapixels:,.0f}: the command "
-            "fmkit restore takes any",
+            f"{command} takes any",
             path=path,
         )
-    return read_picture(path)
 
 
 def view_of(pixels: NDArray[Any], most: int = SIDE) -> NDArray[np.uint8]:
