@@ -49,8 +49,10 @@ def journey(model: Any, picture: Values) -> dict[str, Any]:
     _, *layers = feature_maps(model, picture)
     told = []
     for name, maps in layers:
+        shown = maps[:MOST_MAPS]
+        strip = np.concatenate([_coloured(one) for one in shown], axis=1)  # one file is made sooner than many
         shape = {"n": maps.shape[0], "height": maps.shape[1], "width": maps.shape[2]}
-        told.append({"name": name, **shape, "maps": [_address(_coloured(one)) for one in maps[:MOST_MAPS]]})
+        told.append({"name": name, **shape, "n_shown": len(shown), "strip": _address(strip, SIDE * MOST_MAPS)})
     return {"picture": _address(_as_shown(picture)), "layers": told}
 
 

@@ -216,9 +216,17 @@ export class Classify {
     by("evidence-told").textContent = `the evidence for ${name}`;
     by("layers").replaceChildren(...told.layers.map((layer, i) => {
       const line = made("li"), maps = made("div", undefined, { className: "maps" });
-      const left = layer.n - layer.maps.length;
-      line.append(made("span", `${i + 1}. ${layer.name}: ${layer.n} maps of ${layer.height} x ${layer.width}${left ? `, ${layer.maps.length} of them` : ""}`, { className: "name quiet" }));
-      maps.append(...layer.maps.map((src, k) => made("img", undefined, { src, alt: `map ${k + 1}` })));
+      line.append(made("span", `${i + 1}. ${layer.name}: ${layer.n} maps of ${layer.height} x ${layer.width}${layer.n > layer.n_shown ? `, ${layer.n_shown} of them` : ""}`, { className: "name quiet" }));
+      for (let k = 0; k < layer.n_shown; k += 1) {
+        const map = made("div"); // a part of the strip
+        map.setAttribute("role", "img");
+        map.setAttribute("aria-label", `map ${k + 1}`);
+        map.style.aspectRatio = `${layer.width} / ${layer.height}`;
+        map.style.backgroundImage = `url(${layer.strip})`;
+        map.style.backgroundSize = `${100 * layer.n_shown}% 100%`;
+        map.style.backgroundPosition = `${layer.n_shown > 1 ? (100 * k) / (layer.n_shown - 1) : 0}% 0`;
+        maps.append(map);
+      }
       line.append(maps);
       return line;
     }));

@@ -6,11 +6,12 @@ import { by, trying } from "./main.js";
 const INGREDIENTS = [
   ["activation", "Activation", [["relu", "ReLU"], ["tanh", "tanh"]]],
   ["init", "First weights", [["normalised", "normalised variance"], ["constant", "constant variance"]]],
-  ["regularisation", "Against overfitting", [["none", "nothing"], ["dropout", "dropout"], ["dropout and batch normalisation", "dropout, batch norm."], ["L2", "L2"], ["L1 and L2", "L1 and L2"]]],
-  ["descent", "Steps", [["stochastic", "by 32 rows (stochastic)"], ["batch", "by all rows (batch)"]]],
+  ["regularisation", "Regularisation", [["none", "nothing"], ["dropout", "dropout"], ["dropout and batch normalisation", "dropout, batch norm."], ["L2", "L2"], ["L1 and L2", "L1 and L2"]]],
+  ["descent", "Descent", [["stochastic", "stochastic (32 rows)"], ["batch", "batch (all rows)"]]],
 ];
 const MODERN = { activation: "relu", init: "normalised", regularisation: "dropout and batch normalisation", descent: "stochastic" };
 const TRADITIONAL = { activation: "tanh", init: "constant", regularisation: "L1 and L2", descent: "batch" };
+const ADDED = [{ ...MODERN, activation: "tanh" }, { ...MODERN, descent: "batch" }]; // each is a contrast to A
 const NAMES = ["A", "B", "C", "D"];
 const COLUMNS = ["net", "pass", "loss", "saturated", "tested", "trained on", "overfit"];
 
@@ -20,7 +21,7 @@ export class Contrasts {
     this.version = 0;
     this.wishes = [{ ...MODERN }, { ...TRADITIONAL }];
     by("contrast-add").onclick = () => {
-      this.wishes.push({ ...this.wishes[0] });
+      this.wishes.push({ ...ADDED[this.wishes.length - 2] });
       this.form();
       by("contrast-nets").querySelector("fieldset:last-child select").focus();
     };
