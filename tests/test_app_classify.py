@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from fmkit import FMRegressor, load, save
 from fmkit.app.digits import drawn_digit
@@ -53,9 +54,10 @@ def opened(chromium, address, room="#classify"):
 
 @pytest.fixture(scope="module")
 def page(chromium, address):
-    """A page whose net of the digits is trained."""
+    """A page whose nets of the digits are trained."""
     page = opened(chromium, address)
     page.wait_for_selector("#get-digits:visible", timeout=120_000)
+    page.wait_for_selector("#train-stop", state="hidden", timeout=120_000)
     yield page
     assert page.mistakes == []
     page.context.close()
@@ -90,6 +92,10 @@ def folder(tmp_path_factory):
 
     table = pa.table({"age": rng.normal(40, 9, 30), "job": ["cook", "smith", "vet"] * 10})
     save(MLPClassifier((4,), max_epochs=1, random_state=0).fit(table, [0, 1] * 15), folder / "people.fmkit")
+    sounds = [rng.integers(-9999, 9999, 4000).astype(np.int16) for _ in range(8)]
+    heard = RNNClassifier(n_units=3, sampling_rate=8000, max_epochs=1, random_state=0).fit(sounds, ["hiss", "hum"] * 4)
+    save(heard, folder / "sounds.fmkit")
+    wavfile.write(folder / "hiss.wav", 8000, sounds[0])
     save(FMRegressor(random_state=0).fit([[1, 0], [0, 1]], [1, 2]), folder / "machine.fmkit")
     return folder
 
@@ -165,6 +171,19 @@ def test_a_drawn_digit_is_answered_as_the_library_answers_it(page, tmp_path):
     assert all(layer in line for layer, line in zip(layers[1:], told, strict=True))
 
 
+def test_a_drawn_digit_is_read_row_by_row(page, tmp_path):
+    draw(page, THREE)
+    with page.expect_download() as told:
+        page.click("#get-rows")
+    told.value.save_as(tmp_path / "rows.fmkit")
+    model, picture = load(tmp_path / "rows.fmkit"), drawn_digit(page.drawings[-1]["strokes"])
+    assert f"takes it for a {model.predict(picture[None])[0]}," in page.text_content("#reader")
+    page.select_option("#trace", "layer 1, forwards")
+    update = model.gates(picture[None])[0]["update"][0, 0].mean(axis=1)
+    label = page.get_attribute("#gate-charts figure:has-text('update') svg", "aria-label")
+    assert f"from {update[0]:.2f} to {update[-1]:.2f}" in label
+
+
 def test_digits_of_both_sizes_and_any_place_are_the_same(page):
     small = [(60 + x / 5, 10 + y / 5) for x, y in THREE]
     pictures = [drawn_digit([{"points": [list(point) for point in line]}]) for line in (THREE, small)]
@@ -215,6 +234,15 @@ def test_a_series_is_pasted_or_dropped(own, folder, tmp_path):
     path.write_text("height\n3\nx\n")
     own.set_input_files("#own-row", str(path))
     own.wait_for_selector("#alert:has-text(\"wave.csv: line 3: 'x' is no number\")")
+
+
+def test_a_sound_is_dropped(own, folder):
+    model = take(own, folder / "sounds.fmkit")
+    own.set_input_files("#own-row", str(folder / "hiss.wav"))
+    own.wait_for_selector("#gates:visible")
+    sound = wavfile.read(folder / "hiss.wav")[1]
+    np.testing.assert_allclose(shown_chances(own), model.predict_proba([sound])[0], atol=1.1e-3)
+    assert own.is_hidden("#own-text")
 
 
 def test_a_row_of_a_table_is_pasted_under_the_names_of_its_columns(own, folder):

@@ -17,15 +17,17 @@ from starlette.routing import Route
 
 from fmkit.app import nets
 from fmkit.app.apart import Apart
-from fmkit.app.digits import EPOCHS, drawn_digit, train_digits
+from fmkit.app.digits import drawn_digit, train_digits
 from fmkit.app.rows import row_of, typed_row
 from fmkit.app.sessions import Session
 from fmkit.app.uploads import received, told_in
 from fmkit.cli._nets import check_torch, loaded_net
+from fmkit.cli._sentences import sentence_of
 from fmkit.errors import InputError
 
 NO_NET = {
     "digits": "the net of the digits is not there yet: wait until it is trained, or press Train again",
+    "rows": "the net that reads rows is not there yet: wait until it is trained, or press Train again",
     "own": "there is no net of yours yet: drop a model file that fmkit classify --save wrote",
 }
 NOTHING_ASKED = "there is no row yet that the net was asked about"
@@ -83,7 +85,7 @@ class Net:
 
 
 class ClassifyRoom:
-    """A session's nets, by "digits" and "own".
+    """A session's nets, by "digits", "rows" and "own".
 
     Parameters
     ----------
@@ -95,9 +97,9 @@ class ClassifyRoom:
         self.missing = "" if find_spec("torch") else "nets need torch: pip install 'fmkit[deep]'"
         self.nets: dict[str, Net] = {}
         self.training: Apart | None = None
-        self.epochs: list[dict[str, Any]] = []
-        self.tested: dict[str, Any] | None = None
-        self.version, self.error = 0, ""
+        self.epoch: dict[str, Any] | None = None
+        self.tested: dict[str, Any] = {}
+        self.error = ""
         session.at_end(self.stop)
 
     def facts(self) -> dict[str, Any]:
@@ -106,44 +108,38 @@ class ClassifyRoom:
         return {
             "missing": self.missing,
             "training": None if training is None else int(time.monotonic() - training.started),
-            "epochs": self.epochs,
-            "of": EPOCHS,
+            "epoch": self.epoch,
             "tested": self.tested,
             "error": self.error,
-            "version": self.version,
             "nets": {which: net.facts for which, net in self.nets.items()},
         }
 
     def train(self) -> None:
-        """Begin with the net of the digits, unless it is there or being trained."""
-        if self.training is not None or "digits" in self.nets or self.missing:
+        """Begin with the nets of the digits, unless they are there or being trained."""
+        if self.training is not None or "rows" in self.nets or self.missing:
             return
-        out = self.session.new_folder() / "digits.fmkit"
-        self.error, self.epochs, self.tested = "", [], None
+        self.error, self.epoch = "", None
 
         def told(fact: dict[str, Any]) -> None:
             if "epoch" in fact:
-                self.epochs.append(fact)
-            else:
-                self.tested = fact
+                self.epoch = fact
+                return
+            self.tested[fact["net"]] = {name: fact[name] for name in ("tested", "rows")}
+            try:
+                self.take(fact["net"], Path(fact["path"]))
+            except (InputError, OSError) as error:
+                self.error = self.session.told(sentence_of(error))
 
         def done(sentence: str) -> None:
-            try:
-                if not sentence:
-                    self.take("digits", out)
-            except (InputError, OSError) as error:
-                sentence = str(error)
-            finally:
-                self.error, self.training = self.session.told(sentence), None
+            self.error, self.training = self.session.told(sentence) or self.error, None
 
-        self.training = Apart(train_digits, (str(out),), told, done)
+        self.training = Apart(train_digits, (str(self.session.new_folder()),), told, done)
         if self.session.closed:
             self.stop()
 
     def take(self, which: str, path: Path) -> None:
         """Take a model file up."""
         self.nets[which] = Net(path)
-        self.version += 1
 
     def net(self, which: str) -> Net:
         """One of the two, if it is there."""
@@ -168,7 +164,7 @@ def room(request: Request) -> ClassifyRoom:
 
 
 async def train(request: Request) -> Response:
-    """Train the net of the digits."""
+    """Train the nets of the digits."""
     here = room(request)
     await run_in_threadpool(here.train)
     return JSONResponse(here.facts())
@@ -196,10 +192,18 @@ async def get_net(request: Request) -> Response:
 
 
 async def draw(request: Request) -> Response:
-    """Ask the net of the digits about a drawing."""
-    net, told = room(request).net("digits"), await told_in(request)
-    picture = drawn_digit(told.get("strokes"))
-    return JSONResponse(await run_in_threadpool(net.ask, picture[None]))
+    """Ask the nets of the digits about a drawing."""
+    here, told = room(request), await told_in(request)
+    net, reader = here.net("digits"), here.nets.get("rows")
+
+    def asked() -> dict[str, Any]:
+        X = drawn_digit(told.get("strokes"))[None]
+        if reader is None:
+            return net.ask(X)
+        words = [f"row {number}" for number in range(1, X.shape[1] + 1)]
+        return {**net.ask(X), "read": {**reader.ask(X), "words": words}}
+
+    return JSONResponse(await run_in_threadpool(asked))
 
 
 async def type_in(request: Request) -> Response:

@@ -41,7 +41,7 @@ export class Classify {
     by("pad-clear").onclick = () => this.pad.clear();
     by("train").onclick = () => trying(async () => this.show(await server.ask("nets/train")));
     by("train-stop").onclick = () => trying(async () => this.show(await server.ask("nets/stop")));
-    by("get-digits").href = `${server.root}nets/digits/file`;
+    for (const name of ["digits", "rows"]) by(`get-${name}`).href = `${server.root}nets/${name}/file`;
     for (const one of document.querySelectorAll("[name=which]")) one.onchange = () => this.choose(one.value);
     takeFiles(document.querySelector("[data-drop=net]"), by("own-net"), (files) => trying(async () => {
       const facts = await server.send("nets/own", files[0]);
@@ -87,22 +87,25 @@ export class Classify {
     by("no-torch").hidden = !facts.missing;
     by("with-torch").hidden = Boolean(facts.missing);
     by("no-torch").textContent = facts.missing && `${facts.missing[0].toUpperCase()}${facts.missing.slice(1)}; then start fmkit app anew.`;
-    const training = facts.training !== null, there = "digits" in facts.nets;
+    const training = facts.training !== null, there = "digits" in facts.nets, { epoch } = facts;
     by("train-share").hidden = !training;
-    by("train-share").value = facts.epochs.length / facts.of;
+    by("train-share").value = epoch ? epoch.epoch / epoch.of : 0;
     by("train-stop").hidden = !training;
-    by("train").hidden = training || there;
+    by("train").hidden = training || "rows" in facts.nets;
     by("get-digits").hidden = !there;
-    const last = facts.epochs.at(-1);
-    let words = facts.error || "The net of the digits is not trained.";
-    if (training) words = last ? `Training: pass ${last.epoch} of ${facts.of}, loss ${last.loss.toFixed(3)}` : "The net of the digits is trained, for some seconds …";
-    else if (there) words = `A net of three convolutions, trained on ${facts.tested.rows.toLocaleString("en")} of scikit-learn's digits; of others it has ${percent(facts.tested.tested)} right.`;
+    const which = { digits: "the net of digits", rows: "a second one, which reads row by row" };
+    const sentences = [facts.error];
+    if (training) sentences.push(epoch ? `Training ${which[epoch.net]}: pass ${epoch.epoch} of ${epoch.of}, loss ${epoch.loss.toFixed(3)}.` : "Training a net of digits, for some seconds …");
+    else if (!there && !facts.error) sentences.push("The net of digits is not trained.");
+    if (there) sentences.push(`The net has three convolutions and learned ${facts.tested.digits.rows.toLocaleString("en")} of scikit-learn's digits; of others it has ${percent(facts.tested.digits.tested)} right.`);
+    const words = sentences.filter(Boolean).join(" ");
     if (by("train-told").textContent !== words) by("train-told").textContent = words;
-    const fresh = there && !this.nets.digits;
+    const fresh = ["digits", "rows"].some((name) => name in facts.nets && !this.nets[name]);
     this.nets = facts.nets;
     if (fresh) this.drawing(true);
-    if (facts.version !== this.version) {
-      this.version = facts.version;
+    const own = JSON.stringify(facts.nets.own);
+    if (own !== this.shown) {
+      this.shown = own;
       this.showOwn(facts.nets.own);
     }
   }
@@ -171,14 +174,23 @@ export class Classify {
     if (told.rows > 1) more.push(`The first of ${told.rows.toLocaleString("en")} rows; fmkit classify --model … --predict … classifies all of them.`);
     by("chances-more").textContent = more.join(" ");
     by("why").hidden = by("journey").hidden = !told.layers;
-    by("gates").hidden = !told.traces;
     if (told.layers) this.drawJourney(told);
-    if (told.traces) {
-      const chosen = by("trace").value;
-      by("trace").replaceChildren(...told.traces.map((one) => new Option(one.name)));
-      if (told.traces.some((one) => one.name === chosen)) by("trace").value = chosen;
-      this.drawGates();
-    }
+    const { gated } = this;
+    by("gates").hidden = !gated;
+    if (!gated) return;
+    by("reader").hidden = gated === told;
+    const taken = gated.classes.find((one) => one.code === gated.best);
+    by("reader").querySelector("span").textContent = `A recurrent net reads the same picture row by row, from either end; it takes it for a ${taken.name}, by ${percent(taken.probability)}.`;
+    const chosen = by("trace").value;
+    by("trace").replaceChildren(...gated.traces.map((one) => new Option(one.name)));
+    if (gated.traces.some((one) => one.name === chosen)) by("trace").value = chosen;
+    this.drawGates();
+  }
+
+  /** The answer whose gates are shown, if it has some. */
+  get gated() {
+    const told = this.answers[this.which];
+    return told?.traces ? told : told?.read;
   }
 
   chance(told, one) {
@@ -233,8 +245,8 @@ export class Classify {
   }
 
   drawGates() {
-    const told = this.answers[this.which];
-    if (!told?.traces) return;
+    const told = this.gated;
+    if (!told) return;
     const trace = told.traces.find((one) => one.name === by("trace").value);
     by("trace-line").hidden = told.traces.length < 2;
     by("gate-table").hidden = !trace;
