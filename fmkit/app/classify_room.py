@@ -134,6 +134,7 @@ class ClassifyRoom:
             self.error, self.training = self.session.told(sentence) or self.error, None
 
         self.training = Apart(train_digits, (str(self.session.new_folder()),), told, done)
+        threading.Thread(target=check_torch, daemon=True).start()  # loads it meanwhile: it takes seconds
         if self.session.closed:
             self.stop()
 

@@ -27,8 +27,9 @@ function ticks(low, high, most) {
  */
 export function chart(svg, { curves, steps, low = 0, high = 1, log = false, image, words, axis = "epoch" }) {
   const wide = svg.clientWidth || 480, tall = svg.clientHeight || 256;
-  const bottom = words?.length ? 62 : MARGIN.bottom + 14;
-  const right = wide - MARGIN.right, floor = tall - bottom - (image ? image.height + 6 : 0);
+  const right = wide - MARGIN.right, roomy = (right - MARGIN.left) / steps > 72; // so that words need not be turned
+  const bottom = words?.length && !roomy ? 62 : MARGIN.bottom + (words?.length ? 0 : 14);
+  const floor = tall - bottom - (image ? image.height + 6 : 0);
   const half = words || image ? 0.5 : 0; // a step is then as wide as its column of the picture
   const x = (step) => MARGIN.left + ((step - 1 + half) / Math.max(steps - 1 + 2 * half, 1)) * (right - MARGIN.left);
   const share = log ? (value) => Math.log(value / low) / Math.log(high / low) : (value) => (value - low) / (high - low);
@@ -47,8 +48,10 @@ export function chart(svg, { curves, steps, low = 0, high = 1, log = false, imag
   const under = tall - bottom + 14;
   if (words?.length) {
     const every = Math.ceil((14 * steps) / (right - MARGIN.left));
-    for (let step = 1; step <= steps; step += every)
-      parts.push(drawn("text", { x: x(step), y: under - 2, "text-anchor": "end", transform: `rotate(-55 ${x(step)} ${under - 2})` }, words[step - 1].slice(0, 12)));
+    for (let step = 1; step <= steps; step += every) {
+      const how = roomy ? { "text-anchor": "middle" } : { "text-anchor": "end", transform: `rotate(-55 ${x(step)} ${under - 2})` };
+      parts.push(drawn("text", { x: x(step), y: under - 2, ...how }, words[step - 1].slice(0, 12)));
+    }
   } else {
     for (const mark of ticks(1, Math.max(steps, 2), Math.min(6, steps)).filter((one) => Number.isInteger(one) && one <= steps))
       parts.push(drawn("text", { x: x(mark), y: under, "text-anchor": "middle" }, mark));
