@@ -43,7 +43,7 @@ def drawn_digit(strokes: Any) -> NDArray[np.float64]:
     --------
     >>> from fmkit.app.digits import drawn_digit
     >>> drawn_digit([{"points": [[50, 10], [50, 90]]}])[4].tolist()
-    [0.0, 0.0, 3.0, 16.0, 16.0, 3.0, 0.0, 0.0]
+    [0.0, 0.0, 9.0, 16.0, 16.0, 9.0, 0.0, 0.0]
     """
     if not isinstance(strokes, list) or not all(isinstance(stroke, dict) for stroke in strokes):
         raise InputError(WRONG)
