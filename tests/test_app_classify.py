@@ -343,6 +343,19 @@ def test_two_pages_do_not_share_their_nets(lasting, folder):
     assert "there is no net of yours yet" in other.refusal("POST", "/nets/own/text", {"text": "1 2 3"})
 
 
+def test_a_net_without_places_answers_without_evidence(lasting, folder, tmp_path):
+    from fmkit.deep import CNNClassifier
+
+    pictures = np.random.default_rng(0).integers(0, 255, (20, 16, 16, 3)).astype(np.uint8)
+    save(CNNClassifier(["dense 4"], max_epochs=1, n_jobs=1).fit(pictures, [0, 1] * 10), tmp_path / "dense.fmkit")
+    asker = Asker(lasting)
+    asker.ask("PUT", "/nets/own?name=dense.fmkit", (tmp_path / "dense.fmkit").read_bytes())
+    status, told = asker.ask("PUT", "/nets/own/row?name=frog.png", (folder / "frog.png").read_bytes())
+    assert status == 200
+    assert len(told["classes"]) == 2
+    assert "layers" not in told
+
+
 @pytest.mark.parametrize("name", ["..%2Fup.fmkit", "%2Fetc%2Fpasswd", "a%5Cb.fmkit", ".hidden", "a%00b"])
 @pytest.mark.parametrize("place", ["own", "own/row"])
 def test_a_name_that_is_no_plain_name_is_refused(lasting, folder, name, place):

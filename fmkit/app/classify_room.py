@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,9 @@ class Net:
             told = nets.answer(self.model, X)
             if self.facts["kind"] == "pictures":
                 self.picture = X[0]
-                told |= nets.journey(self.model, self.picture)
-                told["evidence"] = nets.evidence(self.model, self.picture, told["best"])
+                with suppress(InputError):  # of a net of dense layers alone, which has no places
+                    seen = nets.evidence(self.model, self.picture, told["best"])
+                    told |= {"evidence": seen, **nets.journey(self.model, self.picture)}
             elif self.facts["gates"]:
                 n_steps, words = nets.steps_of(self.model, X[0])
                 short = n_steps <= nets.MOST_STEPS
