@@ -155,10 +155,7 @@ def contrast(
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, got {seeds}")
     if X is None:
-        from sklearn.datasets import load_digits
-
-        X, y = load_digits(return_X_y=True)
-    codes = np.unique(np.asarray(y), return_inverse=True)[1]
+        X, y = _digits()
     runs: list[dict[str, Any]] = []
     with_gpu = torch.cuda.is_available()
     nets = {name: {**ingredients, "device": "cpu"} for name, ingredients in _nets().items()}
@@ -168,17 +165,76 @@ def contrast(
         if progress is not None:
             progress(name)
         for seed in range(random_state, random_state + seeds):
-            train, tested = train_test_split(np.arange(len(codes)), test_size=test, random_state=seed, stratify=codes)
-            model = MLPClassifier(
-                hidden_layer_sizes,
+            run = fit_net(
+                {**ingredients, **parameters},
+                X,
+                y,
+                hidden_layer_sizes=hidden_layer_sizes,
                 max_epochs=max_epochs,
-                tell_saturation=True,
-                random_state=seed,
-                **{**USUAL, **ingredients, **parameters},
+                seed=seed,
+                test=test,
             )
-            runs.append({"net": name, "seed": seed, **_run(model, X, np.asarray(y), train, tested)})
+            runs.append({"net": name, "seed": seed, **run})
     told = () if with_gpu else ("no GPU is here: the contrast of processor and GPU is left out",)
     return Contrasts(runs, told)
+
+
+def fit_net(
+    parameters: dict[str, Any],
+    X: Any = None,
+    y: ArrayLike | None = None,
+    *,
+    hidden_layer_sizes: Sequence[int] = (64, 64, 64, 64),
+    max_epochs: int = 25,
+    seed: int = 0,
+    test: float = 0.3,
+    told: Callable[[dict[str, Any]], object] | None = None,
+) -> dict[str, Any]:
+    """Fit one of the nets that are contrasted, and watch it.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of `MLPClassifier`, its ingredients, in place of its own and of `USUAL`.
+    X, y, hidden_layer_sizes, max_epochs, test
+        As of `contrast`.
+    seed : int, default=0
+        Of the split, first weights and orders.
+    told : callable, optional
+        Is told the row of the history of every epoch, as soon as it is over.
+
+    Returns
+    -------
+    dict
+        As a row of `Contrasts.runs`, without `net` and `seed`.
+
+    Examples
+    --------
+    >>> from fmkit.deep.contrasts import fit_net
+    >>> run = fit_net({"activation": "tanh"}, hidden_layer_sizes=(16,), max_epochs=3)
+    >>> [row["epoch"] for row in run["history"]], bool(run["test"] > 0.5)
+    ([1, 2, 3], True)
+    """
+    if X is None:
+        X, y = _digits()
+    y = np.asarray(y)
+    codes = np.unique(y, return_inverse=True)[1]
+    train, tested = train_test_split(np.arange(len(codes)), test_size=test, random_state=seed, stratify=codes)
+    model = MLPClassifier(
+        hidden_layer_sizes,
+        max_epochs=max_epochs,
+        tell_saturation=True,
+        random_state=seed,
+        **{**USUAL, **parameters},
+    )
+    return _run(model, X, y, train, tested, told)
+
+
+def _digits() -> tuple[Any, Any]:
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return X, y
 
 
 def _nets() -> dict[str, dict[str, Any]]:
@@ -197,7 +253,9 @@ def _nets() -> dict[str, dict[str, Any]]:
     return nets
 
 
-def _run(model: MLPClassifier, X: Any, y: Any, train: Any, tested: Any) -> dict[str, Any]:
+def _run(
+    model: MLPClassifier, X: Any, y: Any, train: Any, tested: Any, told: Callable[[dict[str, Any]], object] | None
+) -> dict[str, Any]:
     guess = float(np.unique(y[train], return_counts=True)[1].max() / len(train))
     X_train, X_test = (_safe_indexing(X, some) for some in (train, tested))
     watched, history = train[:WATCHED], []  # in random order
@@ -205,6 +263,9 @@ def _run(model: MLPClassifier, X: Any, y: Any, train: Any, tested: Any) -> dict[
     def watch(progress: Progress[Any]) -> None:
         rows = {"train": (_safe_indexing(X, watched), y[watched]), "test": (X_test, y[tested])}
         history.append({name: model.score(*some) for name, some in rows.items()})
+        if told is not None:
+            own = {"epoch": progress.sweep, "train_loss": progress.train_loss, "seconds": progress.seconds}
+            told({**own, **progress.facts, **history[-1]})
 
     model.set_params(callbacks=[watch])
     try:

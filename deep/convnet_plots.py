@@ -25,6 +25,42 @@ MOST_MAPS = 12  # of a layer that are shown
 SHOWN = (nn.Conv2d, nn.MaxPool2d, Residual)  # layers whose outputs are shown
 
 
+def feature_maps(model: CNNClassifier, picture: ArrayLike) -> list[tuple[str, NDArray[np.float32]]]:
+    """What goes through a net of a picture: its channels, and the feature maps of every convolution and pooling.
+
+    Parameters
+    ----------
+    model : fitted CNNClassifier
+    picture : array-like of shape (height, width[, n_channels])
+        As the pictures of the fit.
+
+    Returns
+    -------
+    list of (str, ndarray of shape (n_maps, height, width))
+        "input" in standard units, then "convolution", "pooling" or "residual" each.
+
+    Examples
+    --------
+    >>> from fmkit.deep import CNNClassifier
+    >>> from fmkit.deep.convnet_plots import feature_maps
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> model = CNNClassifier(["conv 8", "pool"], max_epochs=1).fit(digits.images, digits.target)
+    >>> [(name, maps.shape) for name, maps in feature_maps(model, digits.images[0])]
+    [('input', (1, 8, 8)), ('convolution', (8, 8, 8)), ('pooling', (8, 4, 4))]
+    """
+    out = _prepared(model, picture)
+    steps: list[tuple[str, NDArray[np.float32]]] = [("input", out[0].detach().numpy())]
+    with torch.inference_mode():
+        layers: Any = model.net_.layers
+        for layer in layers:
+            out = layer(out)
+            if isinstance(layer, SHOWN):
+                kinds = {nn.MaxPool2d: "pooling", Residual: "residual"}
+                steps.append((kinds.get(type(layer), "convolution"), out[0].numpy()))
+    return steps
+
+
 def plot_feature_maps(model: CNNClassifier, picture: ArrayLike) -> Figure:
     """From a picture to its class: its channels, the first feature maps of every convolution and pooling, the answer.
 
@@ -34,15 +70,7 @@ def plot_feature_maps(model: CNNClassifier, picture: ArrayLike) -> Figure:
     picture : array-like of shape (height, width[, n_channels])
         As the pictures of the fit.
     """
-    x = _prepared(model, picture)
-    steps: list[tuple[str, NDArray[np.float32]]] = [("input", x[0].detach().numpy())]
-    with torch.inference_mode():
-        layers: Any = model.net_.layers
-        out = x
-        for layer in layers:
-            out = layer(out)
-            if isinstance(layer, SHOWN):
-                steps.append((_name(layer, out), out[0].numpy()))
+    steps = feature_maps(model, picture)
     width = min(MOST_MAPS, max(len(maps) for _, maps in steps))
     made = figure(0.8 * width + 1.6, 0.95 * len(steps) + 2.2)
     parts: Any = made.subfigures(2, 1, height_ratios=(0.95 * len(steps), 1.9))
@@ -54,7 +82,8 @@ def plot_feature_maps(model: CNNClassifier, picture: ArrayLike) -> Figure:
         for ax in row:
             ax.set(xticks=[], yticks=[])
             ax.axis("on" if ax.images else "off")
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        shape = "" if name == "input" else "\n" + " x ".join(map(str, maps.shape))
+        row[0].set_ylabel(name + shape, rotation=0, ha="right", va="center")
     if len(steps[0][1]) == 3:
         for ax, colour in zip(axes[0], ("red", "green", "blue"), strict=False):
             ax.set_title(colour, fontsize=8)
@@ -104,6 +133,11 @@ def grad_cam(model: CNNClassifier, picture: ArrayLike, label: Any = None) -> NDA
     ndarray of shape (height, width), float32
         From 0 to 1.
 
+    Raises
+    ------
+    InputError
+        If there is no such class, or no layer has places.
+
     References
     ----------
     R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", ICCV 2017.
@@ -119,7 +153,8 @@ def grad_cam(model: CNNClassifier, picture: ArrayLike, label: Any = None) -> NDA
         out = layer(out)
         if out.ndim == 4 and min(out.shape[2:]) > 1:
             maps = out
-    assert maps is not None
+    if maps is None:
+        raise InputError("the net has no layer with places, by which evidence could be shown")
     values = out[0]
     sign = 1 if len(values) > 1 or classes.index(label) == 1 else -1  # one output tells of two classes
     evidence = sign * values[classes.index(label) if len(values) > 1 else 0]
@@ -158,12 +193,6 @@ def _prepared(model: CNNClassifier, picture: ArrayLike) -> Tensor:
     rows = model._read(np.asarray(picture)[None], reset=False)
     (x,) = model.encoder_.inputs(rows, torch.float32).batch(torch.zeros(1, dtype=torch.int64))
     return x.permute(0, 3, 1, 2).requires_grad_()
-
-
-def _name(layer: nn.Module, out: Tensor) -> str:
-    kinds = {nn.MaxPool2d: "pooling", Residual: "residual"}
-    kind = kinds.get(type(layer), "convolution")
-    return f"{kind}\n{out.shape[1]} x {out.shape[2]} x {out.shape[3]}"
 
 
 def _draw_answer(ax: Any, model: CNNClassifier, picture: ArrayLike) -> None:

@@ -69,14 +69,15 @@ def unpack(model: Any, facts: dict[str, Any], arrays: Arrays) -> Any:
         model.target_mean_, model.target_spread_ = arrays["target_mean"], arrays["target_spread"]
         if {a.shape for a in (model.target_mean_, model.target_spread_)} != {(model.n_outputs_,)}:
             raise ValueError("its targets are not those of its net")
-    model.net_ = model._make_net()
-    expected = model.net_.state_dict()
+    with torch.device("meta"):  # shapes alone: of a file that asks for terabytes, nothing is made
+        expected = model._make_net().state_dict()
     weights = {name: torch.from_numpy(arrays[f"net.{name}"]) for name in expected}
     for name, tensor in weights.items():
         if tuple(tensor.shape) != (tuple(expected[name].shape) or (1,)) or tensor.dtype != expected[name].dtype:
             raise ValueError(f"the net's {name} is not of its shape and type")
         if not torch.isfinite(tensor).all():
             raise ValueError(f"the net's {name} holds values that are not finite")
+    model.net_ = model._make_net()
     model.net_.load_state_dict({name: tensor.reshape(expected[name].shape) for name, tensor in weights.items()})
     model.net_.eval()
     return model

@@ -165,7 +165,7 @@ def read_for(model: Any, path: str | Path) -> Labelled:
             )
         return Labelled("sounds", X, None, _names(files), f"{len(files):,} sounds", rate)
     if isinstance(model, RNNClassifier):
-        texts = path.read_text("utf-8").splitlines() if path.suffix == ".txt" else _only_texts(_table(path), path)
+        texts = _lines(path) if path.suffix == ".txt" else _only_texts(_table(path), path)
         numbers = [str(n) for n in range(1, len(texts) + 1)]
         return Labelled("texts", texts, None, numbers, f"{len(texts):,} texts")
     table = _table(path)
@@ -205,6 +205,13 @@ def _is_prose(column: pa.ChunkedArray) -> bool:
 
 def _texts(column: pa.ChunkedArray) -> list[str]:
     return ["" if text is None else text for text in column.to_pylist()]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"it is no text in UTF-8 ({error.reason}): convert it", path=path) from None
 
 
 def _only_texts(table: pa.Table, path: Path) -> list[str]:

@@ -29,14 +29,7 @@ def read_checked(path: Path) -> Picture:
     OSError
         If it cannot be read.
     """
-    n_rows, n_columns = picture_size(path)
-    if n_rows * n_columns > MOST_PIXELS:
-        megapixels = n_rows * n_columns / 1e6
-        raise InputError(
-            f"pictures of at most {MOST_MEGAPIXELS} megapixels are taken, this one has {megapixels:,.0f}: the command "
-            "fmkit restore takes any",
-            path=path,
-        )
+    check_pixels(path, "fmkit restore")
     n_pages = count_pages(path)
     if n_pages > 1:
         raise InputError(
@@ -45,6 +38,18 @@ def read_checked(path: Path) -> Picture:
             path=path,
         )
     return read_picture(path)
+
+
+def check_pixels(path: Path, command: str) -> None:
+    """Raise an InputError of a picture that is too large for the page, which names the command that takes it."""
+    n_rows, n_columns = picture_size(path)
+    if n_rows * n_columns > MOST_PIXELS:
+        megapixels = n_rows * n_columns / 1e6
+        raise InputError(
+            f"pictures of at most {MOST_MEGAPIXELS} megapixels are taken, this one has {megapixels:,.0f}: the command "
+            f"{command} takes any",
+            path=path,
+        )
 
 
 def view_of(pixels: NDArray[Any], most: int = SIDE) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from fmkit.app import recommend_room, restore_room
+from fmkit.app import classify_room, contrasts_room, recommend_room, restore_room
 from fmkit.app.guard import Guard
 from fmkit.app.pictures import MOST_MEGAPIXELS
 from fmkit.app.restoring import MENDABLE, Queue, warm_up
@@ -30,6 +30,7 @@ from fmkit.app.sessions import Sessions
 from fmkit.app.uploads import MOST_BYTES
 from fmkit.cli._sentences import sentence_of
 
+ROOMS = (restore_room, recommend_room, classify_room, contrasts_room)
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TICK = 0.2  # seconds between two looks at what has changed
@@ -65,7 +66,7 @@ def application(
         Route("/", _page),
         Route("/session", _begin, methods=["POST"]),
         Route("/s/{session}/events", _events),
-        Mount("/s/{session}", routes=[*restore_room.ROUTES, *recommend_room.ROUTES]),
+        Mount("/s/{session}", routes=[route for room in ROOMS for route in room.ROUTES]),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
     guard = Middleware(Guard, hosts=hosts, password=password)

@@ -23,7 +23,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     help="Its first line is asked for by the browser.",
 )
 def app(port: int, no_browser: bool, host: str, password_file: Path | None) -> None:
-    """Open a page to restore pictures and to get recommendations, until Ctrl-C.
+    """Open a page to restore pictures, to get recommendations and to ask nets, until Ctrl-C.
 
     It is served to this computer alone, and loads nothing from elsewhere. What is uploaded goes to a temporary folder,
     which is removed when the tab is closed.

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from fmkit.cli._nets import check_torch, loaded_net
 from fmkit.cli._recommending import FILE, Notes, Number, prints
 from fmkit.cli._tables import print_table
-from fmkit.errors import InputError
 
 NETS = {
     "pictures": "a convolutional net",
@@ -51,19 +51,11 @@ def classify(train: Path | None, **options: Any) -> None:
     """
     _check_usage(train, options)
     notes = Notes(options["quiet"])
-    try:
-        from fmkit.deep.labelled import read_for, read_labelled
-    except ImportError as error:
-        raise InputError(f"nets need torch: pip install 'fmkit[deep]' ({error})") from None
+    check_torch()
+    from fmkit.deep.labelled import read_for, read_labelled
 
     if train is None:
-        from fmkit import load
-
-        model = load(options["model_path"])
-        if not hasattr(model, "net_") or not hasattr(model, "classes_"):
-            raise InputError(
-                f"the file holds a {type(model).__name__}, no net that classifies", path=options["model_path"]
-            )
+        model = loaded_net(options["model_path"])
     else:
         labelled = read_labelled(train, options["target"])
         notes(f"{labelled.told}: {NETS[labelled.kind]}")

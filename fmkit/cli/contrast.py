@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from fmkit.cli._nets import check_torch
 from fmkit.cli._plots import check_plot, write_figure
 from fmkit.cli._recommending import FILE, Notes, Number, prints
 from fmkit.cli._tables import print_table
-from fmkit.errors import InputError
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
@@ -55,11 +55,9 @@ def contrast(table: Path | None, **options: Any) -> None:
     if plot is not None:
         check_plot(plot)
     notes = Notes(options["quiet"])
-    try:
-        from fmkit.deep.contrasts import contrast as fits
-        from fmkit.deep.labelled import read_with_target
-    except ImportError as error:
-        raise InputError(f"nets need torch: pip install 'fmkit[deep]' ({error})") from None
+    check_torch()
+    from fmkit.deep.contrasts import contrast as fits
+    from fmkit.deep.labelled import read_with_target
 
     X, y = (None, None) if table is None else read_with_target(table, options["target"])
     result = fits(

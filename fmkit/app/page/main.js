@@ -1,4 +1,6 @@
 // The session, what the server tells of it, errors, and the tabs.
+import { Classify } from "./classify.js";
+import { Contrasts } from "./contrasts.js";
 import { Recommend } from "./recommend.js";
 import { Restore } from "./restore.js";
 
@@ -102,7 +104,7 @@ async function begin() {
   for (const list of document.querySelectorAll("[role=tablist]")) tabs(list);
   for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
   const server = new Server(await (await fetch("/session", { method: "POST" })).json());
-  const rooms = { restore: new Restore(server), recommend: new Recommend(server) };
+  const rooms = { restore: new Restore(server), recommend: new Recommend(server), classify: new Classify(server), contrasts: new Contrasts(server) };
   const events = new EventSource(`${server.root}events`);
   events.onmessage = (event) => {
     for (const [name, facts] of Object.entries(JSON.parse(event.data))) rooms[name]?.show(facts);
