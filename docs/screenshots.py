@@ -18,6 +18,8 @@ SHIPPED = {  # of a scene: the file, and the height that is shown, or None for a
     "restore_done": ("app_restore.png", None),
     "recommend_newcomer": ("app_recommend.png", 1180),
     "recommend_evaluation": ("app_evaluation.png", 1120),
+    "classify_drawn": ("app_classify.png", None),
+    "classify_contrasts": ("app_contrasts.png", None),
 }
 WIDTHS = (400, 1280, 2000)
 

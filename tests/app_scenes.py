@@ -7,6 +7,9 @@ the first begins with a page just loaded. A new room joins by its scenes.
 from collections.abc import Callable
 from typing import Any
 
+# In hundredths of the pad: a three, from its upper left to its lower end.
+THREE = ((28, 20), (45, 12), (65, 20), (64, 38), (48, 47), (68, 58), (68, 78), (48, 88), (26, 80))
+
 
 def restore_empty(page: Any) -> None:
     """Nothing dropped yet."""
@@ -76,7 +79,32 @@ def recommend_evaluation(page: Any) -> None:
     page.wait_for_selector("#bars svg", timeout=180_000)
 
 
+def classify_drawn(page: Any) -> None:
+    """A digit drawn, its probabilities, the evidence, and its way through the net."""
+    page.click("#tab-classify")
+    page.wait_for_selector("#get-digits:visible", timeout=180_000)
+    page.wait_for_selector("#train-stop", state="hidden", timeout=180_000)
+    box = page.locator("#pad").bounding_box()
+    places = [(box["x"] + x * box["width"] / 100, box["y"] + y * box["height"] / 100) for x, y in THREE]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+    page.wait_for_selector("#answer:visible")
+    page.wait_for_timeout(1500)
+
+
+def classify_contrasts(page: Any) -> None:
+    """Two nets that have learned side by side."""
+    page.check("[name=which][value=contrasts]", force=True)
+    page.select_option("#contrast-epochs", "10")
+    page.click("#contrast-form .main")
+    page.wait_for_selector("#contrast-told:has-text('Done')", timeout=120_000)
+
+
 SCENES: dict[str, tuple[Callable[[Any], None], ...]] = {
     "restore": (restore_empty, restore_refused, restore_found, restore_done),
     "recommend": (recommend_empty, recommend_columns, recommend_newcomer, recommend_known, recommend_evaluation),
+    "classify": (classify_drawn, classify_contrasts),
 }

@@ -19,13 +19,13 @@ from fmkit.errors import InputError
 from fmkit.restore.picture_file import write_view
 from fmkit.restore.views import heat
 from tests.app_page import browser, served
+from tests.app_scenes import THREE
 from tests.test_app import Asker, png_of
 
 pytest.importorskip("torch", reason="nets need the extra fmkit[deep]")
 pytestmark = pytest.mark.browser
 
 MODERN = {"activation": "relu", "init": "normalised", "regularisation": "none", "descent": "stochastic"}
-THREE = [(28, 20), (45, 12), (65, 20), (64, 38), (48, 47), (68, 58), (68, 78), (48, 88), (26, 80)]
 SERIES = [0.5, 1.5, 0.0, 2.0]
 
 
