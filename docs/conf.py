@@ -34,8 +34,6 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 240
 nb_merge_streams = True
-# Without the widgets of notebooks, tqdm says so on each page; `fmkit` shows no bar unless it is asked to.
-os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 

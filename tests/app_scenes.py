@@ -77,6 +77,7 @@ def recommend_evaluation(page: Any) -> None:
     page.click("#tab-judge")
     page.click("#evaluate")
     page.wait_for_selector("#bars svg", timeout=180_000)
+    page.wait_for_selector("#evaluate:visible")
 
 
 def classify_drawn(page: Any) -> None:
