@@ -4,11 +4,22 @@ A scene is a function that leads a page into a state, from the one in which the 
 the first begins with a page just loaded. A new room joins by its scenes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # In hundredths of the pad: a three, from its upper left to its lower end.
 THREE = ((28, 20), (45, 12), (65, 20), (64, 38), (48, 47), (68, 58), (68, 78), (48, 88), (26, 80))
+
+
+def draw_line(page: Any, line: Sequence[tuple[int, int]]) -> None:
+    """On the pad, by the mouse; in hundredths of its side."""
+    box = page.locator("#pad").bounding_box()
+    places = [(box["x"] + x * box["width"] / 100, box["y"] + y * box["height"] / 100) for x, y in line]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
 
 
 def restore_empty(page: Any) -> None:
@@ -85,13 +96,7 @@ def classify_drawn(page: Any) -> None:
     page.click("#tab-classify")
     page.wait_for_selector("#get-digits:visible", timeout=180_000)
     page.wait_for_selector("#train-stop", state="hidden", timeout=180_000)
-    box = page.locator("#pad").bounding_box()
-    places = [(box["x"] + x * box["width"] / 100, box["y"] + y * box["height"] / 100) for x, y in THREE]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=4)
-    page.mouse.up()
+    draw_line(page, THREE)
     page.wait_for_selector("#answer:visible")
     page.wait_for_timeout(1500)
 

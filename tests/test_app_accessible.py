@@ -2,24 +2,11 @@
 
 import pytest
 
-from tests.app_page import browser, served
 from tests.app_scenes import SCENES
 
 pytestmark = pytest.mark.browser
 
 LOOKS = (("light", 400), ("light", 1280), ("dark", 2000), ("dark", 400))  # colours go by the one, layout by the other
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def address():
-    with served(grace=1.0) as found:
-        yield found
 
 
 @pytest.mark.parametrize("room", list(SCENES))

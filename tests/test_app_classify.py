@@ -18,8 +18,8 @@ from fmkit.app.rows import numbers
 from fmkit.errors import InputError
 from fmkit.restore.picture_file import write_view
 from fmkit.restore.views import heat
-from tests.app_page import browser, served
-from tests.app_scenes import THREE
+from tests.app_page import served
+from tests.app_scenes import THREE, draw_line
 from tests.test_app import Asker, png_of
 
 pytest.importorskip("torch", reason="nets need the extra fmkit[deep]")
@@ -27,18 +27,6 @@ pytestmark = pytest.mark.browser
 
 MODERN = {"activation": "relu", "init": "normalised", "regularisation": "none", "descent": "stochastic"}
 SERIES = [0.5, 1.5, 0.0, 2.0]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def address():
-    with served(grace=1.0) as found:
-        yield found
 
 
 def opened(chromium, address, room="#classify"):
@@ -105,14 +93,8 @@ def draw(page, *lines):
     if page.is_enabled("#pad-clear"):
         page.click("#pad-clear")
         page.wait_for_selector("#answer", state="hidden")
-    box = page.locator("#pad").bounding_box()
     for line in lines:
-        places = [(box["x"] + x * box["width"] / 100, box["y"] + y * box["height"] / 100) for x, y in line]
-        page.mouse.move(*places[0])
-        page.mouse.down()
-        for place in places[1:]:
-            page.mouse.move(*place, steps=4)
-        page.mouse.up()
+        draw_line(page, line)
     page.wait_for_selector("#answer:visible")
     page.wait_for_timeout(1500)  # until the last line is answered
 

@@ -6,15 +6,9 @@ import re
 import pytest
 
 from fmkit.recommend import Recommender, compare
-from tests.app_page import browser, served
+from tests.app_page import served
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -8,21 +8,8 @@ import pytest
 
 from fmkit.restore import restore_image
 from fmkit.restore.picture_file import Picture, read_picture, write_picture, write_view
-from tests.app_page import browser, served
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def address():
-    with served(grace=1.0) as found:
-        yield found
 
 
 @pytest.fixture
