@@ -24,6 +24,7 @@ def test_evaluate_puts_the_recommender_beside_the_baselines(tmp_path):
     assert set(rows) == {"fmkit", "Popularity", "UserItemMeans", "ItemKNN", "EASE"}
     assert float(rows["fmkit"]["rmse"]) < float(rows["UserItemMeans"]["rmse"])
     assert "a baseline wins: EASE" in done.stderr
+    assert "learned better from likes: --feedback implicit" in done.stderr
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 

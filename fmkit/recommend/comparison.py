@@ -25,6 +25,7 @@ from fmkit.recommend.significance import Comparison, PairedTest, compare_models,
 from fmkit.recommend.splits import How, Split
 
 LOWER_IS_BETTER = ("rmse", "mae", "nll")
+FROM_LIKES = "a model of ratings foretells stars; what people take up is learned better from likes: feedback='implicit'"
 PRINTED = ("rmse", "mae", "coverage")  # beside three metrics of lists: more than fits a line is in `to_table`
 
 
@@ -245,7 +246,11 @@ def compare(
     if tests:
         notes.append(f"p: paired tests against the best, {next(iter(ordered))}, over users, by Holm over the models")
     if named:
-        notes += beaten_by(found, set(names))
+        won = beaten_by(found, set(names))
+        notes += won
+        of_ratings = any(getattr(recommender, "feedback_", None) == "explicit" for recommender in fitted.values())
+        if of_ratings and any("@" in sentence for sentence in won):
+            notes.append(FROM_LIKES)
     return ModelComparison(ordered, fitted, seconds, tuple(names), headline, tests, parts.split, tuple(notes))
 
 
