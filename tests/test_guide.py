@@ -23,7 +23,7 @@ BLOCK = re.compile(r"^( *)```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 @pytest.mark.spark
 @pytest.mark.parametrize("name", ["spark.md", "how_to/spark.md"])
 def test_the_page_of_spark_runs(name, tmp_path):
-    """With ratings, pairs and a model where the page looks for them, as a script: Java stays in the folder it began in."""
+    """A script of its own, for Java stays in the folder it began in; ratings, pairs and a model lie where it looks."""
     if find_spec("pyspark") is None:
         pytest.skip("pyspark is not installed (pip install 'fmkit[spark]')")
     if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
