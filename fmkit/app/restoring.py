@@ -143,8 +143,9 @@ class Work:
             "kind": self.kind,
             "state": self.state,
             "error": self.error,
-            "share": round(self.share, 3),
-            "seconds": round(seconds, 1),
+            # Coarse while it runs: each change is sent, and drawn by a core that could fill.
+            "share": round(self.share, 2),
+            "seconds": int(seconds) if running else round(seconds, 1),
             "left": None if left is None else round(left),
             "previews": self.n_previews,
             "found": {"number": self.n_finds, "pixels": self.n_found, "places": self.n_places}

@@ -33,7 +33,7 @@ from fmkit.cli._sentences import sentence_of
 ROOMS = (restore_room, recommend_room, classify_room, contrasts_room)
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-TICK = 0.2  # seconds between two looks at what has changed
+TICK = 0.1  # seconds between two looks at what has changed
 
 
 def application(
