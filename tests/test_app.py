@@ -303,3 +303,12 @@ def test_strokes_are_round_and_the_eraser_takes_them_away():
 def test_strokes_that_no_page_sends_are_refused(strokes):
     with pytest.raises(InputError, match="strokes are not as the page sends them"):
         painted(strokes, (4, 4))
+
+
+def test_a_room_is_made_once_however_often_it_is_asked(tmp_path):
+    from fmkit.app.sessions import Session
+
+    session, made = Session(tmp_path), []
+    rooms = [session.room("restore", lambda: made.append(1) or object()) for _ in range(3)]
+    assert rooms[0] is rooms[1] is rooms[2]
+    assert made == [1]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fmkit.errors import InputError
 from fmkit.restore import restore_image
 from fmkit.restore.picture_file import Picture, read_picture, write_picture, write_view
 
@@ -144,4 +145,7 @@ def test_what_is_no_picture_is_refused_with_the_sentence_of_the_command_line(pag
     path = tmp_path / "letter.png"
     path.write_text("no picture")
     page.set_input_files("#pictures", str(path))
-    page.wait_for_selector("#alert:has-text('letter.png: this is no PNG, JPEG, TIFF or WebP picture')")
+    page.wait_for_selector("#alert:has-text('letter.png')")
+    with pytest.raises(InputError) as refused:
+        read_picture(path)
+    assert str(refused.value).replace(f"{path.parent}/", "") in page.text_content("#alert")

@@ -162,8 +162,7 @@ class ClassifyRoom:
 def room(request: Request) -> ClassifyRoom:
     """The room of the session that a request names."""
     session: Session = request.app.state.sessions.of(request.path_params["session"])
-    found: ClassifyRoom = session.rooms.setdefault("classify", ClassifyRoom(session))
-    return found
+    return session.room("classify", lambda: ClassifyRoom(session))
 
 
 async def train(request: Request) -> Response:

@@ -58,8 +58,7 @@ class ContrastsRoom:
 def room(request: Request) -> ContrastsRoom:
     """The room of the session that a request names."""
     session: Session = request.app.state.sessions.of(request.path_params["session"])
-    found: ContrastsRoom = session.rooms.setdefault("contrasts", ContrastsRoom(session))
-    return found
+    return session.room("contrasts", lambda: ContrastsRoom(session))
 
 
 async def run(request: Request) -> Response:

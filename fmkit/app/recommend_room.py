@@ -148,8 +148,7 @@ def seconds_of(work: Apart | None) -> int | None:
 def room(request: Request) -> RecommendRoom:
     """The room of the session that a request names."""
     session: Session = request.app.state.sessions.of(request.path_params["session"])
-    found: RecommendRoom = session.rooms.setdefault("recommend", RecommendRoom(session))
-    return found
+    return session.room("recommend", lambda: RecommendRoom(session))
 
 
 async def table(request: Request) -> Response:

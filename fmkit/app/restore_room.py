@@ -71,8 +71,7 @@ def room(request: Request) -> RestoreRoom:
     """The room of the session that a request names."""
     state = request.app.state
     session: Session = state.sessions.of(request.path_params["session"])
-    found: RestoreRoom = session.rooms.setdefault("restore", RestoreRoom(session, state.queue))
-    return found
+    return session.room("restore", lambda: RestoreRoom(session, state.queue))
 
 
 async def upload(request: Request) -> Response:

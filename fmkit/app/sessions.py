@@ -8,10 +8,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fmkit.errors import InputError
 
+R = TypeVar("R")
 GONE = "the work of this page has ended, for its tab was closed or fmkit app was started anew: reload the page"
 MOST = 64  # sessions; each may hold some gigabytes of uploads
 
@@ -32,6 +33,13 @@ class Session:
         self.left_at = time.monotonic()
         self.closed = False
         self._endings: list[Callable[[], None]] = []
+
+    def room(self, name: str, make: Callable[[], R]) -> R:
+        """The room of a name, made when it is first entered."""
+        if name not in self.rooms:
+            self.rooms[name] = make()
+        found: R = self.rooms[name]
+        return found
 
     def at_end(self, ending: Callable[[], None]) -> None:
         """Call this when the tab is closed."""

@@ -115,7 +115,7 @@ def _net(net: Any) -> Section | None:
 
     try:
         figure = whole(lambda: plot_network(net), "The layers of the net")
-    except (InputError, NotImplementedError):
+    except InputError:
         return None
     lead = "The net from what comes in at the left to the answer at the right; the larger a block, the more it holds."
     return Section("What is inside", lead, (figure,))

@@ -71,7 +71,7 @@ class Form:
                 raise InputError(f"column '{field.name}' holds bytes, {self.name} cannot: write Parquet or Arrow")
             try:
                 self._try(field)
-            except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+            except (pa.ArrowException, TypeError, ValueError):
                 told = f"column '{field.name}' holds {kind}, which {self.name} cannot"
                 raise InputError(f"{told}: choose another format, or keep the other columns only") from None
 
