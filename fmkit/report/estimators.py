@@ -110,13 +110,10 @@ def inside(model: Any) -> Section | None:
     return Section("What counts", lead, (table(["column", "weight", "length of its factors"], rows),))
 
 
-def _net(net: Any) -> Section | None:
+def _net(net: Any) -> Section:
     from fmkit.deep.network_plots import plot_network
 
-    try:
-        figure = whole(lambda: plot_network(net), "The layers of the net")
-    except InputError:
-        return None
+    figure = whole(lambda: plot_network(net), "The layers of the net")
     lead = "The net from what comes in at the left to the answer at the right; the larger a block, the more it holds."
     return Section("What is inside", lead, (figure,))
 
