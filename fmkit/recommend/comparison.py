@@ -246,11 +246,8 @@ def compare(
     if tests:
         notes.append(f"p: paired tests against the best, {next(iter(ordered))}, over users, by Holm over the models")
     if named:
-        won = beaten_by(found, set(names))
-        notes += won
         of_ratings = any(getattr(recommender, "feedback_", None) == "explicit" for recommender in fitted.values())
-        if of_ratings and any("@" in sentence for sentence in won):
-            notes.append(FROM_LIKES)
+        notes += beaten_by(found, set(names), of_ratings)
     return ModelComparison(ordered, fitted, seconds, tuple(names), headline, tests, parts.split, tuple(notes))
 
 
@@ -336,8 +333,8 @@ def _tests(
     return tests
 
 
-def beaten_by(found: Mapping[str, Evaluation], baselines: set[str]) -> list[str]:
-    """A sentence for each baseline that is the best in something."""
+def beaten_by(found: Mapping[str, Evaluation], baselines: set[str], of_ratings: bool) -> list[str]:
+    """A sentence for each baseline that is the best in something, and what would help if it is in lists."""
     won: dict[str, list[str]] = {}
     metrics = dict.fromkeys(metric for evaluation in found.values() for metric in evaluation.mean())
     for metric in metrics:
@@ -348,4 +345,6 @@ def beaten_by(found: Mapping[str, Evaluation], baselines: set[str]) -> list[str]
         best = min((name for name in places if name in baselines), key=lambda name: places[name], default=None)
         if best is not None and ours and places[best] < min(ours):
             won.setdefault(best, []).append(f"{metric} ({found[best].mean()[metric]:.4f})")
-    return [f"a baseline wins: {name} beats every recommender in {', '.join(of)}" for name, of in won.items()]
+    told = [f"a baseline wins: {name} beats every recommender in {', '.join(of)}" for name, of in won.items()]
+    in_lists = any("@" in metric for of in won.values() for metric in of)
+    return [*told, FROM_LIKES] if of_ratings and in_lists else told

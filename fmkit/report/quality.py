@@ -91,7 +91,7 @@ def recommender(model: Recommender, data: Any) -> Section:
     body += figures
     if model.feedback_ == "explicit":
         body.append(_calibrated(*_foretold(model, test)))
-    notes = [*found["this model"].notes, *left_out, *beaten_by(found, set(names))]
+    notes = [*found["this model"].notes, *left_out, *beaten_by(found, set(names), model.feedback_ == "explicit")]
     body.append(bullets(notes))
     lead = (
         f"The model foretold {len(test):,} interactions that it had not seen, beside simple rules that learned from "
