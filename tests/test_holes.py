@@ -55,10 +55,10 @@ def test_rounds_of_search_come_to_the_nearest_patch():
     width = touching.shape[1]
     found, trust = np.zeros((2, *touching.shape), np.float32)
     corners = np.argwhere(touching)
-    last = np.full(touching.shape, np.inf)
+    last, before = np.full(touching.shape, np.inf), np.full(touching.shape, -1)
     for seed in range(300):
-        before, field = field, field.copy()
-        search_round(side_by_side(x), confidence, ~touching, corners, seed, before, field, found, trust)
+        earlier, before, field = before, field, field.copy()
+        search_round(side_by_side(x), confidence, ~touching, corners, seed, earlier, before, field, found, trust)
         assert (found[touching] <= last[touching] * (1 + 1e-5)).all()
         last = found.copy()
     usable = np.flatnonzero(~touching)
@@ -68,6 +68,21 @@ def test_rounds_of_search_come_to_the_nearest_patch():
         assert field[row, column] == usable[np.argmin(distances)]
         assert found[row, column] == pytest.approx(min(distances), rel=1e-4)
         assert trust[row, column] == pytest.approx(patch_at(confidence, p, width).mean(), rel=1e-4)
+
+
+def test_what_was_tried_in_the_last_round_need_not_be_tried_again():
+    x, confidence, _, touching, field = small_case()
+    corners, never = np.argwhere(touching), np.full(touching.shape, -1)
+    fields = []
+    for skipping in (True, False):
+        now, before = field, never
+        for seed in range(5):
+            earlier, before, now = before if skipping else never, now, now.copy()
+            found, trust = np.zeros((2, *touching.shape), np.float32)
+            search_round(side_by_side(x), confidence, ~touching, corners, seed, earlier, before, now, found, trust)
+        fields.append(now)
+    assert (fields[0] == fields[1]).all()
+    assert (fields[0] != field).any()
 
 
 @pytest.mark.parametrize("sharpness", [SHARPNESS, 4.0])

@@ -10,6 +10,7 @@ from skimage.restoration import inpaint_biharmonic
 
 from fmkit.errors import InputError
 from fmkit.restore import restore_image
+from fmkit.restore.looks import Look
 
 CAMERA = skimage.data.camera()[100:228, 180:308]
 ASTRONAUT = skimage.data.astronaut()[60:188, 150:278]
@@ -218,6 +219,36 @@ def test_a_preview_sharpens_and_changes_nothing(share):
     assert len(shown) >= 4
     assert all((picture[~lost] == damaged[~lost]).all() for picture in shown)
     assert psnr(ASTRONAUT, shown[-1]) > psnr(ASTRONAUT, shown[0])
+
+
+def test_a_preview_where_channels_lost_different_pixels():
+    colours = skimage.data.astronaut()[60:160, 160:260]
+    lost = np.random.default_rng(0).random(colours.shape) < 0.4
+    lost[40:80, 40:80] = True  # a hole in all of them
+    shown = []
+    damaged = np.where(lost, 0, colours).astype(np.uint8)
+    restored = restore_image(damaged, lost, quality="fast", preview=lambda picture: shown.append(picture.copy()))
+    np.testing.assert_array_equal(restored, restore_image(damaged, lost, quality="fast"))
+    assert len(shown) >= 4
+    assert all((picture[~lost] == damaged[~lost]).all() for picture in shown)
+    assert psnr(colours, shown[-1]) > psnr(colours, shown[0])
+
+
+def test_looks_are_due_now_and_then_whatever_they_are_seen_through(monkeypatch):
+    seen = []
+    look = Look(seen.append)
+    doubled = look.through(lambda planes: 2 * planes)
+    monkeypatch.setattr("fmkit.restore.looks.OFTEN", 0.0)
+    assert look.due
+    assert doubled.due
+    doubled(np.ones(3, np.float32))
+    np.testing.assert_array_equal(seen[0], [2, 2, 2])
+    monkeypatch.setattr("fmkit.restore.looks.OFTEN", 1e9)
+    assert not look.due  # the other one has just shown something
+    nothing = Look()
+    monkeypatch.setattr("fmkit.restore.looks.OFTEN", 0.0)
+    nothing(np.ones(3, np.float32))
+    assert not nothing.due
 
 
 def test_an_error_of_a_preview_or_of_the_progress_ends_the_work():

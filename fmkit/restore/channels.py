@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fmkit.restore.looks import Look
 from fmkit.restore.means import wide_holes
 from fmkit.restore.passes import OnProgress, run_passes
 from fmkit.restore.pyramid import fill_planes
@@ -23,6 +24,7 @@ def fill_channels(
     n_threads: int,
     progress: OnProgress | None = None,
     with_variance: bool = False,
+    look: Look | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Fill planes of which each lost pixels of its own, by Gaussians over the patches of up to four planes.
 
@@ -33,11 +35,12 @@ def fill_channels(
     planes : float32 ndarray of shape (n_planes, n_rows, n_columns)
         Values of lost pixels are ignored.
     lost : bool ndarray of the shape of `planes`
-    settings, rng, n_threads, progress, with_variance
+    settings, rng, n_threads, progress, with_variance, look
         See `run_passes`.
     """
     n_planes, n_rows, n_columns = planes.shape
-    x = regressed_fill(planes, lost)
+    x, look = regressed_fill(planes, lost), look or Look()
+    look(x)
     variance = np.zeros_like(x) if with_variance else None
     gone = np.asarray(lost.all(axis=0))
     n_blocks = -(-n_planes // MOST_JOINT)
@@ -52,12 +55,19 @@ def fill_channels(
 
         grow = [(0, 0), *((0, max(0, patch - n)) for n in (n_rows, n_columns))]
         padded, mask = np.pad(x[block], grow, mode="edge"), np.pad(lost[block], grow, constant_values=True)
-        filled, spread = run_passes(padded, mask, mask, s, rng, n_threads, tell, with_variance)
+
+        def with_block(filled: NDArray[np.float32], block: NDArray[np.int64] = block) -> NDArray[np.float32]:
+            so_far = x.copy()
+            so_far[block] = filled[:, :n_rows, :n_columns]
+            return so_far
+
+        shown = look.through(with_block)
+        filled, spread = run_passes(padded, mask, mask, s, rng, n_threads, tell, with_variance, look=shown)
         x[block] = filled[:, :n_rows, :n_columns]
         if variance is not None and spread is not None:
             variance[block] = spread[:, :n_rows, :n_columns]
     if wide_holes(gone, settings.depth).any():
-        filled, spread = fill_planes(x, gone, settings, rng, n_threads, None, with_variance)
+        filled, spread = fill_planes(x, gone, settings, rng, n_threads, None, with_variance, look)
         x[:, gone] = filled[:, gone]
         if variance is not None and spread is not None:
             variance[:, gone] = spread[:, gone]

@@ -21,6 +21,7 @@ from scipy.ndimage import distance_transform_cdt, uniform_filter
 
 from fmkit.kernels import kernel
 from fmkit.linalg import FASTMATH
+from fmkit.restore.looks import Look
 from fmkit.restore.stripes import any_in_patch
 from fmkit.threads import for_each
 
@@ -84,6 +85,7 @@ def search_round(
     usable: Any,
     corners: Any,
     seed: int,
+    earlier: Any,
     before: Any,
     after: Any,
     distance: Any,
@@ -100,8 +102,9 @@ def search_round(
         Corners of the patches to choose from.
     corners : int64 array of shape (n, 2)
     seed : int
-    before, after : int64 arrays of the shape of `usable`
-        The `Field` of the last round, and that of this one, written at `corners`.
+    earlier, before, after : int64 arrays of the shape of `usable`
+        The `Field` before the last round, after it, and that of this round, written at `corners`. What a neighbour
+        had found earlier was tried in the last round; -1 where it was not, as after a vote.
     distance, trust : float32 arrays of the shape of `usable`
         Get d(p, n(p)) and the mean confidence of p.
     """
@@ -121,7 +124,7 @@ def search_round(
             least = _distance(y, c, pixels, best // n_columns, best % n_columns, n_planes, least)
         for k in range(len(STEPS)):
             r, q = row + STEPS[k, 0], column + STEPS[k, 1]
-            if 0 <= r < n_rows and 0 <= q < n_columns and before[r, q] >= 0:
+            if 0 <= r < n_rows and 0 <= q < n_columns and before[r, q] >= 0 and before[r, q] != earlier[r, q]:
                 r, q = before[r, q] // n_columns - STEPS[k, 0], before[r, q] % n_columns - STEPS[k, 1]
                 if 0 <= r < n_rows and 0 <= q < n_columns and usable[r, q] and r * n_columns + q != best:
                     d = _distance(y, c, pixels, r, q, n_planes, least)
@@ -197,6 +200,7 @@ def fill_by_votes(
     rng: np.random.Generator,
     n_threads: int,
     progress: Callable[[int, int], object] | None = None,
+    look: Look | None = None,
     sharpening: tuple[float, ...] = (),
 ) -> Votes:
     """Fill a hole by votes of patches that do not touch it.
@@ -213,6 +217,8 @@ def fill_by_votes(
     n_threads : int
         The result does not depend on it.
     progress : callable of (done, total), optional
+    look : Look, optional
+        Shown what the votes came to so far, now and then.
     sharpening : tuple of float
         Sharpness of further votes, for `sharp`.
     """
@@ -225,19 +231,22 @@ def fill_by_votes(
     flat = pixels.reshape(n_rows, -1)  # a view
     depth = distance_transform_cdt(hole, "chessboard")
     confidence = np.maximum(FADING ** -depth.astype(np.float32), np.float32(LEAST_CONFIDENCE)).astype(np.float32)
-    corners, at = np.argwhere(touching), np.argwhere(hole)
+    corners, at, usable = np.argwhere(touching), np.argwhere(hole), ~touching
     distance, trust = np.zeros((2, *touching.shape), np.float32)
     answer = np.empty((len(at), n_planes), np.float32)
 
     def search_and_vote(n_rounds: int, sharpness: float) -> None:
         nonlocal now
+        before = np.full_like(now, -1)
         for _ in range(n_rounds):
-            before, now, seed = now, now.copy(), int(rng.integers(1 << 31))
-            pieces = [(corners[i : i + CHUNK], seed, before, now, distance, trust) for i in _starts(corners)]
-            for_each(search_round, [(flat, confidence, ~touching, *piece) for piece in pieces], n_threads)
+            earlier, before, now, seed = before, now, now.copy(), int(rng.integers(1 << 31))
+            pieces = [(corners[i : i + CHUNK], seed, earlier, before, now, distance, trust) for i in _starts(corners)]
+            for_each(search_round, [(flat, confidence, usable, *piece) for piece in pieces], n_threads)
         votes = [(sharpness, at[i : i + CHUNK], answer[i : i + CHUNK]) for i in _starts(at)]
         for_each(vote, [(flat, now, distance, trust, *piece) for piece in votes], n_threads)
         pixels[hole] = answer
+        if look is not None and look.due:
+            look(np.moveaxis(pixels, -1, 0))
 
     for t in range(N_VOTES):
         search_and_vote(ROUNDS if t else FIRST_ROUNDS, SHARPNESS)

@@ -13,6 +13,7 @@ from fmkit.errors import InputError
 from fmkit.restore.arrays import check_finite, checked_picture, colours_of, lost_values
 from fmkit.restore.calibration import calibrate
 from fmkit.restore.finished import FinishedTiles, key_of
+from fmkit.restore.looks import Look
 from fmkit.restore.model import PictureModel, learn
 from fmkit.restore.passes import OnProgress
 from fmkit.restore.region import fill_region
@@ -122,8 +123,8 @@ def restore_image(
     progress : callable of (done, total), optional
         Called, from any thread, as the work goes on, with numbers of pixels. An error that it raises ends the work.
     preview : callable of (picture), optional
-        Called, from any thread, after each pass over a part of the picture, with the picture as far as it is filled
-        by then: an array that goes on changing. Not where channels lost different pixels.
+        Called, from any thread, every second or so, with the picture as far as it is filled by then: an array that
+        goes on changing.
 
     Returns
     -------
@@ -229,14 +230,14 @@ def restore_with(
             here = settings if tile.wide else replace(settings, depth=max(lost.shape))
             channels = np.nonzero(asked)[2]
 
-            def look(values: NDArray[np.float32]) -> None:
+            def show(values: NDArray[np.float32]) -> None:
                 assert preview is not None
                 target[tile.seen][asked] = model.scale.back(values[asked], channels)
                 preview(result)
 
             values, spread = fill_region(
                 *(colours[tile.seen], lost[tile.seen], model, here, rng, threads, return_std, tell),
-                look if preview is not None else None,
+                Look(show if preview is not None else None),
             )
             made = [model.scale.back(values[asked], channels)]
             if spread is not None:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_cdt, label, maximum
 
-from fmkit.restore.passes import run_passes
+from fmkit.restore.looks import Look
+from fmkit.restore.passes import OnProgress, run_passes
 from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
 from fmkit.restore.stripes import any_in_patch
@@ -48,16 +49,21 @@ def mean_filling(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
+    progress: OnProgress | None,
+    look: Look,
 ) -> NDArray[np.float32]:
-    """Fill all lost pixels by `run_passes`, wide holes in a picture of half the size first."""
+    """Fill all lost pixels by `run_passes`, wide holes in a picture of half the size first.
+
+    The smaller pictures cost a third of it, and progress is told of the last one alone.
+    """
     s = for_holes(settings)
     if wide_holes(lost, s.depth).any() and min(lost.shape) > 2 * s.patch:
         coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-        coarse = mean_filling(coarse, weight == 0, settings, rng, n_threads)
+        coarse = mean_filling(coarse, weight == 0, settings, rng, n_threads, None, Look())
         x = np.where(lost, enlarge(coarse, lost.shape), planes)
     else:
         x = smooth_fill(planes, lost)
-    return run_passes(x, lost, lost, s, rng, n_threads)[0]
+    return run_passes(x, lost, lost, s, rng, n_threads, progress, look=look)[0]
 
 
 def share_of_mean(hole: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -1,21 +1,19 @@
 """The outer iteration: groups over the whole picture, their overlapping answers averaged, pass after pass."""
 
 from collections.abc import Callable
-from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmkit.restore.answers import fill_stripe
 from fmkit.restore.correlation import patch_correlation
+from fmkit.restore.looks import Look
 from fmkit.restore.machines import fill_by_machines
 from fmkit.restore.patches import search_moments
 from fmkit.restore.settings import Settings
 from fmkit.restore.stripes import Part, any_in_patch, sum_stripes
 
 OnProgress = Callable[[int, int], object]
-LONG = 1.0  # seconds
-OnPass = Callable[[NDArray[np.float32]], object]
 
 
 def run_passes(
@@ -28,7 +26,7 @@ def run_passes(
     progress: OnProgress | None = None,
     with_variance: bool = False,
     observed: NDArray[np.float32] | None = None,
-    on_pass: OnPass | None = None,
+    look: Look | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Improve the filling of lost pixels by groups of similar patches.
 
@@ -51,8 +49,8 @@ def run_passes(
     with_variance : bool, default False
     observed : float32 ndarray of the shape of `planes`, optional
         What is known of each pixel; by default what stands in `planes`, which the Gaussians are fitted to.
-    on_pass : callable of (planes), optional
-        Called after each pass, and in the midst of a long one, with the filling so far, which goes on changing.
+    look : Look, optional
+        Shown the filling after each pass, and in the midst of a long one.
 
     Returns
     -------
@@ -70,7 +68,7 @@ def run_passes(
     confidence = np.where(lost, np.float32(s.filled_confidence), np.float32(1))
     touches_open = any_in_patch(np.asarray(open_.any(axis=0)), s.patch)
     prior = _prior_correlation(s, x[:n_joint])
-    looked = monotonic()
+    look = look or Look()
     for t in range(s.n_passes):
         final = t + 1 == s.n_passes
         tau = s.tau_first * (s.tau_last / s.tau_first) ** (t / max(1, s.n_passes - 1))
@@ -113,14 +111,12 @@ def run_passes(
             n: int = len(stripes),
             active: NDArray[np.float32] = active,
         ) -> None:
-            nonlocal looked
             if progress is not None:
                 progress(t * n_rows + done * n_rows // n, s.n_passes * n_rows)
-            if on_pass is not None and monotonic() - looked > LONG:
+            if look.due:
                 some, so_far = (sums[0] > 0) & open_, x.copy()
                 so_far[: len(active)][some] = sums[1][some] / sums[0][some]
-                on_pass(so_far)
-                looked = monotonic()
+                look(so_far)
 
         sums = sum_stripes(answers, stripes, (n_sums, *active.shape), n_threads, tell)
         answered = (sums[0] > 0) & open_
@@ -129,9 +125,7 @@ def run_passes(
             last_variance = np.zeros_like(x)
             last_variance[answered] = variance
         active[answered] += np.float32(1 if final else s.relaxation) * (mean - active[answered])
-        if on_pass is not None:
-            on_pass(x)
-            looked = monotonic()
+        look(x)
     return x, last_variance
 
 

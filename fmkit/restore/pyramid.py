@@ -6,7 +6,6 @@ votes agree with each other and with the hole's rim.
 """
 
 from dataclasses import replace
-from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from fmkit.restore.detail import with_detail
 from fmkit.restore.exemplars import PATCH, SHARPENING, Field, fill_by_votes, finer_field
 from fmkit.restore.kriging import krige
+from fmkit.restore.looks import Look
 from fmkit.restore.means import for_holes, mean_filling, share_of_mean, wide_holes
-from fmkit.restore.passes import LONG, OnPass, OnProgress, run_passes
-from fmkit.restore.regular import OnHole, fill_regular
+from fmkit.restore.passes import OnProgress, run_passes
+from fmkit.restore.regular import fill_regular
 from fmkit.restore.settings import Settings
 from fmkit.restore.start import enlarge, shrink, smooth_fill
 from fmkit.restore.texture import texture_planes
@@ -33,7 +33,7 @@ def fill_planes(
     n_threads: int,
     progress: OnProgress | None = None,
     with_variance: bool = False,
-    on_pass: OnPass | None = None,
+    look: Look | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Fill the lost pixels of planes.
 
@@ -47,7 +47,7 @@ def fill_planes(
         Values of lost pixels are ignored.
     lost : bool ndarray of shape (n_rows, n_columns)
         At least one pixel is known.
-    settings, rng, n_threads, progress, with_variance, on_pass
+    settings, rng, n_threads, progress, with_variance, look
         See `run_passes`, as for what is returned.
     """
     n_planes, n_rows, n_columns = planes.shape
@@ -56,14 +56,10 @@ def fill_planes(
     planes, lost = np.pad(planes, [(0, 0), *grow]), np.pad(lost, grow, constant_values=True)
     inside = np.s_[:, :n_rows, :n_columns]
 
-    def look(x: NDArray[np.float32]) -> None:
-        if on_pass is not None:
-            on_pass(x[:n_planes][inside])
-
-    wide = wide_holes(lost, settings.depth)
-    planes, lost, foretold = fill_regular(
-        planes, lost, wide, settings.noise, None if on_pass is None else _over_smooth(look, planes, lost, wide)
-    )
+    look = (look or Look()).through(lambda x: x[:n_planes][inside])
+    planes, wide = smooth_fill(planes, lost), wide_holes(lost, settings.depth)
+    look(planes)
+    planes, lost, foretold = fill_regular(planes, lost, wide, settings.noise, look)
     variance: NDArray[np.float32] | None = np.zeros_like(planes) if with_variance else None
     if wide_holes(lost, settings.depth).any():
         planes = np.concatenate([planes, texture_planes(planes[0], lost)])
@@ -73,29 +69,9 @@ def fill_planes(
         planes, spread = krige(smooth_fill(planes, lost), lost, settings.fields, n_threads, progress)
         variance = spread if with_variance else None
     elif lost.any():
-        x = _first_filling(planes, lost, settings, rng, n_threads, None if on_pass is None else look)
-        look(x)
-        planes, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance, on_pass=look)
+        x = _first_filling(planes, lost, settings, rng, n_threads, look)
+        planes, variance = run_passes(x, lost, lost, settings, rng, n_threads, progress, with_variance, look=look)
     return planes[inside], None if variance is None else (variance + foretold)[inside]
-
-
-def _over_smooth(
-    look: OnPass, planes: NDArray[np.float32], lost: NDArray[np.bool_], wide: NDArray[np.bool_]
-) -> OnHole | None:
-    """Look at a smooth filling at once, where wide holes are tried first, and now and then at what became of them."""
-    if not wide.any():
-        return None
-    smooth = smooth_fill(planes, lost)
-    look(smooth)
-    looked = monotonic()
-
-    def on_hole(x: NDArray[np.float32], left: NDArray[np.bool_]) -> None:
-        nonlocal looked
-        if monotonic() - looked > LONG:
-            look(np.where(left, smooth, x))
-            looked = monotonic()
-
-    return on_hole
 
 
 def _first_filling(
@@ -104,7 +80,7 @@ def _first_filling(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
-    on_pass: OnPass | None,
+    look: Look,
 ) -> NDArray[np.float32]:
     """Smooth or, where most is lost, from a picture of half the size, of which less is lost, restored in a few passes.
 
@@ -113,11 +89,11 @@ def _first_filling(
     if lost.mean() < MOST or min(lost.shape) < 4 * settings.patch:
         return smooth_fill(planes, lost)
     coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-    gone, coarser = weight == 0, _enlarged(on_pass, planes, lost)
+    gone, coarser = weight == 0, _enlarged(look, planes, lost)
     x = _first_filling(coarse, gone, settings, rng, n_threads, coarser)
     if gone.any():
         few = replace(settings, n_passes=4, correlation=None)
-        x, _ = run_passes(x, gone, gone, few, rng, n_threads, on_pass=coarser)
+        x, _ = run_passes(x, gone, gone, few, rng, n_threads, look=coarser)
     return np.where(lost, enlarge(x, lost.shape), planes)
 
 
@@ -133,8 +109,8 @@ def _fill_level(
     settings: Settings,
     rng: np.random.Generator,
     n_threads: int,
-    progress: OnProgress | None = None,
-    on_pass: OnPass | None = None,
+    progress: OnProgress | None,
+    look: Look,
     level: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Field | None]:
     """Fill `planes`, of which the first `n_passed` are the picture's; also their variances, and the field of the votes.
@@ -143,15 +119,13 @@ def _fill_level(
     """
     variance = np.zeros((n_passed, *lost.shape), np.float32)
 
-    def look(x: NDArray[np.float32]) -> None:
-        if on_pass is not None:
-            on_pass(x[:n_passed])
+    look = look.through(lambda x: x[:n_passed])
 
     def passes(x: NDArray[np.float32], open_: NDArray[np.bool_], s: Settings, part: int) -> None:
         if open_.any():
             filled, spread = run_passes(
                 *(x[:n_passed], lost, open_, s, rng, n_threads, _part(progress, part), not level),
-                on_pass=on_pass,
+                look=look,
             )
             x[:n_passed] = filled
             if spread is not None:
@@ -165,14 +139,14 @@ def _fill_level(
         hole, field = lost, None
     else:
         coarse, weight = shrink(np.where(lost, np.float32(0), planes), (~lost).astype(np.float32))
-        within = _part(progress, 0), _enlarged(on_pass, planes[:n_passed], lost), level + 1
+        within = _part(progress, 0), _enlarged(look, planes[:n_passed], lost), level + 1
         coarse, _, field = _fill_level(coarse, n_passed, weight == 0, settings, rng, n_threads, *within)
         x = np.where(lost, enlarge(coarse, lost.shape), planes)
         look(x)
         passes(x, lost & ~wide, settings, 1)
         hole, field = wide, None if field is None else finer_field(field, wide)
     sharpening = () if level else SHARPENING
-    votes = fill_by_votes(x, hole, field, rng, n_threads, _part(progress, 2), sharpening)
+    votes = fill_by_votes(x, hole, field, rng, n_threads, _part(progress, 2), look, sharpening)
     if level:
         return votes.soft, variance, votes.field
     x = votes.soft.copy()
@@ -181,8 +155,11 @@ def _fill_level(
     passed = x[:n_passed, hole]
     share = share_of_mean(hole)
     if share.any():
-        mean = mean_filling(x[:n_passed], hole & (share > 0), settings, rng, n_threads)
-        x[:n_passed] += share * (mean - x[:n_passed])
+        agreed = x[:n_passed].copy()
+        mixed = look.through(lambda mean: agreed + share * (mean - agreed))
+        mean_of = hole & (share > 0)
+        mean = mean_filling(agreed, mean_of, settings, rng, n_threads, _part(progress, 4), mixed)
+        x[:n_passed] = agreed + share * (mean - agreed)
     certain = np.float32(CERTAIN)
     x += certain / (certain + votes.doubt) * (votes.soft - x)
     x = with_detail(x, votes.sharp, hole)
@@ -192,15 +169,13 @@ def _fill_level(
     return x, variance, votes.field
 
 
-def _enlarged(on_pass: OnPass | None, planes: NDArray[np.float32], lost: NDArray[np.bool_]) -> OnPass | None:
-    """What is told of a picture of half the size, told as of this one."""
-    if on_pass is None:
-        return None
-    return lambda x: on_pass(np.where(lost, enlarge(x, lost.shape), planes))
+def _enlarged(look: Look, planes: NDArray[np.float32], lost: NDArray[np.bool_]) -> Look:
+    """A look at a picture of half the size, seen as this one."""
+    return look.through(lambda x: np.where(lost, enlarge(x, lost.shape), planes))
 
 
 def _part(progress: OnProgress | None, part: int) -> OnProgress | None:
-    """Progress of one of the four parts of a level, the first of which is the coarser one."""
+    """Progress of one of the five parts of a level, the first of which is the coarser one."""
     if progress is None:
         return None
-    return lambda done, total: progress((1000 * part + 1000 * done // total) // 4, 1000)
+    return lambda done, total: progress((1000 * part + 1000 * done // total) // 5, 1000)

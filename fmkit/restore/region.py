@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fmkit.restore.channels import fill_channels
 from fmkit.restore.cleaning import clean_planes
+from fmkit.restore.looks import Look
 from fmkit.restore.means import least_depth
 from fmkit.restore.model import PictureModel
 from fmkit.restore.pyramid import fill_planes
@@ -26,7 +27,7 @@ def fill_region(
     n_threads: int,
     with_std: bool,
     tell: Callable[[float], None],
-    look: Callable[[NDArray[np.float32]], object] | None = None,
+    look: Look | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """All values of a region, in units of 1/255 of the picture's range, and the model's own standard deviations.
 
@@ -37,13 +38,14 @@ def fill_region(
     model, settings, rng, n_threads
     with_std : bool
     tell : callable of (share done)
-    look : callable of (values), optional
-        Called after each pass with the values so far, where all channels lost the same pixels.
+    look : Look, optional
+        Shown the values so far, of shape (n_rows, n_columns, n_colours).
     """
 
     def progress(done: int, total: int) -> None:
         tell(done / max(total, 1))
 
+    look = look or Look()
     settings = replace(settings, noise=model.noise, correlation=model.correlation)
     scaled = model.scale.to(np.where(lost, colours.dtype.type(0), colours))
     gone = np.asarray(lost.all(axis=2))
@@ -53,16 +55,17 @@ def fill_region(
         planes = np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
         masks = np.ascontiguousarray(np.moveaxis(lost, -1, 0))
         filled, variance = fill_channels(
-            planes, masks, replace(settings, denoise=False), rng, n_threads, progress, with_std
+            *(planes, masks, replace(settings, denoise=False), rng, n_threads, progress, with_std),
+            look.through(lambda x: np.moveaxis(x, 0, -1)),
         )
         if settings.denoise:
             filled = clean_planes(filled, masks, settings, rng, n_threads)
         return np.moveaxis(filled, 0, -1), _std(None if variance is None else np.moveaxis(variance, 0, -1))
     space = model.space
     planes = space.split(scaled.astype(np.float64))
-    on_pass = None if look is None else lambda x: look(space.join(x).astype(np.float32))
     filled, variance = fill_planes(
-        planes, gone, replace(settings, denoise=False), rng, n_threads, progress, with_std, on_pass
+        *(planes, gone, replace(settings, denoise=False), rng, n_threads, progress, with_std),
+        look.through(lambda x: space.join(x).astype(np.float32)),
     )
     if settings.denoise:
         filled = clean_planes(filled, gone, settings, rng, n_threads)

@@ -9,12 +9,14 @@ Source: Nystroem's method, as in Goreinov, Tyrtyshnikov and Zamarashkin, A Theor
 (1997); regular textures as matrices of low rank: Liang, Ren, Zhang and Ma, Repairing Sparse Low-Rank Texture (2012).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects, label
+
+from fmkit.restore.looks import Look
 
 RIM = 6  # pixels around the hole that are foretold to see whether it works
 MARGIN = 48  # least rows and columns on each side of a hole's window; twice the hole's side if that is more
@@ -47,15 +49,12 @@ class Regular(NamedTuple):
     """Of the shape of `planes`: the mean squared error of a hole's rim in pixels that were filled; else 0."""
 
 
-OnHole = Callable[[NDArray[np.float32], NDArray[np.bool_]], object]
-
-
 def fill_regular(
     planes: NDArray[np.float32],
     lost: NDArray[np.bool_],
     wide: NDArray[np.bool_],
     noise: float,
-    on_hole: OnHole | None = None,
+    look: Look | None = None,
 ) -> Regular:
     """Fill the wide holes that lie in a regular texture.
 
@@ -67,8 +66,8 @@ def fill_regular(
         The part of `lost` that is wide holes.
     noise : float
         Standard deviation of the known pixels' noise.
-    on_hole : callable of (planes, what is lost still), optional
-        Called after each hole that was looked at.
+    look : Look, optional
+        Shown what became of the planes, now and then.
     """
     x, left, variance = planes.copy(), lost.copy(), np.zeros_like(planes)
     labels, _ = label(wide, np.ones((3, 3)))
@@ -91,8 +90,8 @@ def fill_regular(
                 found[number] = answer
                 if answer.error.sum() <= ERROR**2:
                     fill(number)
-            if on_hole is not None:
-                on_hole(x, left)
+            if look is not None and look.due:
+                look(x)
     for number in sorted(windows.keys() & found.keys()):  # as noise allows, after those that are sure
         fill(number)
     return Regular(x, left, variance)
