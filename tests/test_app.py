@@ -18,8 +18,9 @@ from click.testing import CliRunner
 from fmkit.app.strokes import painted
 from fmkit.errors import InputError
 from fmkit.restore import restore_image
-from fmkit.restore.picture_file import write_view
+from fmkit.restore.picture_file import read_pages, write_view
 from tests.app_page import served
+from tests.command_line import call
 
 ASKED = {"points": [[8, 8], [24, 8]], "size": 3}
 
@@ -106,11 +107,49 @@ def test_a_picture_that_unpacks_to_more_than_may_be_is_refused_by_its_header(ask
     assert told.startswith("bomb.png: pictures of at most 50 megapixels are taken, this one has 3,600")
 
 
-def test_a_tiff_of_several_pages_is_refused_with_what_takes_it(asker, tmp_path):
-    write_view(tmp_path / "scans.tif", [np.zeros((8, 9), np.uint8)] * 3)
+def test_pages_of_a_tiff_are_restored_as_the_command_line_does_it(asker, tmp_path):
+    ramp = (7 * np.add.outer(np.arange(40), 2 * np.arange(60)) % 256).astype(np.uint8)
+    write_view(tmp_path / "scans.tif", [ramp, ramp.T, ramp[::-1]])
+    status, told = asker.ask("PUT", "/pictures?name=scans.tif", (tmp_path / "scans.tif").read_bytes())
+    assert status == 200
+    assert [(page["name"], page["width"]) for page in told] == [
+        ("scans.tif, page 1", 60),
+        ("scans.tif, page 2", 40),
+        ("scans.tif, page 3", 60),
+    ]
+    for number in (3, 1):
+        asker.ask("POST", f"/pictures/{number}/restore", {"strokes": [ASKED], "quality": "fast"})
+    for number in (3, 1):
+        for _ in range(600):
+            status, body = asker.ask("GET", f"/pictures/{number}/restored")
+            if status == 200:
+                break
+            time.sleep(0.1)
+    (tmp_path / "page.tif").write_bytes(body)
+    (tmp_path / "scans_mask.tif").write_bytes(asker.ask("GET", "/pictures/1/mask")[1])
+    command = asker.facts()["restore"][0]["command"]
+    assert command == "fmkit restore scans.tif --mask scans_mask.tif --quality fast --out scans_restored.tif"
+    assert call(*command.split()[1:], cwd=tmp_path).returncode == 0
+    pairs = list(zip(*(read_pages(tmp_path / name) for name in ("page.tif", "scans_restored.tif")), strict=True))
+    assert len(pairs) == 3
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours.pixels, theirs.pixels)
+    assert (pairs[0][0].pixels != ramp).any()
+    np.testing.assert_array_equal(pairs[1][0].pixels, ramp.T)
+
+    asker.ask("POST", "/pictures/2/restore", {"strokes": [ASKED], "quality": "balanced"})
+    for _ in range(600):
+        told = asker.facts()["restore"][1]
+        if told["state"] == "done":
+            break
+        time.sleep(0.1)
+    assert told["command"].startswith("# pages were restored in different qualities")
+
+
+def test_a_tiff_of_very_many_pages_is_refused(asker, tmp_path):
+    write_view(tmp_path / "scans.tif", [np.zeros((8, 9), np.uint8)] * 101)
     assert asker.refusal("PUT", "/pictures?name=scans.tif", (tmp_path / "scans.tif").read_bytes()) == (
-        "scans.tif: the file holds 3 pages: the command fmkit restore takes all of them, "
-        "here save the one to use by itself"
+        "scans.tif: files of at most 100 pages are taken, this one has 101"
     )
 
 
@@ -185,10 +224,10 @@ def test_twenty_pictures_of_two_tabs_at_once_are_not_mixed(address):
         tab = tabs[k % 2]
         status, told = tab.ask("PUT", "/pictures?name=same.png", png_bytes(pictures[k]))
         assert status == 200
-        assert (
-            tab.ask("POST", f"/pictures/{told['number']}/restore", {"strokes": strokes[k], "quality": "fast"})[0] == 200
-        )
-        return told["number"]
+        number = told[0]["number"]
+        asked = {"strokes": strokes[k], "quality": "fast"}
+        assert tab.ask("POST", f"/pictures/{number}/restore", asked)[0] == 200
+        return number
 
     with ThreadPoolExecutor(20) as pool:
         numbers = list(pool.map(work, range(20)))

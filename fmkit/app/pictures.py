@@ -10,46 +10,41 @@ import pyvips
 from numpy.typing import NDArray
 
 from fmkit.errors import InputError
-from fmkit.restore.picture_file import Picture, count_pages, picture_size, read_picture, without_alpha
+from fmkit.restore.picture_file import page_sizes, without_alpha
 from fmkit.restore.views import displayed, heat, scale_of
 
 MOST_PIXELS = 52_000_000
+MOST_PAGES = 100  # of a file
 MOST_MEGAPIXELS = 50  # as it is told: cameras of 50 megapixels have a few more
 SIDE = 4096  # pixels: the longest of a view; a canvas of more is refused by some browsers
 LOST_COLOUR = (255, 0, 90, 255)
 
 
-def read_checked(path: Path) -> Picture:
-    """A picture that is not too large, which its header tells before anything is unpacked.
+def check_pixels(path: Path, command: str) -> int:
+    """The number of pages, of a picture that is not too large, which headers tell before anything is unpacked.
+
+    Parameters
+    ----------
+    path : Path
+    command : str
+        That takes larger ones.
 
     Raises
     ------
     InputError
-        If it is too large, has several pages, or as `read_picture`.
+        If all pages together are too large, or too many, or as `page_sizes`.
     OSError
         If it cannot be read.
     """
-    check_pixels(path, "fmkit restore")
-    n_pages = count_pages(path)
-    if n_pages > 1:
+    sizes = page_sizes(path, MOST_PAGES)
+    n_pixels = sum(n_rows * n_columns for n_rows, n_columns in sizes)
+    if n_pixels > MOST_PIXELS:
         raise InputError(
-            f"the file holds {n_pages} pages: the command fmkit restore takes all of them, here save the one to use by "
-            "itself",
+            f"pictures of at most {MOST_MEGAPIXELS} megapixels are taken, this one has {n_pixels / 1e6:,.0f}: the "
+            f"command {command} takes any",
             path=path,
         )
-    return read_picture(path)
-
-
-def check_pixels(path: Path, command: str) -> None:
-    """Raise an InputError of a picture that is too large for the page, which names the command that takes it."""
-    n_rows, n_columns = picture_size(path)
-    if n_rows * n_columns > MOST_PIXELS:
-        megapixels = n_rows * n_columns / 1e6
-        raise InputError(
-            f"pictures of at most {MOST_MEGAPIXELS} megapixels are taken, this one has {megapixels:,.0f}: the command "
-            f"{command} takes any",
-            path=path,
-        )
+    return len(sizes)
 
 
 def view_of(pixels: NDArray[Any], most: int = SIDE) -> NDArray[np.uint8]:

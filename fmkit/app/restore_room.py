@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from fmkit.app.restoring import Queue, Work
 from fmkit.app.sessions import Session
+from fmkit.app.sheets import Sheets
 from fmkit.app.uploads import received, told_in
 from fmkit.errors import InputError
 
@@ -38,21 +39,21 @@ class RestoreRoom:
         """What the page shows of each."""
         return [work.facts() for work in list(self.works.values())]
 
-    def add(self, path: Path) -> Work:
-        """Take a file up."""
-        if len(self.works) >= MOST_PICTURES:
-            raise InputError(f"{MOST_PICTURES} pictures are the most of a page: remove some")
-        self._last += 1
-        number = self._last
+    def add(self, path: Path) -> list[dict[str, Any]]:
+        """Take the pages of a file up; what the page shows of each."""
         try:
-            work = Work(number, path, self.queue, self.session.told)
+            sheets = Sheets(path)
+            if len(self.works) + sheets.n_pages > MOST_PICTURES:
+                raise InputError(f"{MOST_PICTURES} pictures are the most of a page: remove some")
+            first, self._last = self._last + 1, self._last + sheets.n_pages
+            works = [Work(first + page, sheets, page, self.queue, self.session.told) for page in range(sheets.n_pages)]
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         if self.session.closed:
             raise InputError("the page was closed")
-        self.works[number] = work
-        return work
+        self.works |= {work.number: work for work in works}
+        return [work.facts() for work in works]
 
     def work(self, request: Request) -> Work:
         """The picture that a request names."""
@@ -78,14 +79,14 @@ async def upload(request: Request) -> Response:
     """Take a picture up."""
     here = room(request)
     path = await received(request, here.session)
-    return JSONResponse((await run_in_threadpool(here.add, path)).facts())
+    return JSONResponse(await run_in_threadpool(here.add, path))
 
 
 async def example(request: Request) -> Response:
     """Take the shipped painting up, with damage drawn on it."""
     here = room(request)
     path = await run_in_threadpool(scratched_painting, here.session.new_folder())
-    return JSONResponse((await run_in_threadpool(here.add, path)).facts())
+    return JSONResponse(await run_in_threadpool(here.add, path))
 
 
 def scratched_painting(folder: Path) -> Path:
@@ -132,7 +133,7 @@ async def look(request: Request) -> Response:
         return Response(await run_in_threadpool(work.found_png), media_type="image/png")
     files = {"view": work.view}
     if work.state == "done":
-        files |= {"after": work.after, "certainty": work.overlay, "restored": work.out, "mask": work.mask}
+        files |= {"after": work.after, "certainty": work.overlay, "restored": work.sheets.out, "mask": work.sheets.mask}
     path = files.get(name)
     if path is None or not path.is_file():
         raise InputError("this is not there yet: restore the picture first")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -14,20 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from fmkit.app.pictures import as_jpeg, certainty_png, mask_png, read_checked, view_of, write_jpeg
+from fmkit.app.pictures import as_jpeg, certainty_png, mask_png, view_of, write_jpeg
+from fmkit.app.sheets import Sheets
 from fmkit.app.strokes import painted
 from fmkit.cli._sentences import sentence_of
 from fmkit.errors import InputError
 from fmkit.restore import find_damage, restore_image
-from fmkit.restore.album import beside
 from fmkit.restore.detect import Kind
-from fmkit.restore.lost import lost_by_mask_file
-from fmkit.restore.picture_file import write_picture, write_view
 from fmkit.restore.settings import QUALITIES
 
 State = Literal["new", "finding", "waiting", "running", "done", "stopped", "failed"]
 MENDABLE = (InputError, OSError, MemoryError)
-MADE = ".made"  # a folder that no upload can be called
 PREVIEW_SIDE = 1600  # pixels of what is shown while it sharpens
 NOTHING_LOST = "nothing is painted: paint over what is lost, or press Find damage"
 
@@ -65,19 +61,19 @@ class Work:
     ----------
     number : int
         By which the page calls it.
-    path : Path
-        The uploaded file, alone in its folder; what is made lies beside it.
+    sheets : Sheets
+        The uploaded file.
+    page : int
+        Of the file, from 0.
     queue : Queue
     told : callable
         A sentence as the page may show it.
     """
 
-    def __init__(self, number: int, path: Path, queue: Queue, told: Callable[[str], str]) -> None:
-        self.number, self.path, self.queue, self.told = number, path, queue, told
-        self.made = path.parent / MADE
-        self.made.mkdir()
+    def __init__(self, number: int, sheets: Sheets, page: int, queue: Queue, told: Callable[[str], str]) -> None:
+        self.number, self.sheets, self.page, self.queue, self.told = number, sheets, page, queue, told
         with queue.viewing:
-            picture = read_checked(path)
+            picture = sheets.read(page)
             self.shape = picture.pixels.shape[:2]
             self.kind = f"{picture.pixels.dtype.itemsize * 8} bits a channel"
             write_jpeg(self.view, view_of(picture.pixels))
@@ -95,40 +91,26 @@ class Work:
     @property
     def view(self) -> Path:
         """The picture as the page shows it."""
-        return self.made / "view.jpeg"
-
-    @property
-    def out(self) -> Path:
-        """The restored picture."""
-        return beside(self.made / self.path.name)
-
-    @property
-    def mask(self) -> Path:
-        """What was painted, white."""
-        return self.made / f"{self.path.stem}_mask.png"
+        return self.sheets.part("view.jpeg", self.page)
 
     @property
     def after(self) -> Path:
         """The restored picture as the page shows it."""
-        return self.made / "after.jpeg"
+        return self.sheets.part("after.jpeg", self.page)
 
     @property
     def overlay(self) -> Path:
         """How sure each filled pixel is, as colours."""
-        return self.made / "certainty.png"
+        return self.sheets.part("certainty.png", self.page)
 
     @property
     def found(self) -> list[Path]:
         """The masks that `find_damage` made."""
-        return [self.made / f"found{k + 1}.npy" for k in range(self.n_finds)]
+        return [self.sheets.part(f"found{k + 1}.npy", self.page) for k in range(self.n_finds)]
 
-    def command(self) -> str:
-        """The command line that makes the same picture."""
-        name = self.path.name if not self.path.name.startswith("-") else f"./{self.path.name}"
-        words = ["fmkit", "restore", name, "--mask", self.mask.name, "--quality", self.quality]
-        if self.certainty:
-            words += ["--uncertainty", f"{self.path.stem}_uncertainty.png"]
-        return shlex.join([*words, "--out", self.out.name])
+    @property
+    def _lost(self) -> Path:
+        return self.sheets.part("lost.npy", self.page)
 
     def facts(self) -> dict[str, Any]:
         """What the page shows."""
@@ -137,7 +119,7 @@ class Work:
         left = seconds * (1 - self.share) / self.share if running and self.share > 0.02 else None
         return {
             "number": self.number,
-            "name": self.path.name,
+            "name": self.sheets.name(self.page),
             "width": self.shape[1],
             "height": self.shape[0],
             "kind": self.kind,
@@ -154,8 +136,8 @@ class Work:
             "lost": self.n_lost,
             "quality": self.quality,
             "certainty": self.top if self.state == "done" and self.certainty else None,
-            "command": self.command() if self.state == "done" else "",
-            "files": [self.out.name, self.mask.name] if self.state == "done" else [],
+            "command": self.sheets.command() if self.state == "done" else "",
+            "files": [self.sheets.out.name, self.sheets.mask.name] if self.state == "done" else [],
         }
 
     def find(self, kind: Any = "auto") -> None:
@@ -182,8 +164,8 @@ class Work:
         if not lost.any():
             raise InputError(NOTHING_LOST)
         if lost.all():
-            raise InputError("every pixel is lost, and nothing is known to fill them from", path=self.path)
-        write_view(self.mask, [lost.astype(np.uint8) * 255])
+            raise InputError("every pixel is lost, and nothing is known to fill them from", path=self.sheets.path)
+        np.save(self._lost, lost)
         self.n_lost, self.quality, self.certainty = int(lost.sum()), quality, bool(certainty)
         self.state, self.error, self.share, self.n_previews = "waiting", "", 0.0, 0
         self._stop.clear()
@@ -203,12 +185,12 @@ class Work:
     def found_png(self) -> bytes:
         """What `find_damage` found, for the page."""
         if not self.found:
-            raise InputError("nothing was looked for yet: press Find damage", path=self.path)
+            raise InputError("nothing was looked for yet: press Find damage", path=self.sheets.path)
         return mask_png(np.load(self.found[-1]))
 
     def _check_free(self) -> None:
         if self.state in ("finding", "waiting", "running"):
-            raise InputError("this picture is being worked on: wait, or stop it", path=self.path)
+            raise InputError("this picture is being worked on: wait, or stop it", path=self.sheets.path)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do it; what goes wrong is told on the page."""
@@ -230,16 +212,15 @@ class Work:
                 raise Stopped
             self.share = done / total
 
-        damage = find_damage(read_checked(self.path).colours, kind, progress=progress).mask
-        np.save(self.made / f"found{self.n_finds + 1}.npy", damage)
+        damage = find_damage(self.sheets.read(self.page).colours, kind, progress=progress).mask
+        np.save(self.sheets.part(f"found{self.n_finds + 1}.npy", self.page), damage)
         self.n_finds += 1
         self.n_found, self.n_places = int(damage.sum()), int(label(damage, np.ones((3, 3)))[1])
         self.state = "new"
 
     def _restore(self) -> None:
         self.started, self.state = time.monotonic(), "running"
-        picture = read_checked(self.path)
-        (lost,) = lost_by_mask_file(self.mask, [picture])
+        picture, lost = self.sheets.read(self.page), np.load(self._lost)
 
         def progress(done: int, total: int) -> None:
             if self._stop.is_set():
@@ -259,6 +240,6 @@ class Work:
             answer, std = answer
             png, self.top = certainty_png(std, lost)
             self.overlay.write_bytes(png)
-        write_picture(self.out, answer, picture)
+        self.sheets.finish(self.page, picture, answer, lost, self.quality, self.certainty)
         write_jpeg(self.after, view_of(answer))
         self.seconds, self.share, self.state = time.monotonic() - self.started, 1.0, "done"

@@ -49,8 +49,14 @@ def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels[:, :, :-1] if pixels.ndim == 3 and pixels.shape[2] in (2, 4) else pixels
 
 
-def read_picture(path: str | Path) -> Picture:
+def read_picture(path: str | Path, page: int | None = None) -> Picture:
     """Read a PNG, JPEG, TIFF or WebP picture.
+
+    Parameters
+    ----------
+    path : path
+    page : int, optional
+        Of a TIFF file of several, from 0.
 
     Raises
     ------
@@ -59,38 +65,30 @@ def read_picture(path: str | Path) -> Picture:
     OSError
         If it cannot be read.
     """
+    if page is not None:
+        return _read(_opened(path, page=page), f"{path}, page {page + 1}")
     image = _opened(path)
     if _n_pages(image) > 1:
         raise InputError(f"the file holds {_n_pages(image)} pages: save the one to use by itself", path=path)
     return _read(image, path)
 
 
-def picture_size(path: str | Path) -> tuple[int, int]:
-    """Rows and columns of the first page, as they are stored; of the file only the header is read.
+def page_sizes(path: str | Path, most: int) -> list[tuple[int, int]]:
+    """Rows and columns, as they are stored, of the pages of a TIFF file, or of another's picture; by headers alone.
 
     Raises
     ------
     InputError
-        If it is no PNG, JPEG, TIFF or WebP picture.
+        If it is no PNG, JPEG, TIFF or WebP picture, or has more than `most` pages.
     OSError
         If it cannot be read.
     """
     image = _opened(path)
-    return image.height, image.width
-
-
-def count_pages(path: str | Path) -> int:
-    """Pages of a TIFF file, 1 of another; of the file only the header is read.
-
-    Raises
-    ------
-    InputError
-        If it is no PNG, JPEG, TIFF or WebP picture.
-    OSError
-        If it cannot be read.
-    """
-    image = _opened(path)
-    return _n_pages(image) if image.get("vips-loader").startswith("tiffload") else 1
+    n_pages = _n_pages(image) if image.get("vips-loader").startswith("tiffload") else 1
+    if n_pages > most:
+        raise InputError(f"files of at most {most} pages are taken, this one has {n_pages:,}", path=path)
+    images = [image, *(_opened(path, page=page) for page in range(1, n_pages))]
+    return [(image.height, image.width) for image in images]
 
 
 def read_pages(path: str | Path) -> list[Picture]:
@@ -109,7 +107,7 @@ def read_pages(path: str | Path) -> list[Picture]:
         return [_read(image, path)]
     if not image.get("vips-loader").startswith("tiffload"):
         raise InputError(f"an animation of {n_pages} pictures: save the one to use by itself", path=path)
-    return [_read(_opened(path, page=page), f"{path}, page {page + 1}") for page in range(n_pages)]
+    return [read_picture(path, page) for page in range(n_pages)]
 
 
 def _opened(path: str | Path, **options: int) -> Any:

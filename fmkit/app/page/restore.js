@@ -68,9 +68,10 @@ export class Restore {
     for (const file of files) await trying(async () => this.added(await this.server.send("pictures", file)));
   }
 
-  async added(facts) {
-    this.one(facts);
-    if (!this.current || !this.current.painting?.strokes.length) await this.choose(facts.number);
+  /** The pages of a file. */
+  async added(pages) {
+    for (const facts of pages) this.one(facts);
+    if (!this.current || !this.current.painting?.strokes.length) await this.choose(pages[0].number);
     else this.draw();
   }
 
