@@ -12,9 +12,11 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
+from torch import nn
 
 from fmkit import load, save
 from fmkit.deep import CNNClassifier
+from fmkit.deep.convnet import Pointwise
 from fmkit.deep.pictures import as_pictures
 from fmkit.errors import InputError
 
@@ -86,6 +88,15 @@ def test_the_largest_pictures():
     for architecture in ("airbench", "resnet"):
         assert Small(architecture, max_epochs=1, channels=(8, 8, 8)).fit(X, y).predict(X).shape == (4,)
     assert len(Small("airbench").fit(*pictures(4, (64, 64, 3))).layers_) == 11
+
+
+def test_a_pointwise_convolution_that_skips_pixels_is_torchs_own():
+    ours, theirs = Pointwise(8, 16, 2), nn.Conv2d(8, 16, 1, 2)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 8, 57, 56, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(ours(x), theirs(x))
+    X, y = pictures(4, (112, 112, 3))
+    assert Small(["conv 8", "conv 8 1 2", "pool"], max_epochs=1).fit(X, y).predict(X).shape == (4,)
 
 
 def test_digits_are_told_apart():
