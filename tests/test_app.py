@@ -186,7 +186,7 @@ def test_a_path_in_a_field_is_a_word_like_any_other(asker, picture):
     )
     table = b"user,item,rating\na,b,1\n"
     asker.ask("PUT", "/tables?role=ratings&name=t.csv", table)
-    asker.ask("POST", "/learn", {"columns": {"user": "/etc/passwd"}, "quality": "fast"})
+    asker.ask("POST", "/learn", {"columns": {"user": "/etc/passwd"}, "quality": "fast", "feedback": "auto"})
     for _ in range(200):
         told = asker.facts()["recommend"]
         if told["error"]:
@@ -203,10 +203,11 @@ def test_a_path_in_a_field_is_a_word_like_any_other(asker, picture):
         ({"top": 10**9}, "k must be at least 1 place and at most 100, got 1000000000"),
         ({"quality": None}, "quality must be one of fast, balanced, best, got None"),
         ({"columns": ["a"]}, "the columns are not as the page sends them"),
+        ({"feedback": "no"}, "feedback must be one of auto, explicit, implicit, got 'no'"),
     ],
 )
 def test_an_evaluation_that_no_page_asks_for_is_refused(asker, wishes, told):
-    usual = {"columns": {}, "quality": "fast", "how": "random", "test": 0.2, "top": 10}
+    usual = {"columns": {}, "quality": "fast", "feedback": "auto", "how": "random", "test": 0.2, "top": 10}
     assert "there is no table of ratings yet" in asker.refusal("POST", "/evaluation", usual)
     asker.ask("PUT", "/tables?role=ratings&name=t.csv", b"user,item,rating\na,b,1\n")
     assert told in asker.refusal("POST", "/evaluation", usual | wishes)

@@ -154,3 +154,23 @@ def test_an_evaluation_is_stopped_and_refused_as_on_the_command_line(page):
     assert "so far" not in page.text_content("#judging")
     assert not page.is_visible("#judge-stop")
     page.click("#tab-lists")
+
+
+def test_lists_of_what_people_choose_are_learned_where_they_are_asked_for(page):
+    assert "Foretells ratings" in page.inner_text("#aim")
+    page.select_option("#column-rating", "")
+    assert page.is_disabled("#learn-feedback")
+    assert page.input_value("#learn-feedback") == "implicit"
+    page.select_option("#column-rating", "rating")
+    assert page.input_value("#learn-feedback") == "auto"
+    page.select_option("#learn-feedback", "implicit")
+    assert "Each row counts as a choice" in page.inner_text("#aim")
+    page.click("#learn")
+    page.wait_for_selector("#rate-title:has-text('Which of these')", state="attached", timeout=120_000)
+    assert "840 clicks" in page.text_content("#facts")
+    page.click("#tab-judge")
+    page.select_option("#how", "random")
+    page.click("#evaluate")
+    page.wait_for_selector("#evaluate", state="hidden")
+    page.wait_for_selector("#evaluate", timeout=120_000)
+    assert "--feedback implicit" in page.input_value("#judge-command")

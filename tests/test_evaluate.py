@@ -11,6 +11,7 @@ from fmkit.ranking.pairs import Pairs
 from fmkit.recommend import (
     EASE,
     Popularity,
+    Recommender,
     UserItemMeans,
     bootstrap_interval,
     compare,
@@ -21,6 +22,7 @@ from fmkit.recommend import (
     rating_metrics,
     split,
 )
+from fmkit.recommend.comparison import FROM_LIKES
 from fmkit.recommend.entities import Entities
 from fmkit.recommend.interactions import Columns, Interactions
 from fmkit.recommend.parts import Parts
@@ -321,6 +323,14 @@ def test_a_baseline_that_wins_is_told(compared):
     )
     assert beaten.best == "mine"
     assert not any("wins" in note for note in beaten.notes)
+
+
+def test_likes_are_advised_to_models_of_ratings_alone():
+    for feedback, advised in (("explicit", True), ("implicit", False)):
+        model = Recommender(quality="fast", feedback=feedback, n_factors=2, max_iter=2)
+        compared = compare({"mine": model}, films(), how="random", baselines=["UserItemMeans", "EASE"])
+        assert any("EASE beats" in note for note in compared.notes)
+        assert (FROM_LIKES in compared.notes) == advised
 
 
 def test_p_values_are_those_of_paired_tests_by_holm(compared):

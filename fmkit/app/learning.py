@@ -24,7 +24,7 @@ class Task:
     items : Path, or None
     columns : dict of role to column
         Of the ratings.
-    feedback : {"auto", "implicit"}
+    feedback : {"auto", "explicit", "implicit"}
     quality : {"fast", "balanced", "best"}
     """
 
@@ -35,7 +35,7 @@ class Task:
     quality: str
 
     @classmethod
-    def of(cls, tables: Mapping[str, Path], columns: Any, quality: Any) -> Self:
+    def of(cls, tables: Mapping[str, Path], columns: Any, quality: Any, feedback: Any) -> Self:
         """From what a page asks.
 
         Raises
@@ -43,16 +43,19 @@ class Task:
         InputError
             If there is no table, or what is asked is nothing that the page sends.
         """
-        from fmkit.recommend.defaults import Quality
+        from fmkit.recommend.defaults import Feedback, Quality
 
         if "ratings" not in tables:
             raise InputError("there is no table of ratings yet: drop one")
         if quality not in get_args(Quality):
             raise InputError(f"quality must be one of {', '.join(get_args(Quality))}, got {quality!r}")
+        if feedback not in get_args(Feedback):
+            raise InputError(f"feedback must be one of {', '.join(get_args(Feedback))}, got {feedback!r}")
         if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
             raise InputError("the columns are not as the page sends them: reload the page")
         found = {role: columns[role] for role in ROLES if columns.get(role)}
-        feedback = "implicit" if columns.get("rating") == "" else "auto"  # "": somebody chose none
+        if columns.get("rating") == "":  # somebody chose none
+            feedback = "implicit"
         return cls(tables["ratings"], tables.get("items"), found, feedback, quality)
 
     def unfitted(self) -> Any:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fmkit.app.recommending import Asked
 
 NO_MODEL = "there is no model yet: learn one from a table of ratings, or load one"
+WISHES = ("columns", "quality", "feedback")  # for a fit
 
 
 class RecommendRoom:
@@ -71,11 +72,11 @@ class RecommendRoom:
         found = {one: usual_column(names, one) for one in (ROLES if role == "ratings" else ("item", "title"))}
         return {"name": path.name, "columns": names, "found": found}
 
-    def learn(self, columns: Any, quality: Any) -> None:
+    def learn(self, columns: Any, quality: Any, feedback: Any) -> None:
         """Begin a fit of the tables."""
         if self.learning is not None:
             raise InputError("a model is being learned: wait, or stop it")
-        task = Task.of(self.tables, columns, quality)
+        task = Task.of(self.tables, columns, quality, feedback)
         out = self.session.new_folder() / f"{task.ratings.name.partition('.')[0]}.fmkit"
         self.error, self.told = "", []
 
@@ -94,11 +95,11 @@ class RecommendRoom:
         found: list[str] = []
         self.learning = Apart(fit_into, (out, task), told, done)
 
-    def judge(self, columns: Any, quality: Any, how: Any, test: Any, top: Any) -> None:
+    def judge(self, columns: Any, quality: Any, feedback: Any, how: Any, test: Any, top: Any) -> None:
         """Begin to fit a part of the table, and to judge by the other."""
         if self.judging is not None:
             raise InputError("a recommender is being judged: wait, or stop it")
-        trial = Trial.of(Task.of(self.tables, columns, quality), how, test, top)
+        trial = Trial.of(Task.of(self.tables, columns, quality, feedback), how, test, top)
         self.judging_error = ""
 
         def told(found: Any) -> None:
@@ -172,7 +173,7 @@ async def example(request: Request) -> Response:
 async def learn(request: Request) -> Response:
     """Begin a fit."""
     here, told = room(request), await told_in(request)
-    await run_in_threadpool(here.learn, told.get("columns"), told.get("quality"))
+    await run_in_threadpool(here.learn, *(told.get(name) for name in WISHES))
     return JSONResponse(here.facts())
 
 
@@ -186,8 +187,7 @@ async def stop(request: Request) -> Response:
 async def begin_judging(request: Request) -> Response:
     """Begin to judge."""
     here, told = room(request), await told_in(request)
-    wishes = [told.get(name) for name in ("columns", "quality", "how", "test", "top")]
-    await run_in_threadpool(here.judge, *wishes)
+    await run_in_threadpool(here.judge, *(told.get(name) for name in (*WISHES, "how", "test", "top")))
     return JSONResponse(here.facts())
 
 

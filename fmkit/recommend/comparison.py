@@ -246,7 +246,7 @@ def compare(
     if tests:
         notes.append(f"p: paired tests against the best, {next(iter(ordered))}, over users, by Holm over the models")
     if named:
-        of_ratings = any(getattr(recommender, "feedback_", None) == "explicit" for recommender in fitted.values())
+        of_ratings = any(getattr(fitted[name], "feedback_", None) == "explicit" for name in named)
         notes += beaten_by(found, set(names), of_ratings)
     return ModelComparison(ordered, fitted, seconds, tuple(names), headline, tests, parts.split, tuple(notes))
 

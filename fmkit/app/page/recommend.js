@@ -33,7 +33,9 @@ export class Recommend {
     const wishes = () => ({
       columns: Object.fromEntries(ROLES.map((role) => [role, by(`column-${role}`).value])),
       quality: by("learn-quality").value,
+      feedback: by("learn-feedback").value,
     });
+    by("column-rating").onchange = by("learn-feedback").onchange = () => this.aim();
     this.evaluation = new Evaluation(server, wishes);
     by("columns").onsubmit = (event) => {
       event.preventDefault();
@@ -66,6 +68,16 @@ export class Recommend {
       select.replaceChildren(...none, ...told.columns.map((name) => new Option(name)));
       select.value = told.found[one] ?? "";
     }
+    this.aim();
+  }
+
+  /** Without ratings, lists can only be of what people choose. */
+  aim() {
+    const select = by("learn-feedback"), clicks = by("column-rating").value === "";
+    if (clicks || select.disabled) select.value = clicks ? "implicit" : "auto";
+    select.disabled = clicks;
+    by("aim").textContent = select.value === "implicit" ? "Each row counts as a choice. Lists are nearer to what people take up."
+      : "Foretells ratings. Lists may hold what few know and would like.";
   }
 
   /** What the server tells. */
