@@ -39,7 +39,7 @@ def page(chromium, table):
         assert page.input_value("#column-item") == "movieId"
         assert page.input_value("#column-user") == ""
         page.click("#learn")
-        page.wait_for_selector("#learning:has-text('no column for user was found')", timeout=120_000)
+        page.wait_for_selector("#alert:has-text('choose the column that tells who rates')")
         page.select_option("#column-user", "who is it")
         page.click("#learn")
         page.wait_for_selector("#desk:visible", timeout=120_000)

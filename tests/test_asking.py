@@ -52,7 +52,7 @@ def test_only_is_said_of_ratings_that_are_low_for_everyone():
     def gave(ratings):
         rated = np.arange(len(ratings), dtype=np.int32)
         reason = Reason(3.5, 0.0, 0.0, rated, np.array(ratings, np.float32), np.ones(len(ratings)))
-        return in_words(reason, lambda code: "abc"[code])
+        return in_words(reason, lambda code: "abc"[code], 1)
 
     assert gave([5, 4.5]) == "you gave 5 to a, 4.5 to b"
     assert gave([5, 2]) == "you gave 5 to a, only 2 to b"

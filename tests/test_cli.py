@@ -28,7 +28,7 @@ def test_help_lists_every_command():
     ("arguments", "sentence"),
     [
         ([], "fmkit: missing command (see `fmkit --help`)"),
-        (["recomend"], "fmkit: no such command 'recomend'"),
+        (["recomend"], "fmkit: no such command 'recomend': did you mean 'recommend'?"),
         (["_tables"], "fmkit: no such command '_tables'"),
         (["restore"], "fmkit: missing argument 'PICTURE...' (see `fmkit restore --help`)"),
         (["damage"], "fmkit: missing argument 'CLEAN' (see `fmkit damage --help`)"),

@@ -15,6 +15,7 @@ import fmkit.restore.workshop
 from fmkit.restore import psnr, ssim
 from fmkit.restore.lost import lost_by_mask
 from fmkit.restore.picture_file import read_picture
+from fmkit.restore.workshop import NOTHING_FOUND
 from tests.command_line import assert_one_sentence, call
 
 PICTURE = skimage.data.astronaut()[80:140, 170:250]
@@ -217,8 +218,27 @@ def test_a_colour_in_a_jpeg_is_not_exact(folder, lost):
 def test_no_damage_found_is_said(folder, monkeypatch):
     write("clean.png", np.full((20, 20), 7, np.uint8))
     monkeypatch.setattr("fmkit.cli.restore._on_a_terminal", lambda: True)
-    assert fine("clean.png").stderr == "fmkit: clean.png: no damage was found, nothing written\n"
+    assert fine("clean.png").stderr == f"fmkit: clean.png: {NOTHING_FOUND}\n"
     assert not list(folder.glob("*restored*"))
+
+
+def test_a_photograph_for_a_mask_is_noted(folder):
+    write("photo.png", skimage.data.camera()[:64, :64])
+    write("other.png", skimage.data.camera()[200:264, 200:264])
+    told = fine("photo.png", "--mask", "other.png", "--quality", "fast").stderr
+    assert "other.png looks like no mask, which is black and white" in told
+    write("soft.png", (255 * np.clip(np.linspace(-9, 10, 64)[None].repeat(64, 0), 0, 1)).astype(np.uint8))
+    assert (
+        "looks like no mask" not in fine("photo.png", "--mask", "soft.png", "--overwrite", "--quality", "fast").stderr
+    )
+
+
+def test_a_picture_that_is_gone_is_no_success_though_it_was_restored_before(folder):
+    write("a.png", np.zeros((20, 20), np.uint8))
+    write("b_restored.png", np.zeros((20, 20), np.uint8))
+    done = restore("a.png", "b.png", "--detect", "white")
+    assert done.returncode == 1
+    assert "b.png: no such file or directory" in done.stderr
 
 
 def test_the_library_is_asked_for_what_was_wished(folder, asked):

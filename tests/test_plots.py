@@ -258,7 +258,7 @@ def test_reasons_add_up_to_the_rating_expected(recommender, user):
     assert sum(parts) == pytest.approx(whole, abs=5e-3)
     if not isinstance(user, dict):
         assert whole == pytest.approx(recommender.explain(user, 7)["value"].to_numpy().sum(), abs=1e-3)
-    assert labels(ax)[0] == "the mean of all ratings"
+    assert labels(ax)[0] == "what all scores have in common"
     assert labels(ax)[-1] == "rating expected"
     assert sum(name.startswith("you gave") for name in labels(ax)) == 2
     assert ax.texts[-1].get_text() == f"{whole:.2f}"

@@ -191,8 +191,9 @@ def test_an_influence_is_what_the_score_loses_when_the_rating_is_the_one_expecte
 def test_reasons_in_words():
     names = {1: "Alien", 2: "Heat", 3: "Up"}
     reason = Reason(3.5, 0.2, 0.6, np.array([1, 2, 3]), np.array([5, 2, 4.5], np.float32), np.array([0.4, 0.2, -0.1]))
-    assert in_words(reason, names.get) == "liked by everyone, +0.6; you gave 5 to Alien, only 2 to Heat"
-    assert in_words(Reason(3.5, 0, 0, np.array([], int), np.array([]), np.array([])), names.get) == (
+    assert in_words(reason, names.get, 3) == "liked by everyone, +0.6; you gave 5 to Alien, only 2 to Heat"
+    assert in_words(reason, names.get, 0).startswith("by what is known of it, for nobody rated it, +0.6; ")
+    assert in_words(Reason(3.5, 0, 0, np.array([], int), np.array([]), np.array([])), names.get, 1) == (
         "nothing speaks for it but the average rating"
     )
 

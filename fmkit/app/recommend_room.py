@@ -68,7 +68,7 @@ class RecommendRoom:
         if role not in ("ratings", "items"):
             raise InputError(f"{role!r} is no table that is asked for")
         names = TableFile.open(path).names
-        self.tables[role] = path
+        self.tables[role], self.error = path, ""
         found = {one: usual_column(names, one) for one in (ROLES if role == "ratings" else ("item", "title"))}
         return {"name": path.name, "columns": names, "found": found}
 

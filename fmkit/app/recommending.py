@@ -82,8 +82,7 @@ class Asked:
 
     @cached_property
     def _popular(self) -> Any:
-        counts = np.bincount(self.recommender.history_.ratings.items, minlength=len(self.recommender.items_))
-        return np.argsort(-counts, kind="stable")[:POPULAR]
+        return np.argsort(-self.recommender.history_.item_counts, kind="stable")[:POPULAR]
 
     def listed(
         self, user: Any, rated: Any, n: Any = 10, diversity: Any = 0.0, risk: Any = None

@@ -1,4 +1,4 @@
-"""Why something is recommended: a score as steps from the mean of all ratings to what it is."""
+"""Why something is recommended: a score as steps from what all scores have in common to what it is."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reasons(recommender: Any, user: Any, item: Any, *, n: int = 4, ax: Axes | No
     >>> table = {"user": ["ann", "ann", "bob", "bob", "cat"], "item": [1, 2, 2, 3, 1], "rating": [5, 1, 1, 4, 5]}
     >>> ax = plots.reasons(Recommender(random_state=0).fit(table), "ann", 3)
     >>> [label.get_text() for label in ax.get_yticklabels()][::len(ax.get_yticklabels()) - 1]
-    ['the mean of all ratings', 'rating expected']
+    ['what all scores have in common', 'rating expected']
     """
     from fmkit.recommend.accounts import accounts, names_of_items
     from fmkit.recommend.explaining import known_codes

@@ -57,7 +57,7 @@ def accounts(
     Returns
     -------
     list of list of (str, float)
-        Of each item its parts, the mean of all ratings first; their sum is its score.
+        Of each item its parts, what all scores have in common first; their sum is its score.
     """
     model = recommender.model_
     if isinstance(model, RankingModel):
@@ -68,13 +68,15 @@ def accounts(
         return [_largest(row, "other things you have", strongest) for row in rows]
     assert isinstance(model, RatingModel)
     told = []
-    for reason, score in zip(reasons(model, people, own, items), scores, strict=True):
+    counts = recommender.history_.item_counts[items]
+    for reason, score, n_raters in zip(reasons(model, people, own, items), scores, counts, strict=True):
         gave = [
             (f"you gave {rating:g} to {names[item]}", float(value))
             for item, rating, value in zip(reason.rated, reason.ratings, reason.influences, strict=True)
         ]
-        parts: Account = [("the mean of all ratings", reason.bias), ("you, whatever the item", reason.level)]
-        parts.append(("the item, whoever rates it", reason.appeal))
+        parts: Account = [("what all scores have in common", reason.bias), ("you, whatever the item", reason.level)]
+        by_item = "the item, whoever rates it" if n_raters else "what is known of the item, which nobody rated"
+        parts.append((by_item, reason.appeal))
         parts += _largest(gave, "your other ratings", strongest)
         parts.append(("what else is known of you", reason.rest))
         parts.append(("not sure of it", float(score) - reason.score))

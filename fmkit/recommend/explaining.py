@@ -117,7 +117,9 @@ class Explaining(Fitted):
         for person, history in enumerate(own):
             items, one = item[row == person], people.select(np.array([person]))
             if isinstance(model, RatingModel):
-                words += [in_words(reason, name_of) for reason in reasons(model, one, history, items)]
+                counts = self.history_.item_counts[items].tolist()
+                told = zip(reasons(model, one, history, items), counts, strict=True)
+                words += [in_words(reason, name_of, n_raters) for reason, n_raters in told]
             elif isinstance(model, RankingModel):
                 parts = ranking_parts(model, one, int(codes[person]), items, names)
                 words += strongest_in_words(parts, len(items))

@@ -50,6 +50,11 @@ class History:
         return Pairs.of(pairs_of(self.ratings.users, self.ratings.items, *self._shape))
 
     @cached_property
+    def item_counts(self) -> NDArray[np.intp]:
+        """How many interactions each item has."""
+        return np.bincount(self.ratings.items, minlength=self._shape[1])
+
+    @cached_property
     def _order(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         order = np.argsort(self.ratings.users, kind="stable")
         return order, np.searchsorted(self.ratings.users[order], np.arange(self._shape[0] + 1))

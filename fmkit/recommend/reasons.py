@@ -107,7 +107,7 @@ def reasons(model: RatingModel, user: RatingSide, ratings: Ratings, items: NDArr
     ]
 
 
-def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
+def in_words(reason: Reason, name_of: Callable[[int], str], n_raters: int) -> str:
     """The larger of the item's appeal and its match with the user first, each only where it adds something.
 
     Parameters
@@ -115,6 +115,8 @@ def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
     reason : Reason
     name_of : callable
         Gives the name of an item's code.
+    n_raters : int
+        Of the item that is recommended.
     """
     parts = []
     if reason.match >= WORTH_SAYING and len(reason.ratings):
@@ -125,7 +127,8 @@ def in_words(reason: Reason, name_of: Callable[[int], str]) -> str:
         ]
         parts.append((reason.match, f"you gave {', '.join(gave)}" if gave else "it is of the kind that you rate"))
     if reason.appeal >= WORTH_SAYING:
-        parts.append((reason.appeal, f"liked by everyone, {reason.appeal:+.1f}"))
+        why = "liked by everyone" if n_raters else "by what is known of it, for nobody rated it"
+        parts.append((reason.appeal, f"{why}, {reason.appeal:+.1f}"))
     if not parts:
         return "nothing speaks for it but the average rating"
     return "; ".join(words for _, words in sorted(parts, reverse=True))

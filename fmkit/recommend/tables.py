@@ -79,7 +79,10 @@ class TableFile:
                 raise UnicodeError("text holds no zeros")
             header = head.lstrip(b"\r\n").splitlines()[0].decode("utf-8-sig")
         except UnicodeError:
-            raise InputError("this is no table: CSV or TSV in UTF-8, or Parquet, is needed", path=path) from None
+            raise InputError(
+                "this is no table: CSV or TSV in UTF-8, or Parquet, is needed; a spreadsheet is saved as CSV UTF-8",
+                path=path,
+            ) from None
         delimiter = max(",\t;|", key=header.count)
         return cls(path, next(csv.reader([header], delimiter=delimiter)), delimiter)
 

@@ -1,6 +1,6 @@
 """Which pixels of a picture are lost: told by a mask, by a colour or by transparency."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from fmkit.errors import InputError
 from fmkit.restore.picture_file import Picture, read_pages, without_alpha
+
+BLACK = 0.1  # of the full brightness; scanned and JPEG masks have no pure black
+MOST_PLAIN = 0.8  # share of a mask's pixels that are nearly black or white, soft edges aside
 
 COLOURS = {
     "white": (255, 255, 255),
@@ -55,6 +58,13 @@ def lost_by_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(bright.any(axis=2))
 
 
+def looks_like_a_mask(mask: NDArray[Any]) -> bool:
+    """Whether most of a picture is nearly black or white, as masks are and photographs are not."""
+    full = np.iinfo(mask.dtype).max if mask.dtype.kind in "iu" and mask.max() > 1 else 1
+    share = without_alpha(mask) / np.float32(full)
+    return bool(((share < BLACK) | (share > 1 - BLACK)).mean() > MOST_PLAIN)
+
+
 def lost_by_colour(pixels: NDArray[Any], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
     """Pixels of exactly one colour, alpha aside.
 
@@ -93,8 +103,17 @@ def lost_by_alpha(picture: Picture, path: str | Path) -> NDArray[np.bool_]:
     return np.asarray(picture.pixels[:, :, -1] == 0)
 
 
-def lost_by_mask_file(path: str | Path, pages: Sequence[Picture]) -> list[NDArray[np.bool_]]:
+def lost_by_mask_file(
+    path: str | Path, pages: Sequence[Picture], note: Callable[[str], object] = lambda sentence: None
+) -> list[NDArray[np.bool_]]:
     """What a mask file says of each page of a picture; its own pages are as many, or one for all.
+
+    Parameters
+    ----------
+    path : path
+    pages : sequence of Picture
+    note : callable of (sentence), optional
+        Told if it looks like a photograph.
 
     Raises
     ------
@@ -108,6 +127,8 @@ def lost_by_mask_file(path: str | Path, pages: Sequence[Picture]) -> list[NDArra
         raise InputError(
             f"the mask has {len(masks)} pages, the picture {len(pages)}: one is needed, or as many", path=path
         )
+    if not all(looks_like_a_mask(mask.pixels) for mask in masks):
+        note(f"{path} looks like no mask, which is black and white: what is bright in it is taken for lost")
     lost = []
     for page, mask in zip(pages, masks * len(pages) if len(masks) == 1 else masks, strict=True):
         (rows, columns), (mask_rows, mask_columns) = page.pixels.shape[:2], mask.pixels.shape[:2]

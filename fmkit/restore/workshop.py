@@ -30,6 +30,11 @@ from fmkit.restore.views import displayed, heat_map, preview, scale_of, side_by_
 
 Masks = list[NDArray[np.bool_]]
 
+NOTHING_FOUND = (
+    "no damage was found, nothing written: --detect scratches (or dust, text, white, ...) looks for one kind, "
+    "--lost '#1428be' takes a colour, --mask what was painted"
+)
+
 NOT_TOLD = (
     "nothing says which pixels are lost: --mask or --lost does, --detect fills what looks damaged, and "
     "--preview FILE.png only shows it"
@@ -65,6 +70,7 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
     """
     path, begin = job.picture.path, time.perf_counter()
     if job.several and job.out.is_file() and not (wishes.overwrite or wishes.preview):
+        path.stat()  # one that is gone is no success, though it was restored before
         return Outcome(path, words=f"{job.out} exists: left as it is")
     mask_path, truth_path = _mask_path(job, wishes), _truth_path(job, wishes)
     pages = read_pages(path)
@@ -77,13 +83,13 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
     truth = _read_truth(truth_path, pages) if truth_path else None
     outcome = Outcome(path, shape=pages[0].pixels.shape, n_pages=len(pages))
 
-    lost = _told_lost(job, wishes, mask_path, pages)
+    lost = _told_lost(job, wishes, mask_path, pages, talk)
     if lost is None:
         if not (wishes.preview or talk.ask):
             raise InputError(NOT_TOLD, path=path)
         lost = _detected(pages, "auto", wishes.jobs)
         if not wishes.preview and not any(page.any() for page in lost):
-            outcome.words = "no damage was found, nothing written"
+            outcome.words = NOTHING_FOUND
             return outcome
         if not wishes.preview and not _confirmed(job, pages, lost, talk):
             outcome.words = "left as it is"
@@ -156,11 +162,11 @@ def _read_truth(path: Path, pages: Sequence[Picture]) -> list[Picture]:
     return truth
 
 
-def _told_lost(job: Job, wishes: Wishes, mask_path: Path | None, pages: Sequence[Picture]) -> Masks | None:
+def _told_lost(job: Job, wishes: Wishes, mask_path: Path | None, pages: Sequence[Picture], talk: Talk) -> Masks | None:
     """What the mask, the options and the picture itself say; None if they say nothing."""
     unknown = [np.isnan(page.colours.reshape(*page.pixels.shape[:2], -1)).any(axis=2) for page in pages]
     if mask_path:
-        lost = lost_by_mask_file(mask_path, pages)
+        lost = lost_by_mask_file(mask_path, pages, talk.note)
     elif wishes.lost == "alpha":
         lost = [lost_by_alpha(page, job.picture.path) for page in pages]
     elif wishes.lost:

@@ -66,8 +66,10 @@ export class Evaluation {
     this.version = 0;
     by("judge-form").onsubmit = (event) => {
       event.preventDefault();
-      const asked = { ...wishes(), how: by("how").value, test: Number(by("test-share").value) / 100, top: Number(by("top").value) };
-      trying(async () => this.show(await server.ask("evaluation", asked)));
+      trying(async () => {
+        const asked = { ...wishes(), how: by("how").value, test: Number(by("test-share").value) / 100, top: Number(by("top").value) };
+        this.show(await server.ask("evaluation", asked));
+      });
     };
     by("judge-stop").onclick = () => trying(async () => this.show(await server.ask("evaluation/stop")));
     by("how").onchange = () => { by("share-line").hidden = by("how").value === "leave-last-out"; };

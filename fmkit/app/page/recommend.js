@@ -30,11 +30,13 @@ export class Recommend {
       const told = await server.ask("tables/example");
       for (const role of ["ratings", "items"]) this.table(role, told[role]);
     });
-    const wishes = () => ({
-      columns: Object.fromEntries(ROLES.map((role) => [role, by(`column-${role}`).value])),
-      quality: by("learn-quality").value,
-      feedback: by("learn-feedback").value,
-    });
+    const wishes = () => {
+      if (by("columns").hidden) throw new Error("there is no table of ratings yet: drop one, or try MovieLens");
+      const columns = Object.fromEntries(ROLES.map((role) => [role, by(`column-${role}`).value]));
+      if (!columns.user || !columns.item)
+        throw new Error("choose the column that tells who rates (Who) and the one that tells what is rated (What)");
+      return { columns, quality: by("learn-quality").value, feedback: by("learn-feedback").value };
+    };
     by("column-rating").onchange = by("learn-feedback").onchange = () => this.aim();
     this.evaluation = new Evaluation(server, wishes);
     by("columns").onsubmit = (event) => {
@@ -88,6 +90,7 @@ export class Recommend {
     by("learn-stop").hidden = !learning;
     const words = learning ? `Learning: ${facts.learning} s so far …` : facts.error;
     if (by("learning").textContent !== words) by("learning").textContent = words;
+    by("learning").classList.toggle("bad", !learning && words !== "");
     by("desk").hidden = !facts.model;
     by("no-model").hidden = Boolean(facts.model);
     if (facts.version === this.version || !facts.model) return;
@@ -206,7 +209,7 @@ export class Recommend {
     table.append(columns);
     const ends = [0];
     for (const [, value] of item.parts) ends.push(ends.at(-1) + value);
-    const first = this.values.length ? 1 : 0; // of ratings, all begin at their mean: the axis need not reach 0
+    const first = this.values.length ? 1 : 0; // of ratings, all begin far from 0: the axis need not reach it
     const shown = ends.slice(first);
     const low = Math.min(...shown), span = Math.max(...shown) - low || 1;
     const at = (value) => 4 + (92 * (value - low)) / span;
@@ -226,6 +229,8 @@ export class Recommend {
       else row(words, signed(value), at(ends[i]), at(ends[i + 1]), value < 0 ? "minus" : "plus");
     }
     row("the score", item.score.toFixed(2), 0, at(ends.at(-1)), "sum");
-    return table;
+    const figure = made("div");
+    figure.append(table, made("p", `Each bar begins where the one before ended${first ? "; the first and the last are cut at the left" : ""}.`, { className: "quiet" }));
+    return figure;
   }
 }

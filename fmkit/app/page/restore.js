@@ -88,7 +88,7 @@ export class Restore {
     work.painting ??= new Painting(work.facts, await loaded(this.address(work, "view")));
     if (this.chosen !== number) return;
     this.stage.show(work.painting);
-    this.setSize(Math.max(2, Math.round(Math.max(work.facts.width, work.facts.height) / 100)), true);
+    this.setSize(Math.max(6, Math.round(Math.max(work.facts.width, work.facts.height) / 80)), true);
     this.draw(true);
   }
 
