@@ -178,6 +178,14 @@ def test_a_path_in_an_address_leads_nowhere(asker, picture, path):
     assert b"root:" not in (told if isinstance(told, bytes) else json.dumps(told).encode())
 
 
+@pytest.mark.parametrize("at", [[-1, 3], [64, 3], [3, 48], [1], "here", [None, 1]])
+def test_a_pixel_beside_the_picture_is_refused(asker, picture, at):
+    asker.ask("PUT", "/pictures?name=a.png", picture)
+    told = asker.refusal("POST", "/pictures/1/find", {"kind": "auto", "at": at})
+    assert "beside the picture" in told or "not as the page sends them" in told
+    assert asker.facts()["restore"][0]["state"] == "new"
+
+
 def test_a_path_in_a_field_is_a_word_like_any_other(asker, picture):
     asker.ask("PUT", "/pictures?name=a.png", picture)
     wishes = {"strokes": [ASKED], "quality": "../../etc/passwd"}

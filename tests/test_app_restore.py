@@ -129,6 +129,28 @@ def test_damage_is_found_and_a_job_is_stopped(page):
     assert page.is_enabled("#go")
 
 
+def test_what_has_the_colour_of_a_pen_is_marked_by_a_click(page, tmp_path):
+    x, y = np.meshgrid(np.arange(96), np.arange(64))
+    pixels = np.stack([200 - x, 180 - y, 90 + 0 * x], axis=2).astype(np.uint8)
+    pixels[30:34, 10:86] = (20, 40, 190)
+    pixels[29, 10:86] = pixels[34, 10:86] = (90, 100, 140)  # its soft edges
+    write_view(tmp_path / "pen.png", [pixels])
+    drop(page, tmp_path / "pen.png")
+    page.check("[name=tool][value=pick]", force=True)
+    box = page.locator("#stage").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector("#told:has-text('1 damaged place was found')")
+    page.select_option("#quality", "fast")
+    page.click("#go")
+    page.wait_for_selector("#done:visible", timeout=50_000)
+    lost = read_picture(download(page, "#get-mask", tmp_path)).pixels == 255
+    expected = np.zeros((64, 96), bool)
+    expected[29:35, 9:87] = True
+    np.testing.assert_array_equal(lost, expected)
+    filled = read_picture(download(page, "#get-restored", tmp_path)).pixels.astype(int)
+    assert np.abs(filled - np.stack([200 - x, 180 - y, 90 + 0 * x], axis=2))[lost].max() <= 6
+
+
 def test_the_search_for_damage_is_stopped_midway(page, tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (2400, 2400)).astype(np.uint8)
     write_view(tmp_path / "noise.png", [noise])

@@ -15,11 +15,12 @@ from scipy.ndimage import label
 
 from fmkit.app.pictures import as_jpeg, certainty_png, mask_png, view_of, write_jpeg
 from fmkit.app.sheets import Sheets
-from fmkit.app.strokes import painted
+from fmkit.app.strokes import painted, pixel_at
 from fmkit.cli._sentences import sentence_of
 from fmkit.errors import InputError
 from fmkit.restore import find_damage, restore_image
 from fmkit.restore.detect import Kind
+from fmkit.restore.lost import lost_by_pixel
 from fmkit.restore.settings import QUALITIES
 
 State = Literal["new", "finding", "waiting", "running", "done", "stopped", "failed"]
@@ -77,7 +78,7 @@ class Work:
             self.shape = picture.pixels.shape[:2]
             self.kind = f"{picture.pixels.dtype.itemsize * 8} bits a channel"
             write_jpeg(self.view, view_of(picture.pixels))
-        self.state: State = "new"
+        self.n_states, self._state = 0, "new"
         self.error = ""
         self.quality, self.certainty = "balanced", False
         self.share, self.started, self.seconds = 0.0, 0.0, 0.0
@@ -87,6 +88,17 @@ class Work:
         self._job: Future[None] | None = None
 
     _so_far: NDArray[Any] | None
+    _state: State
+
+    @property
+    def state(self) -> State:
+        """What is done with it. Changes are counted, so that a page that learns of two in the wrong order can tell."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self.n_states += 1
 
     @property
     def view(self) -> Path:
@@ -123,6 +135,7 @@ class Work:
             "width": self.shape[1],
             "height": self.shape[0],
             "kind": self.kind,
+            "n_states": self.n_states,
             "state": self.state,
             "error": self.error,
             # Coarse while it runs: each change is sent, and drawn by a core that could fill.
@@ -140,14 +153,22 @@ class Work:
             "files": [self.sheets.out.name, self.sheets.mask.name] if self.state == "done" else [],
         }
 
-    def find(self, kind: Any = "auto") -> None:
-        """Look for damage of a kind, in the background."""
+    def find(self, kind: Any = "auto", at: Any = None) -> None:
+        """Look for damage of a kind or, if a pixel is named, for its colour, in the background.
+
+        Parameters
+        ----------
+        kind : str
+        at : [x, y], optional
+            In pixels of the picture.
+        """
         self._check_free()
         if kind not in get_args(Kind):
             raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
+        pixel = None if at is None else pixel_at(at, self.shape)
         self._stop.clear()
         self.state, self.error, self.share = "finding", "", 0.0
-        self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind))
+        self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind, pixel))
 
     def restore(self, strokes: Any, quality: Any, certainty: Any) -> None:
         """Wait in the queue to be restored.
@@ -206,13 +227,17 @@ class Work:
         finally:
             self._so_far = None
 
-    def _find(self, kind: Kind) -> None:
+    def _find(self, kind: Kind, pixel: tuple[int, int] | None) -> None:
         def progress(done: int, total: int) -> None:
             if self._stop.is_set():
                 raise Stopped
             self.share = done / total
 
-        damage = find_damage(self.sheets.read(self.page).colours, kind, progress=progress).mask
+        picture = self.sheets.read(self.page)
+        if pixel is None:
+            damage = find_damage(picture.colours, kind, progress=progress).mask
+        else:
+            damage = lost_by_pixel(picture, *pixel)
         np.save(self.sheets.part(f"found{self.n_finds + 1}.npy", self.page), damage)
         self.n_finds += 1
         self.n_found, self.n_places = int(damage.sum()), int(label(damage, np.ones((3, 3)))[1])

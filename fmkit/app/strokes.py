@@ -63,6 +63,14 @@ def painted(strokes: Any, shape: tuple[int, int], found: Sequence[NDArray[np.boo
     return mask
 
 
+def pixel_at(told: Any, shape: tuple[int, int]) -> tuple[int, int]:
+    """Row and column of the pixel at a point as the page sends it; an InputError if it lies beside the picture."""
+    ((x, y),) = _points([told])
+    if not (0 <= x < shape[1] and 0 <= y < shape[0]):
+        raise InputError("this point lies beside the picture: choose one of its pixels")
+    return int(y), int(x)
+
+
 def _draw(mask: NDArray[np.bool_], a: tuple[float, float], b: tuple[float, float], radius: float, value: bool) -> None:
     """All pixels whose centre is no farther than the radius from a line, and the one that a fine brush stands in."""
     radius = max(radius, 0.5)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from fmkit.errors import InputError
 from fmkit.restore.picture_file import Picture, read_pages, without_alpha
 
+SAME = 0.1  # of the range: how far a channel of one colour may be off, for JPEG and paper make it uneven
 BLACK = 0.1  # of the full brightness; scanned and JPEG masks have no pure black
 MOST_PLAIN = 0.8  # share of a mask's pixels that are nearly black or white, soft edges aside
 
@@ -88,6 +90,24 @@ def lost_by_colour(pixels: NDArray[Any], colour: tuple[int, int, int]) -> NDArra
     return np.asarray(
         (channels[:, :, :n_colours] == np.array(colour[:n_colours]) * (np.iinfo(pixels.dtype).max // 255)).all(axis=2)
     )
+
+
+def lost_by_pixel(picture: Picture, row: int, column: int) -> NDArray[np.bool_]:
+    """Pixels of nearly the colour of one of them, as of a pen or a stamp, and those around: a stroke's edges are mixed.
+
+    Parameters
+    ----------
+    picture : Picture
+    row, column : int
+    """
+    colours = picture.colours.reshape(*picture.pixels.shape[:2], -1)
+    integers = colours.dtype.kind in "iu"
+    span = float(np.iinfo(colours.dtype).max if integers else np.nanmax(colours) - np.nanmin(colours))
+    like = np.ones(colours.shape[:2], np.bool_)
+    for channel in range(colours.shape[2]):  # one at a time: a picture of 50 megapixels in floats has 600 MB
+        plane = colours[:, :, channel]
+        like &= np.abs(plane - np.float32(plane[row, column])) <= SAME * span
+    return binary_dilation(like, np.ones((3, 3)))
 
 
 def lost_by_alpha(picture: Picture, path: str | Path) -> NDArray[np.bool_]:

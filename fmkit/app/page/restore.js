@@ -23,7 +23,7 @@ export class Restore {
     this.server = server;
     this.works = new Map(); // number: {facts, painting, ...}
     this.chosen = null;
-    this.stage = new Stage(by("stage"), (factor) => this.onStage(factor));
+    this.stage = new Stage(by("stage"), (factor) => this.onStage(factor), (at) => trying(() => this.find(this.current, at)));
     takeFiles(document.querySelector("[data-drop=pictures]"), by("pictures"), (files) => this.take(files));
     takeFiles(by("easel"), document.createElement("input"), (files) => this.take(files));
     by("example").onclick = () => trying(async () => {
@@ -77,7 +77,7 @@ export class Restore {
 
   one(facts) {
     const work = this.works.get(facts.number) ?? { facts, painting: null, editing: false, seen: 0, previewAt: 0 };
-    work.facts = facts;
+    if (facts.n_states >= work.facts.n_states) work.facts = facts; // an answer may come after the event of what is later
     this.works.set(facts.number, work);
     return work;
   }
@@ -113,9 +113,10 @@ export class Restore {
     this.buttons();
   }
 
-  async find(work) {
+  /** Damage of the chosen kind, or what has the colour of a pixel. */
+  async find(work, at) {
     work.before = work.facts.found?.number ?? 0; // what is found has a greater number: events may be late
-    await this.ask(work, "find", { kind: by("kind").value });
+    await this.ask(work, "find", { kind: by("kind").value, at });
   }
 
   async start(work) {
@@ -137,7 +138,7 @@ export class Restore {
     const { number } = work.facts.found;
     work.painting.found[number] = await loaded(this.address(work, "found", number));
     work.painting.add({ found: number });
-    work.note = `${work.facts.found.places.toLocaleString("en")} damaged places were found, ${work.facts.found.pixels.toLocaleString("en")} pixels: look at them, erase what is none.`;
+    work.note = `${work.facts.found.places === 1 ? "1 damaged place was" : `${work.facts.found.places.toLocaleString("en")} damaged places were`} found, ${work.facts.found.pixels.toLocaleString("en")} pixels: look at them, erase what is none.`;
     this.stage.draw();
     this.draw();
   }

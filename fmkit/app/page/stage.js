@@ -61,9 +61,10 @@ export class Painting {
 }
 
 export class Stage {
-  constructor(canvas, changed) {
+  constructor(canvas, changed, picked) {
     this.canvas = canvas;
     this.changed = changed;
+    this.picked = picked;
     this.painting = null;
     this.tool = "paint";
     this.size = 12;
@@ -132,6 +133,7 @@ export class Stage {
     if (this.fingers.size > 1 && this.stroke) { this.stroke = null; this.painting.redraw(); }
     this.gesture = moving ? "move" : "paint";
     if (moving) return;
+    if (this.tool === "pick") return this.picked(this.inPicture(event.offsetX, event.offsetY));
     this.stroke = { points: [this.inPicture(event.offsetX, event.offsetY)], size: this.size, erase: this.tool === "erase" };
     this.painting.draw(this.stroke, true);
     this.draw();
@@ -194,6 +196,7 @@ export class Stage {
     } else if (event.key === " " && this.editable) {
       this.cursor ??= [this.painting.width / 2, this.painting.height / 2];
       if (this.stroke) this.lift();
+      else if (this.tool === "pick") this.picked(this.cursor);
       else {
         this.stroke = { points: [this.cursor], size: this.size, erase: this.tool === "erase" };
         this.painting.draw(this.stroke, true);
