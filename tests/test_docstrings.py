@@ -2,11 +2,8 @@
 
 import doctest
 import inspect
-import os
 import pkgutil
-import shutil
 from importlib import import_module
-from importlib.util import find_spec
 
 import pytest
 
@@ -19,17 +16,13 @@ MODULES = sorted(
         module.name
         for package in (fmkit, fmkit.datasets, fmkit.deep)  # whose folders an editable install has apart
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not module.name.startswith("fmkit.spark")  # run by test_spark.py, in the session that it has
     }
 )
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
-    if name.startswith("fmkit.spark"):
-        if find_spec("pyspark") is None:
-            pytest.skip("pyspark is not installed (pip install 'fmkit[spark]')")
-        if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
-            pytest.skip("there is no Java (apt install openjdk-17-jre-headless)")
     module = import_module(name)
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0

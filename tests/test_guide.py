@@ -21,9 +21,8 @@ BLOCK = re.compile(r"^( *)```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 @pytest.mark.skipif(not DOCS.exists(), reason="the pages do not come with the source distribution")
 @pytest.mark.spark
-@pytest.mark.parametrize("name", ["spark.md", "how_to/spark.md"])
-def test_the_page_of_spark_runs(name, tmp_path):
-    """A script of its own, for Java stays in the folder it began in; ratings, pairs and a model lie where it looks."""
+def test_the_pages_of_spark_run(tmp_path):
+    """In a script of its own, for Java stays in the folder it began in; ratings, pairs, a model lie where it looks."""
     if find_spec("pyspark") is None:
         pytest.skip("pyspark is not installed (pip install 'fmkit[spark]')")
     if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
@@ -36,10 +35,15 @@ def test_the_page_of_spark_runs(name, tmp_path):
     ratings[["user", "film"]].head(20).to_parquet(tmp_path / "tonight" / "part-0.parquet")
     recommender = Recommender(quality="fast", max_iter=3).fit(ratings, user="user", item="film", rating="stars")
     save(recommender, tmp_path / "films.fmkit")
-    code = "\n".join(textwrap.dedent(block) for _, block in BLOCK.findall((DOCS / name).read_text("utf-8")))
+    again = "import pathlib, shutil\nassert pathlib.Path('scored/_SUCCESS').exists()\nshutil.rmtree('scored')\n"
+    again += "for made in pathlib.Path().glob('stars.*'): made.unlink()\n"
+    code = ""
+    for name in ("spark.md", "how_to/spark.md"):
+        code += (
+            "\n".join(textwrap.dedent(block) for _, block in BLOCK.findall((DOCS / name).read_text("utf-8"))) + again
+        )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "scored" / "_SUCCESS").exists()
 
 
 def pages() -> list[str]:

@@ -1,8 +1,11 @@
 """Fits and predictions by Spark's local mode: the result of the local solver, whatever happens to a task."""
 
+import doctest
 import os
+import pkgutil
 import shutil
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -321,3 +324,14 @@ def test_rows_that_cannot_be_scored_may_come_out_with_the_reason(spark):
     assert sorted(told, key=str) == sorted(
         [(3, None, want[0]), (1, "column 'user': there is no id", None), (1, None, want[1])], key=str
     )
+
+
+def test_examples_in_docstrings_run(spark):
+    import fmkit.spark
+
+    n_run = 0
+    for module in pkgutil.walk_packages(fmkit.spark.__path__, "fmkit.spark."):
+        result = doctest.testmod(import_module(module.name), optionflags=doctest.NORMALIZE_WHITESPACE)
+        assert result.failed == 0
+        n_run += result.attempted
+    assert n_run > 10

@@ -72,7 +72,7 @@ class SparkFM(Estimator[Any], Predicting):
     >>> spark = local_session(2, "1g", spark_ui_showConsoleProgress="false", spark_sql_shuffle_partitions=2)
     >>> rows = [("ann", 1, 5.0), ("ann", 2, 4.0), ("bob", 2, 2.0), ("bob", 3, 1.0)] * 5
     >>> ratings = spark.createDataFrame(rows, "user string, film long, stars double")
-    >>> model = SparkFM(ids=["user", "film"], target="stars", n_factors=2).fit(ratings)
+    >>> model = SparkFM(ids=["user", "film"], target="stars", n_factors=2, max_iter=5).fit(ratings)
     >>> asked = spark.createDataFrame([("ann", 2), ("bob", 9)], "user string, film long")
     >>> [round(row["prediction"]) for row in model.transform(asked).collect()]
     [4, 2]
