@@ -168,6 +168,7 @@ def test_lists_of_what_people_choose_are_learned_where_they_are_asked_for(page):
     page.click("#learn")
     page.wait_for_selector("#rate-title:has-text('Which of these')", state="attached", timeout=120_000)
     assert "840 clicks" in page.text_content("#facts")
+    assert "--" not in page.text_content("#notes")
     page.click("#tab-judge")
     page.select_option("#how", "random")
     page.click("#evaluate")

@@ -175,6 +175,21 @@ def test_a_fault_is_told_with_file_line_and_column(tmp_path, rows):
     assert message in str(caught.value)
 
 
+def test_between_semicolons_numbers_may_have_commas(tmp_path):
+    path = write(tmp_path / "r.csv", "user;item;rating\n1,5;2;4,5\n1;3;2\n")
+    assert triples(Interactions.of(path)) == [("1,5", 2, 4.5), ("1", 3, 2.0)]
+    write(path, "user;item;rating\n1;2;4,5\n1;3;x\n")
+    with pytest.raises(InputError, match=r"line 3: 'x' is no number in column 'rating'"):
+        Interactions.of(path)
+    write(path, "user;item;rating\n1;2;4.5\n1;3;4,5\n")
+    with pytest.raises(InputError, match=r"line 3: '4,5' is no number in column 'rating': write it with a point"):
+        Interactions.of(path)
+    items = write(tmp_path / "i.csv", "item;price;name\n1;2,50;a\n2;3;b\n")
+    assert tables_module.read_whole(items)["price"].to_pylist() == [2.5, 3.0]
+    write(items, 'item,price\n1,"2,50"\n')
+    assert tables_module.read_whole(items)["price"].to_pylist() == ["2,50"]
+
+
 def test_a_fault_far_down_and_in_a_compressed_file_is_found(tmp_path):
     path = tmp_path / "r.csv.gz"
     path.write_bytes(gzip.compress(b"user,item,rating\n" + b"1,2,3\n" * 200_000 + b"1,2,?\n"))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self, get_args
 
 from fmkit.app.apart import Tell
-from fmkit.app.learning import Task
-from fmkit.cli._sentences import in_options
+from fmkit.app.learning import Task, on_the_page
 from fmkit.errors import InputError
 
 MOST_TOP = 100  # places of a list that is judged
@@ -92,7 +91,7 @@ def judge(trial: Trial, tell: Tell) -> None:
         "models": models,
         "headline": result.headline,
         "tests": tests,
-        "notes": [in_options(note) for note in result.notes],
+        "notes": [on_the_page(note) for note in result.notes],
         "command": trial.command(),
     }
     tell(found)

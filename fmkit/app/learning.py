@@ -12,6 +12,7 @@ from fmkit.cli._sentences import in_options
 from fmkit.errors import InputError
 
 ROLES = ("user", "item", "rating", "time")
+CONTROLS = {"feedback='implicit'": "'Lists of what people choose'"}  # of an argument: its place on the page
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,17 @@ class Task:
         return [*words, "--quality", self.quality]
 
 
+def on_the_page(sentence: str) -> str:
+    """A sentence for whoever calls from Python, for whoever is at the page."""
+    for argument, control in CONTROLS.items():
+        sentence = sentence.replace(argument, control)
+    return in_options(sentence)
+
+
 def fit_into(out: Path, task: Task, tell: Tell) -> None:
     """Fit and save a recommender; tell what it found."""
     from fmkit import save
 
     recommender = task.unfitted().fit(task.ratings, **task.given())
     save(recommender, out)
-    tell([in_options(told) for told in recommender.told_])
+    tell([on_the_page(told) for told in recommender.told_])

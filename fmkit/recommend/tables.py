@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from fmkit.tables.frames import as_arrow
 BLOCK = 4 << 20  # bytes of CSV at once: measured, larger ones parse no faster
 HEAD = 1 << 16  # bytes that must hold the header
 TEXT = pa.dictionary(pa.int32(), pa.string())
+COMMA = re.compile(rb'[;\n]"?[+-]?\d+,\d+"?(?=[;\r\n])')  # a number as spreadsheets of half the world write it
+POINT = re.compile(rb'[;\n]"?[+-]?\d+\.\d+"?(?=[;\r\n])')
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,21 @@ class TableFile:
         Columns, as the header writes them.
     delimiter : str or None
         Of a text file; None if the file is Parquet.
+    decimal : {".", ","}, default="."
+        What its numbers have before their fraction.
     """
 
     path: Path
     names: list[str]
     delimiter: str | None
+    decimal: str = "."
 
     @classmethod
     def open(cls, path: str | Path) -> TableFile:
         """Read the header.
 
         Text files may be compressed (.gz, .bz2, .zst); their delimiter (comma, tab, semicolon or bar) is the one that
-        occurs most in the header.
+        occurs most in the header. Where that is a semicolon, numbers have commas if those at the file's beginning do.
 
         Raises
         ------
@@ -84,7 +90,8 @@ class TableFile:
                 path=path,
             ) from None
         delimiter = max(",\t;|", key=header.count)
-        return cls(path, next(csv.reader([header], delimiter=delimiter)), delimiter)
+        decimal = "," if delimiter == ";" and COMMA.search(head) and not POINT.search(head) else "."
+        return cls(path, next(csv.reader([header], delimiter=delimiter)), delimiter, decimal)
 
     def batches(
         self, ids: Sequence[str], texts: Sequence[str] = (), numbers: Sequence[str] = ()
@@ -119,7 +126,11 @@ class TableFile:
             pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             # Only an empty field is missing: "NA" and "null" may be somebody's name.
             pa.csv.ConvertOptions(
-                column_types=types, include_columns=[*texts, *numbers], null_values=[""], strings_can_be_null=True
+                column_types=types,
+                include_columns=[*texts, *numbers],
+                null_values=[""],
+                strings_can_be_null=True,
+                decimal_point=self.decimal,
             ),
         )
 
@@ -158,7 +169,8 @@ class TableFile:
         if self.delimiter is not None:
             with pa.input_stream(self.path, compression="detect") as stream:
                 lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-                fault = first_fault(csv.reader(lines, delimiter=self.delimiter), ids, numbers, with_gaps)
+                rows = csv.reader(lines, delimiter=self.delimiter)
+                fault = first_fault(rows, ids, numbers, with_gaps, self.decimal)
             if fault is not None:
                 return InputError(fault[1], path=self.path, line=fault[0])
         return InputError(sentence, path=self.path)
@@ -195,7 +207,10 @@ def read_whole(path: str | Path, texts: Sequence[str] = ()) -> pa.Table:
             path,
             parse_options=pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(texts, pa.string()), null_values=[""], strings_can_be_null=True
+                column_types=dict.fromkeys(texts, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                decimal_point=file.decimal,
             ),
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:

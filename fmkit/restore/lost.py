@@ -107,7 +107,7 @@ def lost_by_pixel(picture: Picture, row: int, column: int) -> NDArray[np.bool_]:
     for channel in range(colours.shape[2]):  # one at a time: a picture of 50 megapixels in floats has 600 MB
         plane = colours[:, :, channel]
         like &= np.abs(plane - np.float32(plane[row, column])) <= SAME * span
-    return binary_dilation(like, np.ones((3, 3)))
+    return np.asarray(binary_dilation(like, np.ones((3, 3))))
 
 
 def lost_by_alpha(picture: Picture, path: str | Path) -> NDArray[np.bool_]:

@@ -119,7 +119,13 @@ def _open_csv(file: TableFile, types: dict[str, pa.DataType], columns: list[str]
         pa.csv.ReadOptions(block_size=BLOCK, use_threads=False),
         pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True),
         # Only an empty field is missing: "NA" and "null" may be somebody's name.
-        pa.csv.ConvertOptions(column_types=types, include_columns=columns, null_values=[""], strings_can_be_null=True),
+        pa.csv.ConvertOptions(
+            column_types=types,
+            include_columns=columns,
+            null_values=[""],
+            strings_can_be_null=True,
+            decimal_point=file.decimal,
+        ),
     )
 
 
