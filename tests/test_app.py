@@ -15,6 +15,7 @@ import pytest
 import pyvips
 from click.testing import CliRunner
 
+from fmkit.app.sheets import Sheets
 from fmkit.app.strokes import painted
 from fmkit.errors import InputError
 from fmkit.restore import restore_image
@@ -144,6 +145,46 @@ def test_pages_of_a_tiff_are_restored_as_the_command_line_does_it(asker, tmp_pat
             break
         time.sleep(0.1)
     assert told["command"].startswith("# pages were restored in different qualities")
+
+
+def test_what_is_made_of_pages_is_a_tiff_whatever_the_name_and_one_that_fails_spoils_no_other(tmp_path, monkeypatch):
+    ramp = np.add.outer(np.arange(20), np.arange(30)).astype(np.uint8)
+    write_view(tmp_path / "scans.tif", [ramp, ramp.T])
+    path = (tmp_path / "scans.tif").rename(tmp_path / "scan.png")
+    sheets = Sheets(path)
+    assert (sheets.out.name, sheets.mask.name) == ("scan_restored.tif", "scan_mask.tif")
+    for page in (0, 1):
+        np.save(sheets.part("lost.npy", page), np.zeros(sheets.read(page).pixels.shape, bool))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fmkit.app.sheets.np.save", full)
+        with pytest.raises(OSError, match="No space left"):
+            sheets.finish(0, sheets.read(0), ramp + 1, ramp > 9, "fast", False)
+    sheets.finish(1, sheets.read(1), ramp.T + 1, ramp.T > 9, "fast", False)
+    first, second = read_pages(sheets.out)
+    np.testing.assert_array_equal(first.pixels, ramp)
+    np.testing.assert_array_equal(second.pixels, ramp.T + 1)
+
+
+def test_of_two_requests_at_once_one_begins(address, asker, picture):
+    asker.ask("PUT", "/pictures?name=a.png", picture)
+    lines = [{"points": [[x % 60, x % 40], [30, 30]], "size": 3} for x in range(3000)]  # half a second to paint
+
+    def begin(_):
+        return asker.ask("POST", "/pictures/1/restore", {"strokes": lines, "quality": "fast"})[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(begin, range(2))) == [200, 400]
+    for _ in range(600):
+        told = asker.facts()["restore"][0]
+        if told["state"] not in ("waiting", "running"):
+            break
+        time.sleep(0.1)
+    assert told["state"] == "done"
+    assert told["n_states"] == 3  # waiting, running, done
 
 
 def test_a_tiff_of_very_many_pages_is_refused(asker, tmp_path):

@@ -15,6 +15,7 @@ from fmkit.ranking.machine import RankingMachine
 from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.ranking import Ranking
 from fmkit.recommend import Recommender
+from fmkit.recommend.accounts import accounts, names_of_items
 from fmkit.recommend.explanations import ranking_parts
 from fmkit.recommend.ranking_model import RankingModel
 from tests.films import FILMS, N_FILMS, N_USERS, PEOPLE, greedy, some_ratings
@@ -212,3 +213,21 @@ def test_what_people_go_for_together_is_recommended():
         assert all(item // 10 == 1 for item in recommender.recommend_for(likes=[11, 15], n=4)["item"].to_pylist()), (
             quality
         )
+
+
+def test_of_items_that_nobody_has_nobody_is_said_to_have_them():
+    clicks = {"user": [1, 1, 2, 2, 3, 3], "item": ["a", "b", "a", "c", "b", "c"]}
+    items = {"item": ["a", "b", "c", "new"], "kind": ["x", "y", "x", "x"]}
+    recommender = Recommender(quality="fast", n_factors=2, max_iter=3).fit(clicks, items=items)
+    told = recommender.recommend(1, n=4, candidates=["new", "c"], explain=True)
+    why = dict(zip(told["item"].to_pylist(), told["reason"].to_pylist(), strict=True))
+    assert "many have it" not in why["new"]
+    new, old = recommender.items_.ids.encode(["new", "c"])
+    own, code = recommender.history_.of(0), np.array([0])
+    asked = recommender.model_.find(code)
+    names = names_of_items(recommender)
+    found = accounts(recommender, asked, 0, own, np.array([new, old]), np.zeros(2), names)
+    labels = [{name for name, _ in parts} for parts in found]
+    assert "what is known of the item, which nobody has" in labels[0]
+    assert "liked by all" in labels[1]
+    assert "liked by all" not in labels[0]

@@ -184,10 +184,13 @@ def test_between_semicolons_numbers_may_have_commas(tmp_path):
     write(path, "user;item;rating\n1;2;4.5\n1;3;4,5\n")
     with pytest.raises(InputError, match=r"line 3: '4,5' is no number in column 'rating': write it with a point"):
         Interactions.of(path)
-    items = write(tmp_path / "i.csv", "item;price;name\n1;2,50;a\n2;3;b\n")
-    assert tables_module.read_whole(items)["price"].to_pylist() == [2.5, 3.0]
-    write(items, 'item,price\n1,"2,50"\n')
-    assert tables_module.read_whole(items)["price"].to_pylist() == ["2,50"]
+    write(path, "user;item;rating\n1;2;4,5" + "\n1;3;2" * 20_000 + "\n1;4;2.5")
+    with pytest.raises(InputError, match=r"line 20003: '2\.5' has a point in column 'rating', other numbers have"):
+        Interactions.of(path)
+    write(path, "user;item;rating\n1,5;2;4\n1;2,5;4.5")  # ids are nobody's numbers
+    assert triples(Interactions.of(path))[1] == ("1", "2,5", 4.5)
+    items = write(tmp_path / "i.csv", "item;genres\n1;1,5\n2;3,4\n")  # two codes each: nothing is guessed
+    assert tables_module.read_whole(items)["genres"].to_pylist() == ["1,5", "3,4"]
 
 
 def test_a_fault_far_down_and_in_a_compressed_file_is_found(tmp_path):

@@ -84,7 +84,7 @@ class Work:
         self.share, self.started, self.seconds = 0.0, 0.0, 0.0
         self.top, self.n_lost, self.n_finds, self.n_found, self.n_places = 0.0, 0, 0, 0, 0
         self.n_previews, self._so_far = 0, None
-        self._stop = threading.Event()
+        self._stop, self._beginning = threading.Event(), threading.Lock()  # of two requests at once, one begins a job
         self._job: Future[None] | None = None
 
     _so_far: NDArray[Any] | None
@@ -162,13 +162,14 @@ class Work:
         at : [x, y], optional
             In pixels of the picture.
         """
-        self._check_free()
         if kind not in get_args(Kind):
             raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
         pixel = None if at is None else pixel_at(at, self.shape)
-        self._stop.clear()
-        self.state, self.error, self.share = "finding", "", 0.0
-        self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind, pixel))
+        with self._beginning:
+            self._check_free()
+            self._stop.clear()
+            self.state, self.error, self.share = "finding", "", 0.0
+            self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind, pixel))
 
     def restore(self, strokes: Any, quality: Any, certainty: Any) -> None:
         """Wait in the queue to be restored.
@@ -178,19 +179,20 @@ class Work:
         InputError
             If nothing is lost, or everything.
         """
-        self._check_free()
-        if quality not in QUALITIES:
+        if quality not in list(QUALITIES):
             raise InputError(f"quality must be one of {', '.join(QUALITIES)}, got {quality!r}")
-        lost = painted(strokes, self.shape, [np.load(path, mmap_mode="r") for path in self.found])
-        if not lost.any():
-            raise InputError(NOTHING_LOST)
-        if lost.all():
-            raise InputError("every pixel is lost, and nothing is known to fill them from", path=self.sheets.path)
-        np.save(self._lost, lost)
-        self.n_lost, self.quality, self.certainty = int(lost.sum()), quality, bool(certainty)
-        self.state, self.error, self.share, self.n_previews = "waiting", "", 0.0, 0
-        self._stop.clear()
-        self._job = self.queue.restoring.submit(self._guarded, self._restore)
+        with self._beginning:
+            self._check_free()
+            lost = painted(strokes, self.shape, [np.load(path, mmap_mode="r") for path in self.found])
+            if not lost.any():
+                raise InputError(NOTHING_LOST)
+            if lost.all():
+                raise InputError("every pixel is lost, and nothing is known to fill them from", path=self.sheets.path)
+            np.save(self._lost, lost)
+            self.n_lost, self.quality, self.certainty = int(lost.sum()), quality, bool(certainty)
+            self.state, self.error, self.share, self.n_previews = "waiting", "", 0.0, 0
+            self._stop.clear()
+            self._job = self.queue.restoring.submit(self._guarded, self._restore)
 
     def stop(self) -> None:
         """End the job, whether it runs or waits."""
@@ -239,8 +241,8 @@ class Work:
         else:
             damage = lost_by_pixel(picture, *pixel)
         np.save(self.sheets.part(f"found{self.n_finds + 1}.npy", self.page), damage)
-        self.n_finds += 1
         self.n_found, self.n_places = int(damage.sum()), int(label(damage, np.ones((3, 3)))[1])
+        self.n_finds += 1  # the last of all: from now on the page takes it up
         self.state = "new"
 
     def _restore(self) -> None:

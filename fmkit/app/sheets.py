@@ -39,7 +39,9 @@ class Sheets:
     @property
     def out(self) -> Path:
         """The file with the pages that are restored, and the others as they were."""
-        return beside(self.made / self.path.name)
+        path = beside(self.made / self.path.name)
+        is_tiff = path.suffix.lower() in (".tif", ".tiff")
+        return path if self.n_pages == 1 or is_tiff else path.with_suffix(".tif")  # only TIFF holds several pages
 
     @property
     def mask(self) -> Path:
@@ -71,13 +73,15 @@ class Sheets:
         lost : bool ndarray of shape (n_rows, n_columns)
         wishes : quality, and whether certainty was asked for
         """
-        self._wishes[page] = (str(wishes[0]), bool(wishes[1]))
+        wished = (str(wishes[0]), bool(wishes[1]))
         if self.n_pages == 1:
             write_pages(self.out, [answer], [picture])
             write_view(self.mask, [_white(lost)])
+            self._wishes[page] = wished
             return
         np.save(self.part("answer.npy", page), answer)
         self.part("lost.npy", page).replace(self.part("filled.npy", page))
+        self._wishes[page] = wished
         pages, answers, masks = read_pages(self.path), [], []
         for number, before in enumerate(pages):
             done = number in self._wishes

@@ -59,16 +59,18 @@ def accounts(
     list of list of (str, float)
         Of each item its parts, what all scores have in common first; their sum is its score.
     """
-    model = recommender.model_
+    model, counts = recommender.model_, recommender.history_.item_counts[items]
     if isinstance(model, RankingModel):
         found = ranking_parts(model, people, code, items, names + recommender.users_.feature_names)
-        words = {"item": "liked by all", "user": "everything else known of you"}
-        found = [(words.get(name, name.replace("has ", "you have ", 1)), values) for name, values in found]
-        rows = [[(name, float(values[i])) for name, values in found] for i in range(len(items))]
-        return [_largest(row, "other things you have", strongest) for row in rows]
+        rows = []
+        for i, n_having in enumerate(counts):
+            by_item = "liked by all" if n_having else "what is known of the item, which nobody has"
+            words = {"item": by_item, "user": "everything else known of you"}
+            row = [(words.get(name, name.replace("has ", "you have ", 1)), float(values[i])) for name, values in found]
+            rows.append(_largest(row, "other things you have", strongest))
+        return rows
     assert isinstance(model, RatingModel)
     told = []
-    counts = recommender.history_.item_counts[items]
     for reason, score, n_raters in zip(reasons(model, people, own, items), scores, counts, strict=True):
         gave = [
             (f"you gave {rating:g} to {names[item]}", float(value))

@@ -116,25 +116,26 @@ class Explaining(Fitted):
         words: list[str] = []
         for person, history in enumerate(own):
             items, one = item[row == person], people.select(np.array([person]))
+            counts = self.history_.item_counts[items].tolist()
             if isinstance(model, RatingModel):
-                counts = self.history_.item_counts[items].tolist()
                 told = zip(reasons(model, one, history, items), counts, strict=True)
                 words += [in_words(reason, name_of, n_raters) for reason, n_raters in told]
             elif isinstance(model, RankingModel):
                 parts = ranking_parts(model, one, int(codes[person]), items, names)
-                words += strongest_in_words(parts, len(items))
+                words += strongest_in_words(parts, counts)
         return pa.array(words, pa.string())
 
 
-def strongest_in_words(parts: Parts, n: int) -> list[str]:
-    """The two parts that add most to each of n scores."""
+def strongest_in_words(parts: Parts, counts: list[int]) -> list[str]:
+    """The two parts that add most to the score of each item, of which so many interactions are known."""
     values = np.array([values for _, values in parts])
     sentences = []
-    for column in range(n):
+    for column, n_having in enumerate(counts):
         order = np.argsort(-values[:, column], kind="stable")
         told = [parts[j][0] for j in order if values[j, column] > 0 and parts[j][0] not in ("item", "user")][:2]
         has = [name.removeprefix("has ") for name in told]
-        sentences.append(f"you have {', '.join(has)}" if has else "many have it")
+        otherwise = "many have it" if n_having else "by what is known of it, for nobody has it"
+        sentences.append(f"you have {', '.join(has)}" if has else otherwise)
     return sentences
 
 

@@ -64,6 +64,8 @@ def _fault_of_row(
         if not field and name in with_gaps:
             continue
         try:
+            if decimal == "," and "." in field:
+                return f"'{field}' has a point in column '{name}', other numbers have commas: write all alike"
             if not abs(float(field.replace(decimal, "."))) <= LARGEST:  # NaN too
                 return f"'{field}' is not finite in column '{name}'"
         except ValueError:

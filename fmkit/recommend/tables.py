@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from fmkit.errors import InputError
-from fmkit.recommend.faults import first_fault
+from fmkit.recommend.faults import DECIMAL_COMMA, first_fault
 from fmkit.recommend.vocabulary import as_texts
 from fmkit.tables.frames import as_arrow
 
 BLOCK = 4 << 20  # bytes of CSV at once: measured, larger ones parse no faster
 HEAD = 1 << 16  # bytes that must hold the header
 TEXT = pa.dictionary(pa.int32(), pa.string())
-COMMA = re.compile(rb'[;\n]"?[+-]?\d+,\d+"?(?=[;\r\n])')  # a number as spreadsheets of half the world write it
-POINT = re.compile(rb'[;\n]"?[+-]?\d+\.\d+"?(?=[;\r\n])')
 
 
 @dataclass(frozen=True)
@@ -38,21 +36,18 @@ class TableFile:
         Columns, as the header writes them.
     delimiter : str or None
         Of a text file; None if the file is Parquet.
-    decimal : {".", ","}, default="."
-        What its numbers have before their fraction.
     """
 
     path: Path
     names: list[str]
     delimiter: str | None
-    decimal: str = "."
 
     @classmethod
     def open(cls, path: str | Path) -> TableFile:
         """Read the header.
 
         Text files may be compressed (.gz, .bz2, .zst); their delimiter (comma, tab, semicolon or bar) is the one that
-        occurs most in the header. Where that is a semicolon, numbers have commas if those at the file's beginning do.
+        occurs most in the header.
 
         Raises
         ------
@@ -90,8 +85,22 @@ class TableFile:
                 path=path,
             ) from None
         delimiter = max(",\t;|", key=header.count)
-        decimal = "," if delimiter == ";" and COMMA.search(head) and not POINT.search(head) else "."
-        return cls(path, next(csv.reader([header], delimiter=delimiter)), delimiter, decimal)
+        return cls(path, next(csv.reader([header], delimiter=delimiter)), delimiter)
+
+    def decimal(self, numbers: Sequence[str]) -> str:
+        """What the numbers of some columns have before their fraction.
+
+        Between semicolons, as spreadsheets of half the world write them, a comma, if those at the file's beginning do.
+        """
+        if self.delimiter != ";":
+            return "."
+        with pa.input_stream(self.path, compression="detect") as stream:
+            head = stream.read(HEAD).decode("utf-8-sig", "replace")
+        rows = csv.reader(head.splitlines(), delimiter=";")
+        at = [self.names.index(name) for name in numbers if name in self.names]
+        fields = [row[i] for row in itertools.islice(rows, 1, None) for i in at if i < len(row)]
+        commas = any(DECIMAL_COMMA.fullmatch(field) for field in fields)
+        return "," if commas and not any("." in field for field in fields) else "."
 
     def batches(
         self, ids: Sequence[str], texts: Sequence[str] = (), numbers: Sequence[str] = ()
@@ -130,7 +139,7 @@ class TableFile:
                 include_columns=[*texts, *numbers],
                 null_values=[""],
                 strings_can_be_null=True,
-                decimal_point=self.decimal,
+                decimal_point=self.decimal(numbers),
             ),
         )
 
@@ -160,17 +169,23 @@ class TableFile:
         return column.cast(pa.float32(), safe=False)
 
     def fault(
-        self, ids: Sequence[str], numbers: Sequence[str], sentence: str, with_gaps: Sequence[str] = ()
+        self,
+        ids: Sequence[str],
+        numbers: Sequence[str],
+        sentence: str,
+        with_gaps: Sequence[str] = (),
+        decimal: str | None = None,
     ) -> InputError:
         """What stopped the fast reader: in a text file, found by a second, slow reading that knows its lines.
 
-        `with_gaps` are numbers that a row may lack.
+        `with_gaps` are numbers that a row may lack; `decimal` is what the fast reader took them to have before their
+        fraction, by default that of `self.decimal`.
         """
         if self.delimiter is not None:
             with pa.input_stream(self.path, compression="detect") as stream:
                 lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
                 rows = csv.reader(lines, delimiter=self.delimiter)
-                fault = first_fault(rows, ids, numbers, with_gaps, self.decimal)
+                fault = first_fault(rows, ids, numbers, with_gaps, decimal or self.decimal(numbers))
             if fault is not None:
                 return InputError(fault[1], path=self.path, line=fault[0])
         return InputError(sentence, path=self.path)
@@ -207,10 +222,7 @@ def read_whole(path: str | Path, texts: Sequence[str] = ()) -> pa.Table:
             path,
             parse_options=pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(texts, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-                decimal_point=file.decimal,
+                column_types=dict.fromkeys(texts, pa.string()), null_values=[""], strings_can_be_null=True
             ),
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:

@@ -123,8 +123,8 @@ def restore_image(
     progress : callable of (done, total), optional
         Called, from any thread, as the work goes on, with numbers of pixels. An error that it raises ends the work.
     preview : callable of (picture), optional
-        Called, from any thread, every second or so, with the picture as far as it is filled by then: an array that
-        goes on changing.
+        Called, from any thread, after each pass, and every second or so in long ones, with the picture as far as it is
+        filled by then: an array that goes on changing.
 
     Returns
     -------

@@ -63,8 +63,8 @@ def lost_by_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
 def looks_like_a_mask(mask: NDArray[Any]) -> bool:
     """Whether most of a picture is nearly black or white, as masks are and photographs are not."""
     full = np.iinfo(mask.dtype).max if mask.dtype.kind in "iu" and mask.max() > 1 else 1
-    share = without_alpha(mask) / np.float32(full)
-    return bool(((share < BLACK) | (share > 1 - BLACK)).mean() > MOST_PLAIN)
+    values = without_alpha(mask)
+    return bool(((values < BLACK * full) | (values > (1 - BLACK) * full)).mean() > MOST_PLAIN)
 
 
 def lost_by_colour(pixels: NDArray[Any], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
@@ -101,8 +101,11 @@ def lost_by_pixel(picture: Picture, row: int, column: int) -> NDArray[np.bool_]:
     row, column : int
     """
     colours = picture.colours.reshape(*picture.pixels.shape[:2], -1)
-    integers = colours.dtype.kind in "iu"
-    span = float(np.iinfo(colours.dtype).max if integers else np.nanmax(colours) - np.nanmin(colours))
+    if colours.dtype.kind in "iu":
+        span = float(np.iinfo(colours.dtype).max)
+    else:
+        known = colours[np.isfinite(colours)]
+        span = float(np.ptp(known)) if known.size else 0.0
     like = np.ones(colours.shape[:2], np.bool_)
     for channel in range(colours.shape[2]):  # one at a time: a picture of 50 megapixels in floats has 600 MB
         plane = colours[:, :, channel]

@@ -119,13 +119,7 @@ def _open_csv(file: TableFile, types: dict[str, pa.DataType], columns: list[str]
         pa.csv.ReadOptions(block_size=BLOCK, use_threads=False),
         pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True),
         # Only an empty field is missing: "NA" and "null" may be somebody's name.
-        pa.csv.ConvertOptions(
-            column_types=types,
-            include_columns=columns,
-            null_values=[""],
-            strings_can_be_null=True,
-            decimal_point=file.decimal,
-        ),
+        pa.csv.ConvertOptions(column_types=types, include_columns=columns, null_values=[""], strings_can_be_null=True),
     )
 
 
@@ -147,7 +141,7 @@ def _told(error: Exception, file: TableFile, numbers: Sequence[str], with_gaps: 
     if isinstance(error, OSError) or file.delimiter is None:
         return damaged(file.path, error)
     first_line = str(error).splitlines()[0].rstrip(".")
-    return file.fault([], numbers, f"the table cannot be read: {first_line}", with_gaps)
+    return file.fault([], numbers, f"the table cannot be read: {first_line}", with_gaps, decimal=".")
 
 
 def _placed(fault: RowFault, file: TableFile, row: int) -> InputError:

@@ -146,7 +146,7 @@ export class Restore {
   async views(work) {
     const { facts } = work;
     const shown = facts.state === "done" && !work.editing;
-    const version = `${facts.number} ${facts.seconds}`;
+    const version = `${facts.number} ${facts.n_states}`;
     if (shown && work.version !== version) {
       work.version = version;
       work.after = await loaded(this.address(work, "after", Date.now()));

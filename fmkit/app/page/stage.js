@@ -131,9 +131,9 @@ export class Stage {
     this.fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
     const moving = this.tool === "move" || event.button > 0 || this.fingers.size > 1 || !this.editable;
     if (this.fingers.size > 1 && this.stroke) { this.stroke = null; this.painting.redraw(); }
-    this.gesture = moving ? "move" : "paint";
+    this.gesture = moving ? "move" : this.tool === "pick" ? "pick" : "paint";
     if (moving) return;
-    if (this.tool === "pick") return this.picked(this.inPicture(event.offsetX, event.offsetY));
+    if (this.tool === "pick") return;
     this.stroke = { points: [this.inPicture(event.offsetX, event.offsetY)], size: this.size, erase: this.tool === "erase" };
     this.painting.draw(this.stroke, true);
     this.draw();
@@ -170,6 +170,12 @@ export class Stage {
   up(event) {
     this.fingers.delete(event.pointerId);
     if (this.stroke && this.gesture === "paint") this.lift();
+    if (this.gesture === "pick" && event.type === "pointerup") this.pick((event.offsetX - this.at[0]) / this.zoom, (event.offsetY - this.at[1]) / this.zoom);
+  }
+
+  /** The pixel at a point, if it is one of the picture's. */
+  pick(x, y) {
+    if (x >= 0 && y >= 0 && x < this.painting.width && y < this.painting.height) this.picked([Math.floor(x), Math.floor(y)]);
   }
 
   lift() {
@@ -196,7 +202,7 @@ export class Stage {
     } else if (event.key === " " && this.editable) {
       this.cursor ??= [this.painting.width / 2, this.painting.height / 2];
       if (this.stroke) this.lift();
-      else if (this.tool === "pick") this.picked(this.cursor);
+      else if (this.tool === "pick") this.pick(...this.cursor);
       else {
         this.stroke = { points: [this.cursor], size: this.size, erase: this.tool === "erase" };
         this.painting.draw(this.stroke, true);
@@ -247,11 +253,12 @@ export class Stage {
       pen.globalAlpha = 1;
     }
     if (this.cursor && this.editable && this.tool !== "move") {
+      const radius = this.tool === "pick" ? 4 / this.zoom : this.size / 2;
       for (const [colour, wide] of [["black", 3], ["white", 1.2]]) {
         pen.strokeStyle = colour;
         pen.lineWidth = (wide * devicePixelRatio) / scale;
         pen.beginPath();
-        pen.arc(...this.cursor, this.size / 2, 0, 2 * Math.PI);
+        pen.arc(...this.cursor, radius, 0, 2 * Math.PI);
         pen.stroke();
       }
     }
