@@ -39,7 +39,7 @@ def restore_found(page: Any) -> None:
     page.wait_for_selector("#easel:visible")
     page.select_option("#kind", "scratches")
     page.click("#find")
-    page.wait_for_selector("#told:has-text('damaged places were found')", timeout=60_000)
+    page.wait_for_selector("#told:has-text('damaged places were found')", timeout=180_000)
 
 
 def restore_done(page: Any) -> None:

@@ -70,7 +70,7 @@ def test_what_is_painted_is_filled_as_the_library_does_it(page, scan, tmp_path):
     paint(page, (-0.1, -0.1), (0.1, 0.1))
     page.select_option("#quality", "fast")
     page.click("#go")
-    page.wait_for_selector("#done:visible", timeout=50_000)
+    page.wait_for_selector("#done:visible", timeout=180_000)
 
     restored, mask = download(page, "#get-restored", tmp_path), download(page, "#get-mask", tmp_path)
     assert (restored.name, mask.name) == ("scan 1_restored.tif", "scan 1_mask.png")
@@ -120,7 +120,7 @@ def test_damage_is_found_and_a_job_is_stopped(page):
     page.click("#example")
     page.wait_for_selector("#easel:visible")
     page.click("#find")
-    page.wait_for_selector("#told:has-text('damaged places were found')", timeout=50_000)
+    page.wait_for_selector("#told:has-text('damaged places were found')", timeout=180_000)
     page.select_option("#quality", "best")
     page.click("#go")
     page.wait_for_selector("#told:has-text('Restoring')")
@@ -142,7 +142,7 @@ def test_what_has_the_colour_of_a_pen_is_marked_by_a_click(page, tmp_path):
     page.wait_for_selector("#told:has-text('1 damaged place was found')")
     page.select_option("#quality", "fast")
     page.click("#go")
-    page.wait_for_selector("#done:visible", timeout=50_000)
+    page.wait_for_selector("#done:visible", timeout=180_000)
     lost = read_picture(download(page, "#get-mask", tmp_path)).pixels == 255
     expected = np.zeros((64, 96), bool)
     expected[29:35, 9:87] = True
@@ -158,7 +158,7 @@ def test_the_search_for_damage_is_stopped_midway(page, tmp_path):
     page.click("#find")
     page.wait_for_selector("#told:has-text('Looking for damage')")
     page.click("#stop")
-    page.wait_for_selector("#told:has-text('Stopped')", timeout=50_000)
+    page.wait_for_selector("#told:has-text('Stopped')", timeout=180_000)
     assert page.is_enabled("#find")
     assert page.is_disabled("#undo")
 

@@ -117,7 +117,7 @@ def test_what_can_be_mended_is_a_sentence(movies, tmp_path, arguments, sentence)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_it_goes_on(movies, tmp_path, number):
-    rows = 40_000
+    rows = 400_000
     table = pa.table({"userId": np.arange(rows) % 600, "movieId": np.arange(rows) % 100})
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=1000)
     command = [
@@ -138,5 +138,5 @@ def test_an_interrupted_run_says_how_it_goes_on(movies, tmp_path, number):
     assert "the same command with --resume goes on" in err
     done = run(*command, "--resume")
     assert done.returncode == 0
-    assert "40,000 rows in, 40,000 out" in done.stderr
+    assert "400,000 rows in, 400,000 out" in done.stderr
     assert run("verify", tmp_path / "out", "--quiet").returncode == 0

@@ -44,8 +44,8 @@ class ContrastsRoom:
         for wishes in nets:
             parameters_of(wishes)
         self.stop()
-        self.version += 1
         self.contrasting = Contrasting(nets, epochs)
+        self.version += 1  # from now on the page looks at the nets
         if self.session.closed:
             self.stop()
 

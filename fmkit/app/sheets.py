@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,25 @@ class Sheets:
         self.path, self.made = path, path.parent / MADE
         self.made.mkdir()
         self._wishes: dict[int, tuple[str, bool]] = {}  # quality, and whether certainty was asked for, by page
+        self._n_finished = 0
+
+    def _files(self, n_finished: int) -> tuple[Path, Path]:
+        """The picture and the mask that were made when so many pages had been finished, some of them again."""
+        folder = self.made / f"made{n_finished}"
+        out = beside(folder / self.path.name)
+        if self.n_pages > 1 and out.suffix.lower() not in (".tif", ".tiff"):
+            out = out.with_suffix(".tif")  # only TIFF holds several pages
+        return out, folder / f"{self.path.stem}_mask.{'tif' if self.n_pages > 1 else 'png'}"
 
     @property
     def out(self) -> Path:
         """The file with the pages that are restored, and the others as they were."""
-        path = beside(self.made / self.path.name)
-        is_tiff = path.suffix.lower() in (".tif", ".tiff")
-        return path if self.n_pages == 1 or is_tiff else path.with_suffix(".tif")  # only TIFF holds several pages
+        return self._files(self._n_finished)[0]
 
     @property
     def mask(self) -> Path:
         """What was lost, white."""
-        return self.made / f"{self.path.stem}_mask.{'tif' if self.n_pages > 1 else 'png'}"
+        return self._files(self._n_finished)[1]
 
     def name(self, page: int) -> str:
         """Of a page, as the page shows it."""
@@ -73,23 +81,27 @@ class Sheets:
         lost : bool ndarray of shape (n_rows, n_columns)
         wishes : quality, and whether certainty was asked for
         """
-        wished = (str(wishes[0]), bool(wishes[1]))
-        if self.n_pages == 1:
-            write_pages(self.out, [answer], [picture])
-            write_view(self.mask, [_white(lost)])
-            self._wishes[page] = wished
-            return
-        np.save(self.part("answer.npy", page), answer)
-        self.part("lost.npy", page).replace(self.part("filled.npy", page))
-        self._wishes[page] = wished
+        pages, answers, masks = [picture], [answer], [_white(lost)]
+        if self.n_pages > 1:
+            np.save(self.part("answer.npy", page), answer)
+            self.part("lost.npy", page).replace(self.part("filled.npy", page))
+            pages, answers, masks = self._all_pages({*self._wishes, page})
+        n_finished = self._n_finished + 1
+        out, mask = self._files(n_finished)
+        out.parent.mkdir(exist_ok=True)
+        write_pages(out, answers, pages)
+        write_view(mask, masks)
+        self._wishes[page], self._n_finished = (str(wishes[0]), bool(wishes[1])), n_finished
+        shutil.rmtree(self._files(n_finished - 2)[0].parent, ignore_errors=True)  # the last ones may just be sent
+
+    def _all_pages(self, done: set[int]) -> tuple[list[Picture], list[NDArray[Any]], list[NDArray[np.uint8]]]:
+        """As they were, as they are now, and what was lost of each."""
         pages, answers, masks = read_pages(self.path), [], []
         for number, before in enumerate(pages):
-            done = number in self._wishes
-            answers.append(np.load(self.part("answer.npy", number)) if done else before.pixels)
+            answers.append(np.load(self.part("answer.npy", number)) if number in done else before.pixels)
             nothing = np.zeros(before.pixels.shape[:2], bool)
-            masks.append(_white(np.load(self.part("filled.npy", number)) if done else nothing))
-        write_pages(self.out, answers, pages)
-        write_view(self.mask, masks)
+            masks.append(_white(np.load(self.part("filled.npy", number)) if number in done else nothing))
+        return pages, answers, masks
 
     def command(self) -> str:
         """The command line that makes the same file of the uploaded one and the mask."""
