@@ -115,6 +115,7 @@ def test_what_can_be_mended_is_a_sentence(movies, tmp_path, arguments, sentence)
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.usefixtures("ctrl_c_works")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_it_goes_on(movies, tmp_path, number):
     rows = 400_000
