@@ -1,4 +1,6 @@
-"""What it takes to score files: `python benchmarks/bench_batch.py [FOLDER] [--rows N]`, five minutes on two cores.
+"""What it takes to score files, beside reading and writing them alone, and numpy with implicit's factors.
+
+    python benchmarks/bench_batch.py [FOLDER] [--rows N]
 
 Each line is a process of its own: seconds with its start, and its peak memory. Pairs of 100,000 users and 10,000 items,
 a `Recommender` with 16 factors; beside it, reading and writing the same file and nothing else, and a loop over numpy
