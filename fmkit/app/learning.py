@@ -12,7 +12,6 @@ from fmkit.cli._sentences import in_options
 from fmkit.errors import InputError
 
 ROLES = ("user", "item", "rating", "time")
-CONTROLS = {"feedback='implicit'": "'Lists of what people choose'"}  # of an argument: its place on the page
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,7 @@ class Task:
 
 def on_the_page(sentence: str) -> str:
     """A sentence for whoever calls from Python, for whoever is at the page."""
-    for argument, control in CONTROLS.items():
-        sentence = sentence.replace(argument, control)
-    return in_options(sentence)
+    return in_options(sentence.replace("feedback='implicit'", "'Lists of what people choose'"))
 
 
 def fit_into(out: Path, task: Task, tell: Tell) -> None:

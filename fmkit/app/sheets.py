@@ -68,7 +68,15 @@ class Sheets:
         """A page."""
         return read_picture(self.path, page if self.n_pages > 1 else None)
 
-    def finish(self, page: int, picture: Picture, answer: NDArray[Any], lost: NDArray[np.bool_], *wishes: Any) -> None:
+    def finish(
+        self,
+        page: int,
+        picture: Picture,
+        answer: NDArray[Any],
+        lost: NDArray[np.bool_],
+        quality: str,
+        certainty: bool,
+    ) -> None:
         """Write a page that was restored, with the pages that were restored before.
 
         Parameters
@@ -79,7 +87,9 @@ class Sheets:
         answer : ndarray
             As it is now.
         lost : bool ndarray of shape (n_rows, n_columns)
-        wishes : quality, and whether certainty was asked for
+        quality : str
+        certainty : bool
+            Whether it was asked for.
         """
         pages, answers, masks = [picture], [answer], [_white(lost)]
         if self.n_pages > 1:
@@ -91,7 +101,7 @@ class Sheets:
         out.parent.mkdir(exist_ok=True)
         write_pages(out, answers, pages)
         write_view(mask, masks)
-        self._wishes[page], self._n_finished = (str(wishes[0]), bool(wishes[1])), n_finished
+        self._wishes[page], self._n_finished = (quality, certainty), n_finished
         shutil.rmtree(self._files(n_finished - 2)[0].parent, ignore_errors=True)  # the last ones may just be sent
 
     def _all_pages(self, done: set[int]) -> tuple[list[Picture], list[NDArray[Any]], list[NDArray[np.uint8]]]:
