@@ -229,7 +229,7 @@ from fmkit.deep import CNNClassifier
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 
-X, y = np.zeros((60_000, 28, 28), np.uint8), np.arange(60_000) % 2
+X, y = np.zeros((100_000, 28, 28), np.uint8), np.arange(100_000) % 2
 X[::2, 3] = 200
 model = CNNClassifier(["conv 1 5 3", "pool", "dense 2"], max_epochs=1, batch_size=500, n_jobs=1, early_stopping=True)
 model.fit(X[:2000], y[:2000]).predict(X[:2000])  # what any fit takes
@@ -242,9 +242,10 @@ print((peak() - before) / X.nbytes)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells the peak of a process")
 def test_bytes_never_become_floats_all_at_once():
-    # As float32 they would take four times their own memory. A process of its own: a peak never falls.
+    # As float32 they would take four times their own memory. A process of its own: a peak never falls. Steps and parts
+    # take 17 MB of these 78 MB of pictures, and what the allocator keeps of them between adds up to 50 MB in some runs.
     told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120)
-    assert float(told.stdout) < 1
+    assert float(told.stdout) < 2
 
 
 def test_predictions_are_means_over_the_moves_that_training_knows():
