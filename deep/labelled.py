@@ -78,8 +78,9 @@ def read_labelled(path: str | Path, target: str | None = None) -> Labelled:
         A folder with a folder of pictures (PNG, JPEG, TIFF, WebP) or of WAV files for each class; or a CSV, TSV or
         Parquet table.
     target : str, optional
-        The table's column of classes; by default one called label, target, class or y. Where all that is left is one
-        column of texts of three words or more on average, texts are classified, else rows.
+        The table's column of classes; by default one called label, target, class or y, or, of two columns, the one
+        beside texts. Where all that is left is one column of texts of three words or more on average, texts are
+        classified, else rows.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def read_labelled(path: str | Path, target: str | None = None) -> Labelled:
         files, labels = files_by_class(path)
         return Labelled("pictures", files, np.array(labels), _names(files), _counted(labels, "pictures"))
     if target is None:
-        target = _usual_target(_names_of_columns(path), path)
+        target = _usual_target(path)
     rest, y = read_with_target(path, target)
     numbers = [str(n) for n in range(1, len(rest) + 1)]
     if len(rest.column_names) == 1 and _is_prose(rest.column(0)):
@@ -189,10 +190,14 @@ def _table(path: Path) -> pa.Table:
     return read_whole(path)
 
 
-def _usual_target(columns: Sequence[str], path: Path) -> str:
+def _usual_target(path: Path) -> str:
+    columns = _names_of_columns(path)
     usual = [name for name in columns if name.strip().lower() in TARGETS]
+    if len(usual) != 1 and len(columns) == 2:
+        usual = [name for name in columns if not _is_prose(_table(path).column(name))]
     if len(usual) != 1:
-        raise InputError(f"say which column holds the classes: {', '.join(columns)}", path=path)
+        known = ", ".join(columns)
+        raise InputError(f"say by --target (target= in Python) which column holds the classes: {known}", path=path)
     return usual[0]
 
 

@@ -98,6 +98,9 @@ def test_what_a_path_holds_is_told(tmp_path):
     short = tmp_path / "short.csv"
     short.write_text("label,colour\n1,red\n0,blue\n")
     assert read_labelled(short).kind == "table"  # words, no sentences
+    unusual = tmp_path / "unusual.csv"
+    unusual.write_text("sentiment,review\npos,what a film it was\nneg,what a bore it was\n")
+    assert read_labelled(unusual).told == "2 texts (column 'review') of 2 classes"
 
 
 def test_what_cannot_be_read_is_a_sentence(tmp_path):
@@ -106,7 +109,7 @@ def test_what_cannot_be_read_is_a_sentence(tmp_path):
         read_labelled(table, "income")
     unnamed = tmp_path / "unnamed.csv"
     unnamed.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="say which column holds the classes: a, b"):
+    with pytest.raises(InputError, match="which column holds the classes: a, b"):
         read_labelled(unnamed)
     gaps = tmp_path / "gaps.csv"
     gaps.write_text("a,label\n1,x\n2,\n")

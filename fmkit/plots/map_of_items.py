@@ -114,6 +114,7 @@ def item_map(
 def _places(factors: NDArray[Any], random_state: int) -> NDArray[np.float64]:
     """t-SNE of directions, from where their two main axes put them."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     vectors = factors.astype(np.float64)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -125,7 +126,8 @@ def _places(factors: NDArray[Any], random_state: int) -> NDArray[np.float64]:
         return start
     start *= 1e-4 / max(start[:, 0].std(), 1e-12)
     near = min(NEIGHBOURS, (len(vectors) - 1) / 3)
-    flat: NDArray[Any] = TSNE(2, perplexity=near, init=start, random_state=random_state).fit_transform(vectors)
+    with threadpool_limits(1):  # a pass takes less than threads wait for each other where a core has other work
+        flat: NDArray[Any] = TSNE(2, perplexity=near, init=start, random_state=random_state).fit_transform(vectors)
     return flat.astype(np.float64)
 
 
