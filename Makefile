@@ -43,7 +43,7 @@ test: $(ENVIRONMENT)
 	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	$(RUN) -m mypy build/typed/fmkit
 	find fmkit -name '*.nb[ci]' -delete # numba compiles anew when a kernel's own file changed, not one that it calls
-	$(RUN) -m pytest -n 2 --dist loadfile --durations 25
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --durations 25 # a core each: theirs would wait
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/pandas2 $(OLDER_PANDAS)
 	PYTHONPATH=build/pandas2 $(RUN) -m pytest -q $(TABLES) # the tables of the older pandas, too
 	$(MAKE) docs

@@ -63,6 +63,7 @@ programoutput_prompt_template = "$ {command}\n{output}"
 # Kernels show matplotlib's figures; what they keep of a session lies beside.
 os.environ["IPYTHONDIR"] = str(RUN / "ipython")
 KERNEL = """
+c.IPKernelApp.log_level = "ERROR"
 c.InteractiveShellApp.matplotlib = "inline"
 c.InlineBackend.figure_formats = ["png"]
 c.InlineBackend.print_figure_kwargs = {"dpi": 110}

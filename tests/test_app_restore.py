@@ -43,7 +43,7 @@ def scan(tmp_path_factory):
 def drop(page, *paths):
     page.set_input_files("#pictures", [str(path) for path in paths])
     page.wait_for_selector(f"#queue li:nth-child({len(paths)})")
-    page.wait_for_selector("#easel:visible")
+    page.wait_for_selector("#go:enabled:visible")  # from then on there is something to paint on
 
 
 def paint(page, *points):

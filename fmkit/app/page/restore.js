@@ -171,10 +171,10 @@ export class Restore {
 
   buttons() {
     const { painting, facts, editing } = this.current;
-    const free = !WORKING.includes(facts.state) && (facts.state !== "done" || editing);
-    by("undo").disabled = !free || !painting?.strokes.length;
-    by("redo").disabled = !free || !painting?.undone.length;
-    by("clear").disabled = !free || !painting?.strokes.length;
+    const free = painting && !WORKING.includes(facts.state) && (facts.state !== "done" || editing);
+    by("undo").disabled = !free || !painting.strokes.length;
+    by("redo").disabled = !free || !painting.undone.length;
+    by("clear").disabled = !free || !painting.strokes.length;
     by("find").disabled = by("kind").disabled = !free;
     by("go").disabled = !free;
   }
@@ -184,11 +184,12 @@ export class Restore {
     const work = this.current;
     by("easel").hidden = !work;
     by("nothing").hidden = Boolean(work);
-    if (!work?.painting) return;
+    if (!work) return;
+    this.buttons(); // none before there is something to paint on
+    if (!work.painting) return;
     const { facts } = work;
     const working = WORKING.includes(facts.state), done = facts.state === "done" && !work.editing;
     this.stage.editable = !working && !done;
-    this.buttons();
     by("compare").hidden = by("side-before").hidden = by("side-after").hidden = by("again").hidden = by("done").hidden = !done;
     by("brush").hidden = by("keys").hidden = by("quality-line").hidden = by("certainty-line").hidden = done;
     by("stop").hidden = !working;
