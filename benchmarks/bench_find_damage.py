@@ -261,6 +261,25 @@ def report(pictures):
     print(tabulate(rows, headers, floatfmt=".2f"))
 
 
+def report_less_sure(groups):
+    """Print precision and recall over all pixels of each group of pictures, by how sure a pixel must be."""
+    rows = []
+    for kind in ("scratches", "dust", "auto"):
+        drawn = ["scratches", "dust"] if kind == "auto" else [kind]
+        for least in (None, 0.5, 0.25, 0.1):
+            row = [kind, least or "default"]
+            for pictures in groups:
+                count = np.zeros(4)
+                for number, picture in enumerate(pictures.values()):
+                    worn, lost = damaged(picture[:1024, :1024], [99, number], drawn)
+                    mask = find_damage(worn, kind, min_confidence=least).mask
+                    near = ndimage.binary_dilation(lost, np.ones((3, 3), bool), 3)
+                    count += near[mask].sum(), mask.sum(), mask[lost].sum(), lost.sum()
+                row += [count[0] / count[1], count[2] / count[3]]
+            rows.append(row)
+    print(tabulate(rows, ["kind", "min_confidence", "fitted with P", "R", "never seen P", "R"], floatfmt=".2f"))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", metavar="FILE", nargs="+", default=[], help="pictures without damage")
@@ -274,4 +293,7 @@ if __name__ == "__main__":
         print("Other damage on pictures that it was fitted with:")
         report(fitted_with)
         print("\nPictures that it has never seen:")
-        report({name: picture for name, picture in clean_pictures(LEFT_OUT).items() if name not in fitted_with})
+        never_seen = {name: picture for name, picture in clean_pictures(LEFT_OUT).items() if name not in fitted_with}
+        report(never_seen)
+        print("\nBy how sure a pixel must be:")
+        report_less_sure((fitted_with, never_seen))

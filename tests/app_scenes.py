@@ -38,6 +38,7 @@ def restore_found(page: Any) -> None:
     page.click("#example")
     page.wait_for_selector("#easel:visible")
     page.select_option("#kind", "scratches")
+    page.select_option("#sureness", label="likely")
     page.click("#find")
     page.wait_for_selector("#told:has-text('damaged places were found')", timeout=180_000)
 

@@ -227,6 +227,13 @@ def test_a_pixel_beside_the_picture_is_refused(asker, picture, at):
     assert asker.facts()["restore"][0]["state"] == "new"
 
 
+@pytest.mark.parametrize("least", [0, 1.5, "0.5", [0.5]])
+def test_a_confidence_that_is_no_probability_is_refused(asker, picture, least):
+    asker.ask("PUT", "/pictures?name=a.png", picture)
+    told = asker.refusal("POST", "/pictures/1/find", {"kind": "auto", "min_confidence": least})
+    assert "min_confidence must be a probability above 0, such as .5" in told
+
+
 def test_a_path_in_a_field_is_a_word_like_any_other(asker, picture):
     asker.ask("PUT", "/pictures?name=a.png", picture)
     wishes = {"strokes": [ASKED], "quality": "../../etc/passwd"}

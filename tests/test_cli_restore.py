@@ -145,6 +145,14 @@ def test_nothing_lost_is_copied(folder):
         (["nomasks"], "nomasks: this folder holds no PNG, JPEG, TIFF or WebP pictures (--recursive looks"),
         (["photo.png", "text.png", "--mask", "mask.png", "--out", "none.png"], "none.png: this is a file, but of sev"),
         (["photo.png", "--detect", "fire"], "invalid value for '--detect': 'fire' is not one of 'auto'"),
+        (
+            ["photo.png", "--detect", "--min-confidence", "0"],
+            "invalid value for '--min-confidence': 0.0 is not in the range",
+        ),
+        (
+            ["photo.png", "--lost", "white", "--min-confidence", ".5"],
+            "--min-confidence is of what is looked for, and --lost",
+        ),
         (["photo.png", "--lost", "pinkish"], "'pinkish' is no colour: name one of white"),
         (["photo.png", "--lost", "alpha"], "photo.png: the picture has no alpha channel"),
         (["photo.png", "--mask", "mask.png", "--out", "out.xyz"], "out.xyz: pictures are written as .png"),
@@ -196,7 +204,7 @@ def test_a_yes_is_asked_for_on_a_terminal(folder):
 from types import SimpleNamespace
 import fmkit.restore.workshop as workshop
 from fmkit.cli import main
-workshop.find_damage = lambda picture, kind, n_jobs: SimpleNamespace(mask=(picture == 255).all(axis=2))
+workshop.find_damage = lambda picture, kind, **how: SimpleNamespace(mask=(picture == 255).all(axis=2))
 main()
 """
     for answer in ("n", "y"):
@@ -218,6 +226,19 @@ main()
         assert (folder / "photo_preview.png").exists() == (answer == "n")
         assert (folder / "photo_restored.png").exists() == (answer == "y")
         (folder / "photo_preview.png").unlink(missing_ok=True)
+
+
+def test_what_is_less_sure_is_filled_where_it_is_asked_for(folder):
+    worn = skimage.data.camera().copy()[100:400, 100:400]
+    worn[40:260, 150:152] = np.minimum(worn[40:260, 150:152].astype(int) + 40, 255)  # a faint scratch
+    write(folder / "faint.png", worn)
+    shares = []
+    for least in (".95", ".25"):
+        arguments = ["--detect", "scratches", "--min-confidence", least, "--save-mask", f"mask{least}.png"]
+        done = call("restore", "faint.png", *arguments, "--preview", f"p{least}.png", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        shares.append(np.mean(read(folder / f"mask{least}.png") > 0))
+    assert 0 <= shares[0] < shares[1] < 0.1
 
 
 @pytest.mark.usefixtures("ctrl_c_works")

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import skimage.data
@@ -177,6 +179,21 @@ def test_the_confidence_belongs_to_the_mask():
     assert damage.confidence[damage.mask & near].mean() > damage.confidence[damage.mask & ~near].mean()
 
 
+@pytest.mark.parametrize("kind", ["auto", "scratches", "dust"])
+def test_the_less_sure_it_must_be_the_more_is_found(kind):
+    worn, lost = scratched(CAMERA, 200)
+    worn, specks = dusty(worn, 200)
+    lost |= specks
+    masks = [find_damage(worn, kind, min_confidence=least).mask for least in (1, 0.9, 0.5, 0.25, 0.05)]
+    for less, more in pairwise(masks):
+        assert not (less & ~more).any()
+    confidence = find_damage(worn, kind, min_confidence=0.25).confidence
+    assert confidence[confidence > 0].min() >= 0.25
+    precision, recall = precision_recall(confidence > 0, lost)
+    assert recall > 1.2 * precision_recall(find_damage(worn, kind).mask, lost)[1]
+    assert precision > 0.5
+
+
 FONT = {  # a date as a camera burns it in
     "1": ["..#", ".##", "..#", "..#", "..#"],
     "2": ["###", "..#", "###", "#..", "###"],
@@ -328,3 +345,9 @@ def test_what_is_found_can_be_restored():
 def test_bad_input_is_told(picture, kind, sentence):
     with pytest.raises(InputError, match=sentence):
         find_damage(picture, kind)
+
+
+@pytest.mark.parametrize("least", [0, -1, 1.5, float("nan")])
+def test_a_confidence_is_a_probability(least):
+    with pytest.raises(InputError, match=r"min_confidence must be a probability above 0, such as .5, got"):
+        find_damage(np.zeros((4, 5)), min_confidence=least)

@@ -109,7 +109,7 @@ async def ask(request: Request) -> Response:
     work, action = here.work(request), request.path_params["action"]
     told = await told_in(request) if action in ("find", "restore") else {}
     if action == "find":
-        await run_in_threadpool(work.find, told.get("kind"), told.get("at"))
+        await run_in_threadpool(work.find, *map(told.get, ("kind", "at", "min_confidence")))
     elif action == "stop":
         work.stop()
     elif action == "remove":

@@ -153,7 +153,7 @@ class Work:
             "files": [self.sheets.out.name, self.sheets.mask.name] if self.state == "done" else [],
         }
 
-    def find(self, kind: Any = "auto", at: Any = None) -> None:
+    def find(self, kind: Any = "auto", at: Any = None, min_confidence: Any = None) -> None:
         """Look for damage of a kind or, if a pixel is named, for its colour, in the background.
 
         Parameters
@@ -161,15 +161,19 @@ class Work:
         kind : str
         at : [x, y], optional
             In pixels of the picture.
+        min_confidence : float, optional
+            As of `find_damage`.
         """
         if kind not in get_args(Kind):
             raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
+        if not (min_confidence is None or (isinstance(min_confidence, int | float) and 0 < min_confidence <= 1)):
+            raise InputError(f"min_confidence must be a probability above 0, such as .5, got {min_confidence!r}")
         pixel = None if at is None else pixel_at(at, self.shape)
         with self._beginning:
             self._check_free()
             self._stop.clear()
             self.state, self.error, self.share = "finding", "", 0.0
-            self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind, pixel))
+            self._job = self.queue.finding.submit(self._guarded, lambda: self._find(kind, min_confidence, pixel))
 
     def restore(self, strokes: Any, quality: Any, certainty: Any) -> None:
         """Wait in the queue to be restored.
@@ -229,7 +233,7 @@ class Work:
         finally:
             self._so_far = None
 
-    def _find(self, kind: Kind, pixel: tuple[int, int] | None) -> None:
+    def _find(self, kind: Kind, min_confidence: float | None, pixel: tuple[int, int] | None) -> None:
         def progress(done: int, total: int) -> None:
             if self._stop.is_set():
                 raise Stopped
@@ -237,7 +241,7 @@ class Work:
 
         picture = self.sheets.read(self.page)
         if pixel is None:
-            damage = find_damage(picture.colours, kind, progress=progress).mask
+            damage = find_damage(picture.colours, kind, min_confidence=min_confidence, progress=progress).mask
         else:
             damage = lost_by_pixel(picture, *pixel)
         np.save(self.sheets.part(f"found{self.n_finds + 1}.npy", self.page), damage)

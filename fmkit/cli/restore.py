@@ -43,6 +43,12 @@ def _is_no_kind(word: str) -> bool:
 @click.option("--mask", type=FILE, metavar="PATH", help="A picture that is white where pixels are lost, or a folder.")
 @click.option("--lost", metavar="COLOUR", help="Lost are pixels of it: white, black, #rrggbb, ..., or alpha.")
 @click.option("--detect", type=click.Choice(DETECTORS), help="Find what is damaged; alone: auto.")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="P",
+    help="Mark what is damage with this probability; the default is what is sure, .25 finds much more.",
+)
 @click.option("--yes", is_flag=True, help="Where nothing says what is lost: detect, and do not ask.")
 @click.option("--out", type=FILE, metavar="PATH", help="Where to write: .png, .jpg, .tif or .webp, or a folder.")
 @click.option("--recursive", is_flag=True, help="Look into folders inside folders.")
@@ -112,6 +118,8 @@ def restore(pictures: tuple[Path, ...], recursive: bool, form: str, quiet: bool,
     told = [f"--{name}" for name in ("mask", "lost", "detect") if options[name]]
     if len(told) > 1:
         raise click.UsageError(f"{' and '.join(told)} both say what is lost: one is enough")
+    if options["min_confidence"] is not None and told not in ([], ["--detect"]):
+        raise click.UsageError(f"--min-confidence is of what is looked for, and {told[0]} says what is lost")
 
     from fmkit.restore.album import find_pictures
     from fmkit.restore.jobs import Job, Talk, Wishes

@@ -45,7 +45,12 @@ class Damage(NamedTuple):
 
 
 def find_damage(
-    picture: ArrayLike, kind: Kind = "auto", *, n_jobs: int | None = None, progress: OnProgress | None = None
+    picture: ArrayLike,
+    kind: Kind = "auto",
+    *,
+    min_confidence: float | None = None,
+    n_jobs: int | None = None,
+    progress: OnProgress | None = None,
 ) -> Damage:
     """Find scratches, dust, holes and lettering in a picture.
 
@@ -61,6 +66,10 @@ def find_damage(
         as well. "white": areas of one value at the end of the range, white or black, with crisp borders. "text":
         overlaid letters of one colour, such as a date or a watermark. "auto": all of these, but only what is beyond
         reasonable doubt, and of "white" only what lies inside the picture: in an undamaged picture hardly anything.
+    min_confidence : float in (0, 1], optional
+        Mark what is damage with at least this probability. By default what is sure: .85 for scratches, .75 for dust,
+        .5 for holes and letters, and .9 to .965 for "auto". Of a picture that is looked at, and corrected, afterwards
+        .5 or .25 finds more, and more that is none (benchmarks/bench_find_damage.py).
     n_jobs : int, optional
         Threads; None and -1 mean every core. The result is the same with any number.
     progress : callable of (done, total), optional
@@ -74,7 +83,7 @@ def find_damage(
     Raises
     ------
     InputError
-        If the array is no picture, or the kind is not one of these.
+        If the array is no picture, the kind is not one of these, or the confidence no probability.
 
     Notes
     -----
@@ -111,6 +120,10 @@ def find_damage(
     """
     if kind not in get_args(Kind):
         raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
+    if min_confidence is not None and not 0 < min_confidence <= 1:
+        raise InputError(f"min_confidence must be a probability above 0, such as .5, got {min_confidence}")
+    least = _SURE.get(kind, 1.0) if min_confidence is None else min_confidence
+    least_thin = _SURE_THIN.get(kind, (1.0, 1.0)) if min_confidence is None else (min_confidence, min_confidence)
     thin, holes, letters = (kind in ("auto", *kinds) for kinds in (("scratches", "dust"), ("white",), ("text",)))
     spent = 0.0
 
@@ -127,26 +140,28 @@ def find_damage(
     confidence = np.zeros(scaled.shape, np.float32)
     if thin:
         for scale in scales:
-            _add_thin(confidence, scaled, scale, kind, n_threads)
+            _add_thin(confidence, scaled, scale, kind, least_thin, n_threads)
     if holes:
-        add_holes(confidence, scaled, _SURE[kind], n_threads, inside_only=kind == "auto")
+        add_holes(confidence, scaled, least, n_threads, inside_only=kind == "auto")
     if letters:
-        add_lettering(confidence, scaled, _SURE[kind], n_threads)
+        add_lettering(confidence, scaled, least, n_threads)
     for rows, unknown in scaled.unknown():
         confidence[rows][unknown] = 1
     return Damage(confidence > 0, confidence)
 
 
-def _add_thin(confidence: Confidence, scaled: Scaled, scale: int, kind: Kind, n_threads: int) -> None:
+def _add_thin(
+    confidence: Confidence, scaled: Scaled, scale: int, kind: Kind, least: tuple[float, float], n_threads: int
+) -> None:
     """Raise the confidence where scratches or specks are in a copy of the picture that is smaller by `scale`."""
     windows = list(tiles(scaled.shape_at(scale), _TILE))
-    found = for_each(_judge, [(scaled, window, scale, _SURE_THIN[kind]) for window in windows], n_threads)
+    found = for_each(_judge, [(scaled, window, scale, least) for window in windows], n_threads)
     p_specks, p_lines = (np.concatenate([plane[line].p for tile in found for plane in tile]) for line in (0, 1))
     of_lines, of_specks = share_of_damage(p_lines, line=True), share_of_damage(p_specks, line=False)
     # Of specks, those that go on where a scratch ends are the rest of it.
     rest_only = kind == "scratches" or (kind == "auto" and only_a_tail(p_specks, of_specks))
     rim = _RIM if scale == 1 else _RIM // 2
-    weighed = for_each(_weigh, [(tile, of_lines, of_specks, kind, rest_only) for tile in found], n_threads)
+    weighed = for_each(_weigh, [(tile, of_lines, of_specks, kind, least, rest_only) for tile in found], n_threads)
     for window, (pixel, value) in zip(windows, weighed, strict=True):
         row, column = np.divmod(pixel, np.int32(window[1].stop - window[1].start))
         row, column = row + window[0].start, column + window[1].start
@@ -170,7 +185,7 @@ class _Judged(NamedTuple):
 _Found = list[tuple[_Judged, _Judged]]
 
 
-def _judge(scaled: Scaled, window: Window, scale: int, sure: tuple[float, float]) -> _Found:
+def _judge(scaled: Scaled, window: Window, scale: int, least: tuple[float, float]) -> _Found:
     """The specks and the lines of each plane of a tile."""
     wide = widened(window, _MARGIN, _MARGIN, scaled.shape_at(scale))
     top, left = window[0].start - wide[0].start, window[1].start - wide[1].start
@@ -185,7 +200,7 @@ def _judge(scaled: Scaled, window: Window, scale: int, sure: tuple[float, float]
         judged = []
         for line, own in ((False, slice(things.n_lines, None)), (True, slice(0, things.n_lines))):
             p = probability(things.features[own], line=line)
-            possible = np.flatnonzero(best_case(p, line=line) >= min(sure[line], SURE_LINE))
+            possible = np.flatnonzero(best_case(p, line=line) >= min(least[line], SURE_LINE))
             names = np.full(len(things.axes), -1, np.int32)
             names[possible + (0 if line else things.n_lines)] = np.arange(len(possible))
             here = names[thing] >= 0
@@ -196,24 +211,24 @@ def _judge(scaled: Scaled, window: Window, scale: int, sure: tuple[float, float]
 
 
 def _weigh(
-    found: _Found, of_lines: float, of_specks: float, kind: Kind, rest_only: bool
+    found: _Found, of_lines: float, of_specks: float, kind: Kind, least: tuple[float, float], rest_only: bool
 ) -> tuple[NDArray[np.int32], Confidence]:
     """Pixels of a tile that are damage for sure, and how sure, with the shares of damage in this picture."""
     pixels, values = [], []
-    sure_speck, sure_line = _SURE_THIN[kind]
+    least_speck, least_line = least
     for specks, lines in found:
         shares = np.full(len(specks.possible), of_specks)
         p_lines, p_specks = lines.p[lines.possible], specks.p[specks.possible]
         if kind != "dust":
             p = adjusted(p_lines, shares_linked(p_lines, of_lines, lines.axes), line=True)
-            p[p < sure_line] = 0
+            p[p < least_line] = 0
             sure = p[lines.thing] > 0
             pixels.append(lines.pixel[sure])
             values.append(p[lines.thing][sure])
             shares = shares_beside(p, lines.axes, shares, specks.axes)
         p = adjusted(p_specks, shares, line=False)
         p = np.where(shares > of_specks, p, 0) if rest_only else p
-        sure = (p >= sure_speck)[specks.thing]
+        sure = (p >= least_speck)[specks.thing]
         pixels.append(specks.pixel[sure])
         values.append(p[specks.thing][sure])
     return np.concatenate(pixels), np.concatenate(values).astype(np.float32)

@@ -17,6 +17,8 @@ class Wishes:
     mask: Path | None = None
     lost: str | None = None
     detect: str | None = None
+    min_confidence: float | None = None
+    """Of what looks damaged."""
     out: Path | None = None
     preview: Path | None = None
     """Only show what would be touched."""

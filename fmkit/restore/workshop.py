@@ -32,7 +32,7 @@ Masks = list[NDArray[np.bool_]]
 
 NOTHING_FOUND = (
     "no damage was found, nothing written: --detect scratches (or dust, text, white, ...) looks for one kind, "
-    "--lost '#1428be' takes a colour, --mask what was painted"
+    "--min-confidence .25 for what may be some, --lost '#1428be' takes a colour, --mask what was painted"
 )
 
 NOT_TOLD = (
@@ -87,7 +87,7 @@ def restore_file(job: Job, wishes: Wishes, talk: Talk) -> Outcome:
     if lost is None:
         if not (wishes.preview or talk.ask):
             raise InputError(NOT_TOLD, path=path)
-        lost = _detected(pages, "auto", wishes.jobs)
+        lost = _detected(pages, "auto", wishes)
         if not wishes.preview and not any(page.any() for page in lost):
             outcome.words = NOTHING_FOUND
             return outcome
@@ -173,18 +173,19 @@ def _told_lost(job: Job, wishes: Wishes, mask_path: Path | None, pages: Sequence
         colour = parse_colour(wishes.lost)
         lost = [lost_by_colour(page.pixels, colour) for page in pages]
     elif wishes.detect:
-        lost = _detected(pages, wishes.detect, wishes.jobs)
+        lost = _detected(pages, wishes.detect, wishes)
     elif wishes.denoise or any(page.any() for page in unknown):
         lost = unknown
     elif wishes.yes:
-        lost = _detected(pages, "auto", wishes.jobs)
+        lost = _detected(pages, "auto", wishes)
     else:
         return None
     return [page | holes for page, holes in zip(lost, unknown, strict=True)]
 
 
-def _detected(pages: Sequence[Picture], kind: Any, n_jobs: int | None) -> Masks:
-    return [np.asarray(find_damage(page.colours, kind, n_jobs=n_jobs).mask) for page in pages]
+def _detected(pages: Sequence[Picture], kind: Any, wishes: Wishes) -> Masks:
+    how: Any = {"min_confidence": wishes.min_confidence, "n_jobs": wishes.jobs}
+    return [np.asarray(find_damage(page.colours, kind, **how).mask) for page in pages]
 
 
 def _confirmed(job: Job, pages: Sequence[Picture], lost: Masks, talk: Talk) -> bool:

@@ -116,7 +116,7 @@ export class Restore {
   /** Damage of the chosen kind, or what has the colour of a pixel. */
   async find(work, at) {
     work.before = work.facts.found?.number ?? 0; // what is found has a greater number: events may be late
-    await this.ask(work, "find", { kind: by("kind").value, at });
+    await this.ask(work, "find", { kind: by("kind").value, min_confidence: Number(by("sureness").value) || null, at });
   }
 
   async start(work) {
@@ -134,11 +134,12 @@ export class Restore {
 
   async takeFound(work) {
     work.before = work.facts.found.number;
-    if (!work.facts.found.pixels) { work.note = "No damage was found: paint over what is lost."; return this.draw(); }
+    const more = by("sureness").selectedOptions[0].nextElementSibling ? ", or look for what is less sure" : "";
+    if (!work.facts.found.pixels) { work.note = `No damage was found: paint over what is lost${more}.`; return this.draw(); }
     const { number } = work.facts.found;
     work.painting.found[number] = await loaded(this.address(work, "found", number));
     work.painting.add({ found: number });
-    work.note = `${work.facts.found.places === 1 ? "1 damaged place was" : `${work.facts.found.places.toLocaleString("en")} damaged places were`} found, ${work.facts.found.pixels.toLocaleString("en")} pixels: look at them, erase what is none.`;
+    work.note = `${work.facts.found.places === 1 ? "1 damaged place was" : `${work.facts.found.places.toLocaleString("en")} damaged places were`} found, ${work.facts.found.pixels.toLocaleString("en")} pixels: look at them, erase what is none${more}.`;
     this.stage.draw();
     this.draw();
   }
@@ -175,7 +176,7 @@ export class Restore {
     by("undo").disabled = !free || !painting.strokes.length;
     by("redo").disabled = !free || !painting.undone.length;
     by("clear").disabled = !free || !painting.strokes.length;
-    by("find").disabled = by("kind").disabled = !free;
+    by("find").disabled = by("kind").disabled = by("sureness").disabled = !free;
     by("go").disabled = !free;
   }
 
