@@ -53,9 +53,10 @@ def clean_pictures(names, paths=()):
     return pictures
 
 
-def damaged(picture, seed, kinds=("scratches", "dust")):
-    """A picture with damage, and where that covers more than a fifth of a pixel."""
+def damaged(picture, seed, kinds=("scratches", "dust"), *, of_one_colour=False):
+    """A picture with damage, and where that covers more than a fifth of a pixel; each stroke has a colour by chance."""
     rng = np.random.default_rng(seed)
+    shared = abs(rng.integers(2) - rng.uniform(0, 0.12)) if of_one_colour else None
     pixels = np.atleast_3d(picture)[..., :3].astype(np.float32) / 255
     lost = np.zeros(pixels.shape[:2], bool)
     strokes = []
@@ -65,9 +66,9 @@ def damaged(picture, seed, kinds=("scratches", "dust")):
         strokes += [speck(lost.shape, rng) for _ in range(int(lost.size / 4000 * rng.uniform(0.5, 1.5)))]
     for place, cover in strokes:
         opacity = np.full(pixels.shape[2], rng.uniform(0.6, 1), np.float32)
-        if len(opacity) == 3 and rng.random() < 0.45:
+        if len(opacity) == 3 and rng.random() < 0.45 and not of_one_colour:
             opacity[np.arange(3) != rng.integers(3)] = 0
-        colour = np.float32(abs(rng.integers(2) - rng.uniform(0, 0.12)))
+        colour = np.float32(abs(rng.integers(2) - rng.uniform(0, 0.12)) if shared is None else shared)
         opacity = cover[..., None].astype(np.float32) * opacity
         pixels[place] += (colour - pixels[place]) * opacity
         lost[place] |= cover > 0.2
@@ -261,7 +262,7 @@ def report(pictures):
     print(tabulate(rows, headers, floatfmt=".2f"))
 
 
-def report_less_sure(groups):
+def report_less_sure(groups, *, of_one_colour):
     """Print precision and recall over all pixels of each group of pictures, by how sure a pixel must be."""
     rows = []
     for kind in ("scratches", "dust", "auto"):
@@ -271,7 +272,8 @@ def report_less_sure(groups):
             for pictures in groups:
                 count = np.zeros(4)
                 for number, picture in enumerate(pictures.values()):
-                    worn, lost = damaged(picture[:1024, :1024], [99, number], drawn)
+                    picture = picture[:1024, :1024]
+                    worn, lost = damaged(picture, [99, number], drawn, of_one_colour=of_one_colour)
                     mask = find_damage(worn, kind, min_confidence=least).mask
                     near = ndimage.binary_dilation(lost, np.ones((3, 3), bool), 3)
                     count += near[mask].sum(), mask.sum(), mask[lost].sum(), lost.sum()
@@ -296,4 +298,6 @@ if __name__ == "__main__":
         never_seen = {name: picture for name, picture in clean_pictures(LEFT_OUT).items() if name not in fitted_with}
         report(never_seen)
         print("\nBy how sure a pixel must be:")
-        report_less_sure((fitted_with, never_seen))
+        report_less_sure((fitted_with, never_seen), of_one_colour=False)
+        print("\nThe same, with damage of one colour a picture:")
+        report_less_sure((fitted_with, never_seen), of_one_colour=True)

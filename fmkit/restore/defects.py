@@ -58,6 +58,8 @@ class Things:
     """Things before this one are lines, the others specks."""
     axes: NDArray[np.float64]
     """Shape (n_things, 5): row and column of the middle, of a unit step along the long axis, and the length."""
+    colours: NDArray[np.float32]
+    """Shape (n_things, n_channels): of the crest of each, which no soft rim has a part in."""
 
 
 def thin_things(colours: NDArray[np.float32]) -> Iterator[Things]:
@@ -70,11 +72,11 @@ def thin_things(colours: NDArray[np.float32]) -> Iterator[Things]:
     """
     brightness = colours.mean(axis=0, dtype=np.float64).astype(np.float32)
     for sign in (1, -1):
-        yield _stand_out(brightness * np.float32(sign), brightness, colours, alone=False)
+        yield _stand_out(brightness * np.float32(sign), brightness, colours, alone=False, bright=sign > 0)
     if len(colours) > 1:
         for plane in _alone(colours):
             for sign in (1, -1):
-                yield _stand_out(plane * np.float32(sign), brightness, colours, alone=True)
+                yield _stand_out(plane * np.float32(sign), brightness, colours, alone=True, bright=sign > 0)
 
 
 def _alone(colours: NDArray[np.float32]) -> Iterator[Plane]:
@@ -91,7 +93,7 @@ def _alone(colours: NDArray[np.float32]) -> Iterator[Plane]:
         yield own - slope * others
 
 
-def _stand_out(value: Plane, brightness: Plane, colours: NDArray[np.float32], *, alone: bool) -> Things:
+def _stand_out(value: Plane, brightness: Plane, colours: NDArray[np.float32], *, alone: bool, bright: bool) -> Things:
     lows = lowest(value, _THIN)
     below = highest(lows, _THIN)
     height = value - below
@@ -109,7 +111,7 @@ def _stand_out(value: Plane, brightness: Plane, colours: NDArray[np.float32], *,
     n_specks: int = keep_strong(specks, n, relative, _SEED_SPECK, 1)
     specks[specks > 0] += np.int32(n_lines)
     labels += specks
-    return _Scene(value, lows, below, height, relative, stands, rows, brightness, colours, alone).describe(
+    return _Scene(value, lows, below, height, relative, stands, rows, brightness, colours, alone, bright).describe(
         labels, n_lines, n_lines + n_specks
     )
 
@@ -208,6 +210,7 @@ class _Scene:
     brightness: Plane
     colours: NDArray[np.float32]
     alone: bool
+    bright: bool
 
     def describe(self, labels: Labels, n_lines: int, n: int) -> Things:
         """What speaks for and against each of `n` things."""
@@ -261,7 +264,11 @@ class _Scene:
             np.clip((level + inside.of(-self.lows)[2]) / contrast, -1, 4),
             inside.of(self.rows)[2],
         ]
-        return Things(pixel, inside.own, np.stack(columns, axis=1), n_lines, axes)
+        # What is bright is highest along its crest, what is dark lowest.
+        top = highest if self.bright else lowest
+        crest_colours = [inside.of(top(np.ascontiguousarray(channel), 3))[0] for channel in self.colours]
+        colours = np.stack(crest_colours, axis=1).astype(np.float32)
+        return Things(pixel, inside.own, np.stack(columns, axis=1), n_lines, axes, colours)
 
     def _shape(self, inside: _Group, outside: _Group, area: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         """The long axis, by moments, the breadth across it, and how much its two sides differ, in brightness too."""

@@ -11,11 +11,13 @@ from fmkit.restore.evidence import (
     SURE_LINE,
     adjusted,
     best_case,
+    odds_by_colour,
     only_a_tail,
     probability,
     share_of_damage,
     shares_beside,
     shares_linked,
+    times_odds,
 )
 from fmkit.restore.overlays import COST_OF_HOLES, COST_OF_LETTERS, add_holes, add_lettering
 from fmkit.restore.passes import OnProgress
@@ -93,7 +95,8 @@ def find_damage(
     for specks, whose weights stand in `evidence.csv`. They were fitted to undamaged pictures with drawn damage
     (benchmarks/bench_find_damage.py); nothing is learned from the picture but the share of damage. Probabilities are
     those of a picture of average wear; the share of damage in this picture is estimated from its own things, and where
-    it is lower they follow [2]_. Lines that go on where a sure one ends are taken for pieces of it. The confidence of
+    it is lower they follow [2]_. Lines that go on where a sure one ends are taken for pieces of it, and what has the
+    colour of sure damage is the more likely damage the rarer that colour is among other thin things. The confidence of
     thin things is calibrated on such drawn damage; that of holes and letters only ranks them.
 
     What looks like damage and is none cannot always be told: a sky of few stars, a stroke of a pen, scores in wood.
@@ -160,6 +163,7 @@ def _add_thin(
     of_lines, of_specks = share_of_damage(p_lines, line=True), share_of_damage(p_specks, line=False)
     # Of specks, those that go on where a scratch ends are the rest of it.
     rest_only = kind == "scratches" or (kind == "auto" and only_a_tail(p_specks, of_specks))
+    _raise_by_colour(found, (of_specks, of_lines))
     rim = _RIM if scale == 1 else _RIM // 2
     weighed = for_each(_weigh, [(tile, of_lines, of_specks, kind, least, rest_only) for tile in found], n_threads)
     for window, (pixel, value) in zip(windows, weighed, strict=True):
@@ -173,6 +177,8 @@ class _Judged(NamedTuple):
 
     p: NDArray[np.float64]
     """Of each, in a picture of average wear."""
+    colours: NDArray[np.float32]
+    """Of each."""
     possible: NDArray[np.intp]
     """Those that may be sure in the end, of which alone the rest is kept: some percent of all."""
     axes: NDArray[np.float64]
@@ -204,10 +210,27 @@ def _judge(scaled: Scaled, window: Window, scale: int, least: tuple[float, float
             names = np.full(len(things.axes), -1, np.int32)
             names[possible + (0 if line else things.n_lines)] = np.arange(len(possible))
             here = names[thing] >= 0
-            judged.append(_Judged(p, possible, things.axes[own][possible], pixel[here], names[thing[here]]))
+            judged.append(
+                _Judged(p, things.colours[own], possible, things.axes[own][possible], pixel[here], names[thing[here]])
+            )
         found.append((judged[0], judged[1]))
     scaled.done_with(window, _COST)
     return found
+
+
+def _raise_by_colour(found: list[_Found], shares: tuple[float, float]) -> None:
+    """Raise the probabilities of what has the colour of sure damage; of bright things and of dark ones.
+
+    What is on one channel alone has no colour of its own: there the picture goes on in the others.
+    """
+    for bright_or_dark in (0, 1):
+        for line, share in enumerate(shares):
+            judged = [tile[bright_or_dark][line] for tile in found]
+            p = adjusted(np.concatenate([some.p for some in judged]), share, line=bool(line))
+            times = odds_by_colour(p, np.concatenate([some.colours for some in judged]))
+            ends = np.cumsum([len(some.p) for some in judged])
+            for some, its_own in zip(judged, np.split(times, ends[:-1]), strict=True):
+                some.p[:] = times_odds(some.p, its_own)
 
 
 def _weigh(
