@@ -50,6 +50,21 @@ def test_ratings_are_foretold_better_than_by_means(fitted, rows, hidden):
     assert rmse(errors[sure]) < 0.85 * rmse(errors[~sure])
 
 
+def test_items_that_nobody_rated_are_where_others_with_few_ratings_are(fitted, rows, hidden):
+    items = fitted.model_.items
+    counts = np.bincount(fitted.interactions_.item_codes, minlength=len(items))
+    prior = items.expected(items.rows)[:, -1]
+    np.testing.assert_allclose(items.weights[counts == 0], prior[counts == 0], atol=0.05)  # what the fit had of them
+
+    ratings = rows[0]
+    rare = ratings["movieId"].map(ratings["movieId"].value_counts()) < 10
+    left = rare & (ratings["movieId"] % 3 == 0)
+    model = Recommender(quality="fast", n_jobs=2).fit(ratings[~left])
+    errors = model.predict(ratings["userId"][left], ratings["movieId"][left]) - ratings["rating"][left]
+    assert abs(errors.mean()) < 0.1
+    assert rmse(errors) < 1.02
+
+
 def test_caution_keeps_obscure_items_from_the_top(fitted):
     counts = np.bincount(fitted.interactions_.item_codes, minlength=len(fitted.items_))
     cautious, bold = (counts[fitted.items_.ids.encode(fitted.recommend(risk=risk)["item"])] for risk in (2, 0))

@@ -122,9 +122,13 @@ def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPrio
     sides, k = solver.sides, posterior.factor_variance.shape[1]
     n_groups = int(sides.groups.max(initial=-1)) + 1
     precision, centre = np.ones((n_groups, k + 1), np.float32), np.zeros((n_groups, k + 1), np.float32)
-    machine = FactorizationMachine(0.0, posterior.machine.linear, posterior.machine.factors[:, :k])
     for g, columns in enumerate(columns_by_group(sides.groups)):
-        m, mean, scatter = moments(machine, columns)
+        hierarchy, machine = solver.hierarchies.of_group(g), posterior.machine
+        if hierarchy is not None:
+            machine, columns = hierarchy.about_members(machine), slice(None)
+        m, mean, scatter = moments(FactorizationMachine(0.0, machine.linear, machine.factors[:, :k]), columns)
+        if hierarchy is not None:
+            columns = hierarchy.own
         of_factors = posterior.factor_variance[columns].sum(axis=0, dtype=np.float64)
         scatter += np.append(of_factors, posterior.linear_variance[columns].sum(dtype=np.float64))
         precision[g] = (A0 + m / 2) / (C0 + scatter / 2 + BETA0 * m / (BETA0 + m) * mean**2 / 2)

@@ -129,6 +129,18 @@ class Hierarchy:
             for_each(regress_members, [(*part, *state) for part in members.parts(run, self.n_threads)], self.n_threads)
         self.tell(machine)
 
+    def about_members(self, machine: FactorizationMachine) -> FactorizationMachine:
+        """As `residuals`, of a machine of the user's design: the own columns, with the pairs inside of each row."""
+        columns, factors = self.rest.columns, machine.factors[self.own]
+        q, c = machine.block_rows(self.rest, self.n_threads)
+        alone = np.zeros((len(self.own), 1), np.float32)
+        weights = np.ascontiguousarray(machine.linear[columns][:, None])
+        for_each_block(
+            lambda rows, a, b: sum_factor_rows(*rows, weights, alone[a:b]), self.rest.table.csr, self.n_threads
+        )
+        pairs = c - alone[:, 0] + row_dots(q, factors)
+        return FactorizationMachine(0.0, machine.linear[self.own] + pairs, factors)
+
     def variance_of_sums(self, linear: Floats, factors: Floats) -> NDArray[np.float64]:
         """Variance of what the members tell, given theirs, summed over the rows: shape (k + 1,)."""
         columns = self.members.columns
