@@ -123,12 +123,10 @@ def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPrio
     n_groups = int(sides.groups.max(initial=-1)) + 1
     precision, centre = np.ones((n_groups, k + 1), np.float32), np.zeros((n_groups, k + 1), np.float32)
     for g, columns in enumerate(columns_by_group(sides.groups)):
-        hierarchy, machine = solver.hierarchies.of_group(g), posterior.machine
-        if hierarchy is not None:
-            machine, columns = hierarchy.about_members(machine), slice(None)
-        m, mean, scatter = moments(FactorizationMachine(0.0, machine.linear, machine.factors[:, :k]), columns)
-        if hierarchy is not None:
-            columns = hierarchy.own
+        hierarchy, machine, some = solver.hierarchies.of_group(g), posterior.machine, columns
+        if hierarchy is not None:  # its rows' prior is of their weights with the pairs inside, about their members
+            machine, some = hierarchy.about_members(machine), np.arange(len(columns))
+        m, mean, scatter = moments(FactorizationMachine(0.0, machine.linear, machine.factors[:, :k]), some)
         of_factors = posterior.factor_variance[columns].sum(axis=0, dtype=np.float64)
         scatter += np.append(of_factors, posterior.linear_variance[columns].sum(dtype=np.float64))
         precision[g] = (A0 + m / 2) / (C0 + scatter / 2 + BETA0 * m / (BETA0 + m) * mean**2 / 2)
