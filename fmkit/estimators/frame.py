@@ -125,7 +125,7 @@ def group_priors(solver: Chain | Variational, posterior: Posterior) -> GroupPrio
     for g, columns in enumerate(columns_by_group(sides.groups)):
         hierarchy, machine, some = solver.hierarchies.of_group(g), posterior.machine, columns
         if hierarchy is not None:  # its rows' prior is of their weights with the pairs inside, about their members
-            machine, some = hierarchy.about_members(machine), np.arange(len(columns))
+            machine, some = hierarchy.about_members(machine), slice(None)
         m, mean, scatter = moments(FactorizationMachine(0.0, machine.linear, machine.factors[:, :k]), some)
         of_factors = posterior.factor_variance[columns].sum(axis=0, dtype=np.float64)
         scatter += np.append(of_factors, posterior.linear_variance[columns].sum(dtype=np.float64))
