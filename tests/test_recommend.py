@@ -121,7 +121,7 @@ def test_someone_unknown_gets_what_an_average_person_gets(fitted):
     table = fitted.recommend(["nobody", 4, 3.0], n=4)
     assert table["user"].to_pylist() == ["nobody"] * 4 + ["4"] * 4 + ["3.0"] * 4
     assert table["item"].to_pylist()[:4] == fitted.recommend_for(n=4)["item"].to_pylist()
-    nobody = fitted.model_.users.expected(fitted.model_.users.rows[:1] * 0)[0]
+    nobody = fitted.model_.users.expected(fitted.model_.users.rows[:1] * 0)[0] + fitted.model_.users.unmet
     items = fitted.model_.items
     assert fitted.predict(["nobody"], [7]) == pytest.approx(
         fitted.model_.bias

@@ -18,6 +18,8 @@ from fmkit.design import Design, RelationBlock
 from fmkit.recommend.entities import Entities, feature_of_columns
 from fmkit.tables.levels import unit_rows
 
+PARTNERS = 1  # the group of partners; ids are before it, the columns of a table after it
+
 
 @dataclass(frozen=True, eq=False)
 class RatingDesign:
@@ -71,7 +73,7 @@ def known_of(entities: Entities, partners: sparse.csr_array) -> sparse.csr_array
 
 
 def _groups(entities: Entities, n_partners: int) -> NDArray[np.intp]:
-    return np.append(np.ones(n_partners, np.intp), feature_of_columns(entities.encoder) + 2)
+    return np.append(np.full(n_partners, PARTNERS), feature_of_columns(entities.encoder) + PARTNERS + 1)
 
 
 def _block(known: sparse.csr_array, groups: NDArray[np.intp], codes: Any) -> RelationBlock:

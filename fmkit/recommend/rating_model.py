@@ -17,7 +17,7 @@ from fmkit.ranking.pairs import Pairs
 from fmkit.ranking.topn import Arranged, Doubt, top_n
 from fmkit.recommend.model import Codes, Floats
 from fmkit.recommend.pair_values import RatingPairs
-from fmkit.recommend.rating_design import RatingDesign, pairs_of
+from fmkit.recommend.rating_design import PARTNERS, RatingDesign, pairs_of
 from fmkit.recommend.rating_side import RatingSide
 from fmkit.recommend.scale import Scale
 from fmkit.solvers.fold import fold_columns
@@ -147,7 +147,13 @@ class RatingModel:
             np.asarray(posterior.means[block.columns] @ machine.factors[block.columns], np.float32)
             for block in (of_users, of_items)
         ]
-        return fitted.about(shifts[0], shifts[1], ratings)
+        fitted = fitted.about(shifts[0], shifts[1], ratings)
+        of_user, of_item = (
+            np.bincount(codes, minlength=len(side)) for codes, side in ((ratings.users, users), (ratings.items, items))
+        )
+        users = fitted.users.knowing_the_usual(design.user_groups == PARTNERS, of_user, weight_alone=False)
+        items = fitted.items.knowing_the_usual(design.item_groups == PARTNERS, of_item, weight_alone=True)
+        return replace(fitted, users=users, items=items)
 
     def about(self, of_users: Floats, of_items: Floats, ratings: Ratings) -> Self:
         """The same values with users' and items' vectors less a shift each, and weights whose means are 0.
@@ -356,12 +362,12 @@ class RatingModel:
             V = V + told[:, :-1]
         entries = np.ones(len(other), np.float32), columns, np.arange(len(other) + 1)
         X = sparse.csr_array(entries, shape=(len(other), len(w)))
-        expected = of.expected(rows)
+        expected, counts = of.expected(rows), np.bincount(own, weights, n).astype(np.float32)
+        expected[counts == 0] += of.unmet
         known = FactorizationMachine(0.0, np.ascontiguousarray(w), np.ascontiguousarray(V))
         precision = np.ascontiguousarray(np.broadcast_to(of.precision, expected.shape))
         codes = own.astype(np.int32)
         levels = np.asarray(others.noise[other] * np.float32(self.noise), np.float32)
-        counts = np.bincount(own, weights, n).astype(np.float32)
         f, of_rows = np.full(len(own), self.bias, np.float32), known.predict(X, n_threads)
         for _ in range(ROUNDS if self.scale.ordered else 1):
             targets = self.scale.targets(ratings.values, f, np.float32(1) / levels) - np.float32(self.bias)

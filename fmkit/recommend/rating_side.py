@@ -50,6 +50,8 @@ class RatingSide:
     variance : float
         Of a rating, where the fit tells no variances (k = 0) and weights are as sure as their ratings make them; 0:
         weights are taken for sure.
+    unmet : ndarray of shape (d + 1,), float32, or 0.0
+        What is added to the prior of those without partners: what these tell of the usual one.
     """
 
     vectors: Floats
@@ -64,6 +66,7 @@ class RatingSide:
     centre: Floats
     noise_shape: float
     variance: float = 0.0
+    unmet: Floats | float = 0.0
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -87,7 +90,7 @@ class RatingSide:
         if posterior is None:
             nothing = np.zeros((n, 0), np.float32)
             certain = nothing, nothing, np.zeros(n, np.float32), np.ones(n, np.float32)
-            return cls(q, c, *certain, rows, members, precision, centre, 0.0)
+            return cls(q, c, *certain, rows, members, precision, centre, 0.0, unmet=0 * centre)
         k = posterior.factor_variance.shape[1]
         V = np.ascontiguousarray(machine.factors[:, :k])
         spreads = posterior.linear_variance, posterior.factor_variance
@@ -95,7 +98,8 @@ class RatingSide:
         _, var_q, cov, var_c = block_spreads(block, V, *spreads, n_threads, *of_rows)
         assert posterior.priors is not None
         shape = float(posterior.priors.noise_shape[posterior.priors.groups[own[0]]])
-        return cls(q, c, var_q, cov, var_c, posterior.noise_levels[own], rows, members, precision, centre, shape)
+        told = posterior.noise_levels[own], rows, members, precision, centre, shape
+        return cls(q, c, var_q, cov, var_c, *told, unmet=0 * centre)
 
     def expected(self, rows: sparse.csr_array) -> Floats:
         """Prior means of (q, c), of rows of what is known, of shape (n, d + 1)."""
@@ -114,9 +118,33 @@ class RatingSide:
         weights = np.asarray(self.weights + vectors @ of_others - np.float32(level), np.float32)
         return replace(self, vectors=vectors, weights=weights, members=members, centre=centre)
 
+    def knowing_the_usual(self, partners: NDArray[np.bool_], counts: NDArray[Any], *, weight_alone: bool) -> Self:
+        """With the usual one's partners for those without a rating.
+
+        A row of partners has length 1, so what it adds grows as the root of their number, and from the many of those
+        who are rated often the fit would conclude that with none one is far from all others.
+
+        Parameters
+        ----------
+        partners : bool ndarray of shape (n_members,)
+            Which of `members` they are.
+        counts : ndarray of shape (n,)
+            Ratings of each.
+        weight_alone : bool
+            Nothing of its vector: new films are not what everybody's taste was learned of (each user's last fifth of
+            MovieLens, films unknown before: RMSE .970, and 1.002 with the vector).
+        """
+        met, nobody = np.flatnonzero(counts > 0), np.flatnonzero(counts == 0)
+        usual = np.asarray(self.rows[met].sum(axis=0)).ravel()[partners] / max(len(met), 1)
+        unmet = np.asarray(usual @ self.members[partners], np.float32)
+        if weight_alone:
+            unmet[:-1] = 0
+        side = replace(self, unmet=unmet)
+        return side.put(nobody, side.unrated(self.rows[nobody])) if len(nobody) else side
+
     def unrated(self, rows: sparse.csr_array) -> Self:
-        """Those of whom nothing but such rows is known: their prior."""
-        T, (n, k) = self.expected(rows), (rows.shape[0], self.var_vectors.shape[1])
+        """Those of whom nothing but such rows, without partners, is known: their prior."""
+        T, (n, k) = np.asarray(self.expected(rows) + self.unmet, np.float32), (rows.shape[0], self.var_vectors.shape[1])
         if not k:
             return replace(self.certain(T, self.doubt(np.zeros(n, np.float32))), rows=rows)
         spread: Floats = np.broadcast_to(1 / self.precision, T.shape).astype(np.float32)

@@ -34,7 +34,7 @@ Arrays = dict[str, NDArray[Any]]
 SIDES = ("users", "items")
 SCALARS = ("bias", "noise")
 LIFTS = ("columns", "items", "weights")
-SHARED = ("members", "precision", "centre")  # of a side
+SHARED = ("members", "precision", "centre", "unmet")  # of a side
 
 
 def pack(recommender: Any) -> tuple[dict[str, Any], Arrays]:
@@ -209,7 +209,13 @@ def unpack_model(
         held = {part: arrays.get(f"model.{name}.{part}") for part in (*OWN, *SHARED)}
         k = held["var_vectors"].shape[1] if held["var_vectors"] is not None and held["var_vectors"].ndim == 2 else 0
         shapes = {"vectors": (n, d), "weights": (n,), "var_vectors": (n, k), "covariance": (n, k), "var_weights": (n,)}
-        shapes |= {"noise": (n,), "members": (None, d + 1), "precision": (d + 1,), "centre": (d + 1,)}
+        shapes |= {
+            "noise": (n,),
+            "members": (None, d + 1),
+            "precision": (d + 1,),
+            "centre": (d + 1,),
+            "unmet": (d + 1,),
+        }
         parts = {p: checked_array(arrays, f"model.{name}.{p}", np.float32, shape) for p, shape in shapes.items()}
         n_members = len(parts["members"])
         if n_members not in (n_features, n_features + met.shape[1]):
