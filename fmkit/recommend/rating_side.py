@@ -134,8 +134,8 @@ class RatingSide:
             Nothing of its vector: new films are not what everybody's taste was learned of (each user's last fifth of
             MovieLens, films unknown before: RMSE .970, and 1.002 with the vector).
         """
-        met, nobody = np.flatnonzero(counts > 0), np.flatnonzero(counts == 0)
-        usual = np.asarray(self.rows[met].sum(axis=0)).ravel()[partners] / max(len(met), 1)
+        met, nobody = (counts > 0).astype(np.float64), np.flatnonzero(counts == 0)
+        usual = (self.rows.T @ met)[partners] / max(met.sum(), 1)
         unmet = np.asarray(usual @ self.members[partners], np.float32)
         if weight_alone:
             unmet[:-1] = 0
