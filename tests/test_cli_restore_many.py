@@ -43,9 +43,9 @@ def asked(monkeypatch):
         std[mask] = 2.5
         return (answer, std) if return_std else answer
 
-    def find_damage(picture, kind, n_jobs):
+    def find_damage(picture, kind, min_confidence, n_jobs):
         mask = (picture == np.iinfo(picture.dtype).max).reshape(*picture.shape[:2], -1).all(axis=2)
-        asked.append(SimpleNamespace(kind=kind))
+        asked.append(SimpleNamespace(kind=kind, least=min_confidence))
         return SimpleNamespace(mask=mask, confidence=mask.astype(np.float32))
 
     monkeypatch.setattr(fmkit.restore.workshop, "restore_image", restore_image)
@@ -195,18 +195,19 @@ def test_a_preview_finds_the_damage_if_nobody_tells(folder, lost, asked):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kind"),
+    ("arguments", "kind", "least"),
     [
-        (["--detect", "photo.png"], "auto"),
-        (["photo.png", "--detect"], "auto"),
-        (["photo.png", "--detect", "--quiet"], "auto"),
-        (["photo.png", "--detect", "dust"], "dust"),
-        (["--detect=text", "photo.png"], "text"),
+        (["--detect", "photo.png"], "auto", None),
+        (["photo.png", "--detect"], "auto", None),
+        (["photo.png", "--detect", "--quiet"], "auto", None),
+        (["photo.png", "--detect", "dust"], "dust", None),
+        (["--detect=text", "photo.png", "--min-confidence", ".5"], "text", 0.5),
+        (["photo.png", "--yes", "--min-confidence", "1"], "auto", 1),
     ],
 )
-def test_detection_with_and_without_a_kind(folder, lost, asked, arguments, kind):
+def test_detection_with_and_without_a_kind(folder, lost, asked, arguments, kind, least):
     fine(*arguments)
-    assert asked[0].kind == kind
+    assert (asked[0].kind, asked[0].least) == (kind, least)
     np.testing.assert_array_equal(asked[1].mask, lost)
 
 
