@@ -92,10 +92,14 @@ class Hierarchy:
 
     def tell(self, machine: FactorizationMachine) -> None:
         """Renew `told` after a change of the members."""
+        self.told = self._told_by(machine)
+
+    def _told_by(self, machine: FactorizationMachine) -> Floats:
         columns, table = self.rest.columns, self.rest.table.csr
         theta = np.column_stack([machine.factors[columns], machine.linear[columns]])
-        self.told = np.zeros((len(self.own), theta.shape[1]), np.float32)
-        for_each_block(lambda rows, a, b: sum_factor_rows(*rows, theta, self.told[a:b]), table, self.n_threads)
+        told = np.zeros((len(self.own), theta.shape[1]), np.float32)
+        for_each_block(lambda rows, a, b: sum_factor_rows(*rows, theta, told[a:b]), table, self.n_threads)
+        return told
 
     def residuals(self, machine: FactorizationMachine) -> FactorizationMachine:
         """What the rows are beyond that, as a machine of columns: what their prior is told by."""
@@ -131,14 +135,9 @@ class Hierarchy:
 
     def about_members(self, machine: FactorizationMachine) -> FactorizationMachine:
         """As `residuals`, of a machine of the user's design: the own columns, with the pairs inside of each row."""
-        columns, factors = self.rest.columns, machine.factors[self.own]
+        factors = machine.factors[self.own]
         q, c = machine.block_rows(self.rest, self.n_threads)
-        alone = np.zeros((len(self.own), 1), np.float32)
-        weights = np.ascontiguousarray(machine.linear[columns][:, None])
-        for_each_block(
-            lambda rows, a, b: sum_factor_rows(*rows, weights, alone[a:b]), self.rest.table.csr, self.n_threads
-        )
-        pairs = c - alone[:, 0] + row_dots(q, factors)
+        pairs = c - self._told_by(machine)[:, -1] + row_dots(q, factors)
         return FactorizationMachine(0.0, machine.linear[self.own] + pairs, factors)
 
     def variance_of_sums(self, linear: Floats, factors: Floats) -> NDArray[np.float64]:
