@@ -235,6 +235,12 @@ def fit(pictures):
         print(flush=True)
 
 
+def counts(mask, lost):
+    """Pixels of the mask that are lost or near, those of the mask; lost ones under the mask, and all of them."""
+    near = ndimage.binary_dilation(lost, np.ones((3, 3), bool), 3)
+    return np.array([near[mask].sum(), mask.sum(), mask[lost].sum(), lost.sum()])
+
+
 def report(pictures):
     """Print precision and recall by kind, what `auto` touches of the picture as it is, and seconds a megapixel.
 
@@ -250,10 +256,9 @@ def report(pictures):
         cases = (["scratches"], "scratches"), (["dust"], "dust"), (["scratches", "dust"], "auto")
         for count, (drawn, kind) in zip(pixels, cases, strict=True):
             worn, lost = damaged(picture, [99, number], drawn)
-            mask = find_damage(worn, kind).mask
-            near = ndimage.binary_dilation(lost, np.ones((3, 3), bool), 3)
-            row += [near[mask].mean() if mask.any() else None, mask[lost].mean()]
-            count += near[mask].sum(), mask.sum(), mask[lost].sum(), lost.sum()
+            right, marked, found, gone = counted = counts(find_damage(worn, kind).mask, lost)
+            row += [right / marked if marked else None, found / gone]
+            count += counted
         rows.append(row)
     rows.append(
         ["all", f"{most:.3%}", None, *np.stack([pixels[:, 0] / pixels[:, 1], pixels[:, 2] / pixels[:, 3]], 1).ravel()]
@@ -274,9 +279,7 @@ def report_less_sure(groups, *, of_one_colour):
                 for number, picture in enumerate(pictures.values()):
                     picture = picture[:1024, :1024]
                     worn, lost = damaged(picture, [99, number], drawn, of_one_colour=of_one_colour)
-                    mask = find_damage(worn, kind, min_confidence=least).mask
-                    near = ndimage.binary_dilation(lost, np.ones((3, 3), bool), 3)
-                    count += near[mask].sum(), mask.sum(), mask[lost].sum(), lost.sum()
+                    count += counts(find_damage(worn, kind, min_confidence=least).mask, lost)
                 row += [count[0] / count[1], count[2] / count[3]]
             rows.append(row)
     print(tabulate(rows, ["kind", "min_confidence", "fitted with P", "R", "never seen P", "R"], floatfmt=".2f"))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from fmkit.app.strokes import painted, pixel_at
 from fmkit.cli._sentences import sentence_of
 from fmkit.errors import InputError
 from fmkit.restore import find_damage, restore_image
-from fmkit.restore.detect import Kind
+from fmkit.restore.detect import Kind, check_wishes
 from fmkit.restore.lost import lost_by_pixel
 from fmkit.restore.settings import QUALITIES
 
@@ -164,10 +164,7 @@ class Work:
         min_confidence : float, optional
             As of `find_damage`.
         """
-        if kind not in get_args(Kind):
-            raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
-        if not (min_confidence is None or (isinstance(min_confidence, int | float) and 0 < min_confidence <= 1)):
-            raise InputError(f"min_confidence must be a probability above 0, such as .5, got {min_confidence!r}")
+        check_wishes(kind, min_confidence)
         pixel = None if at is None else pixel_at(at, self.shape)
         with self._beginning:
             self._check_free()

@@ -121,10 +121,7 @@ def find_damage(
     >>> bool(mask[10:60, 30:32].all()), round(float(mask.mean()), 2)
     (True, 0.08)
     """
-    if kind not in get_args(Kind):
-        raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
-    if min_confidence is not None and not 0 < min_confidence <= 1:
-        raise InputError(f"min_confidence must be a probability above 0, such as .5, got {min_confidence}")
+    check_wishes(kind, min_confidence)
     least = _SURE.get(kind, 1.0) if min_confidence is None else min_confidence
     least_thin = _SURE_THIN.get(kind, (1.0, 1.0)) if min_confidence is None else (min_confidence, min_confidence)
     thin, holes, letters = (kind in ("auto", *kinds) for kinds in (("scratches", "dust"), ("white",), ("text",)))
@@ -151,6 +148,16 @@ def find_damage(
     for rows, unknown in scaled.unknown():
         confidence[rows][unknown] = 1
     return Damage(confidence > 0, confidence)
+
+
+def check_wishes(kind: object, min_confidence: object) -> None:
+    """Refuse, with an InputError, what is no kind of damage and no probability."""
+    if kind not in get_args(Kind):
+        raise InputError(f"{kind!r} is no kind of damage: choose one of {', '.join(get_args(Kind))}")
+    if min_confidence is not None and not (
+        isinstance(min_confidence, int | float | np.floating) and 0 < min_confidence <= 1
+    ):
+        raise InputError(f"min_confidence must be a probability above 0, such as .5, got {min_confidence!r}")
 
 
 def _add_thin(

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from fmkit.restore.defects import FEATURES
 
@@ -165,6 +164,8 @@ def odds_by_colour(p: NDArray[np.float64], colours: NDArray[np.float32]) -> NDAr
     float64 ndarray of shape (n_things,)
         From 1 to 20.
     """
+    from scipy.spatial import KDTree
+
     sure, others = p >= SURE_LINE, p < _IN_DOUBT
     if np.count_nonzero(sure) < 2:
         return np.ones(len(p))
